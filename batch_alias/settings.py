@@ -1,0 +1,165 @@
+"""Everything a run can be told, validated once."""
+
+import hashlib
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from batch_alias.errors import UsageError
+
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """The App Secret: a value that does not show itself.
+
+    It never appears in ``repr``, ``str``, a traceback's locals or a log line; ``reveal`` is called where a request is
+    signed and nowhere else.
+    """
+
+    _value: str = field(repr=False)
+
+    def reveal(self) -> str:
+        """The secret itself."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return "Secret(…)"
+
+    __str__ = __repr__
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """Where the aliases are set, and as whom.
+
+    Attributes:
+        urls: One or two base URLs of the same data centre, the primary first.
+        app_key: The application's App Key.
+        app_secret: The App Secret that belongs to it.
+        allow_http: Permit ``http://`` to a host that is not this machine.
+
+    Raises:
+        UsageError: A URL, the key or the secret is missing or malformed.
+    """
+
+    urls: tuple[str, ...]
+    app_key: str
+    app_secret: Secret
+    allow_http: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.app_key:
+            raise UsageError("The App Key is missing.", "Set the environment variable RONGCLOUD_APP_KEY.")
+        if not self.app_key.isascii() or not self.app_key.isprintable():
+            raise UsageError("The App Key has characters that no App Key has.", "Look at RONGCLOUD_APP_KEY.")
+        if not self.app_secret.reveal():
+            raise UsageError("The App Secret is missing.", "Set the environment variable RONGCLOUD_APP_SECRET.")
+        if not 1 <= len(self.urls) <= 2:
+            raise UsageError(f"{len(self.urls)} URLs were given.", "Give one, or a primary and its backup.")
+        for url in self.urls:
+            self._check_url(url)
+
+    def _check_url(self, url: str) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise UsageError(f"{url!r} is not a URL.", "Write it as https://api.example.com.")
+        if parts.username or parts.query or parts.fragment:
+            raise UsageError(f"The URL of {parts.hostname} has more than a host and a path.")
+        if parts.scheme == "http" and parts.hostname not in LOOPBACK and not self.allow_http:
+            raise UsageError(
+                f"{url} is not encrypted: names and ids would be readable on the way.",
+                "Use https://, or say --allow-http if that network is yours.",
+            )
+
+    @property
+    def hosts(self) -> str:
+        """The hosts, for people."""
+        return " and ".join(urlsplit(url).netloc for url in self.urls)
+
+    @property
+    def masked_key(self) -> str:
+        """The App Key with its middle hidden, for people and reports."""
+        key = self.app_key
+        return f"{key[:3]}…{key[-3:]}" if len(key) > 8 else "…"
+
+    @property
+    def fingerprint(self) -> str:
+        """A short hash of the App Key: which application a job belongs to, without saying the key."""
+        return hashlib.sha256(self.app_key.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """How the source is to be read; part of a job's identity.
+
+    Attributes:
+        user_column: The header of the user ids; ``None`` finds it.
+        group_column: The header of the group ids; ``None`` finds it.
+        remark_column: The header of the aliases; ``None`` finds it.
+        sheet: The sheet of a workbook; ``None`` takes the first.
+    """
+
+    user_column: str | None = None
+    group_column: str | None = None
+    remark_column: str | None = None
+    sheet: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """One job: what is read, where it goes, and how.
+
+    Attributes:
+        source: The file of rows.
+        job: The job's folder; ``None`` takes ``SOURCE-STEM.aliases`` in the working directory.
+        service: Where the aliases are set. Not needed for a check or on the sandbox.
+        sandbox: Use RongCloud's emulation, started on this machine for the length of the run.
+        reading: How the source is read.
+        rate: Attempts per second, never exceeded in any second.
+        max_in_flight: Most attempts under way at once, which is also the most connections.
+        attempts: Most attempts for a row in one run; refusals by the limit do not count.
+        timeout: Seconds for a whole attempt.
+        max_rejected: Share of the rows, 0 to 1, that may be rejected before nothing is sent.
+        limit: Most rows to send in this run; ``None`` sends all.
+
+    Raises:
+        UsageError: A value is out of its range.
+    """
+
+    source: Path
+    job: Path | None = None
+    service: Service | None = None
+    sandbox: bool = False
+    reading: Reading = field(default_factory=Reading)
+    rate: int = 100
+    max_in_flight: int = 512
+    attempts: int = 6
+    timeout: float = 10.0
+    max_rejected: float = 0.05
+    limit: int | None = None
+
+    def __post_init__(self) -> None:
+        _whole("rate", self.rate, 1, 10_000)
+        _whole("max-in-flight", self.max_in_flight, 1, 4096)
+        _whole("attempts", self.attempts, 1, 100)
+        if self.limit is not None:
+            _whole("limit", self.limit, 1, 2**62)
+        if not (math.isfinite(self.timeout) and 0.1 <= self.timeout <= 600):
+            raise UsageError(f"--timeout is {self.timeout}.", "Give seconds from 0.1 to 600.")
+        if not 0 <= self.max_rejected <= 1:
+            raise UsageError(f"--max-rejected is {self.max_rejected:.0%}.", "Give a share from 0% to 100%.")
+        if self.sandbox and self.service is not None:
+            raise UsageError("Both the sandbox and a real service were named.", "Choose one.")
+
+    @property
+    def job_folder(self) -> Path:
+        """Where the job lives."""
+        return self.job if self.job is not None else Path(f"{self.source.stem}.aliases")
+
+
+def _whole(name: str, value: int, least: int, most: int) -> None:
+    if not least <= value <= most:
+        raise UsageError(f"--{name} is {value}.", f"Give a whole number from {least:,} to {most:,}.")
