@@ -126,13 +126,15 @@ class Verdict:
         meaning: What the reply says, in plain words.
         in_doubt: The write may have happened although it was not confirmed.
         unwell: The service (or the way to it) looks ill: counts towards an outage and a switch of hosts.
-        advice: For ``STOP`` and ``SIGN_AGAIN``: which setting to look at.
+        systematic: When all of the first rows are answered so, it is a setting and not the rows that is wrong.
+        advice: Which setting to look at when the run stops.
     """
 
     action: Action
     meaning: str
     in_doubt: bool = False
     unwell: bool = False
+    systematic: bool = False
     advice: str = ""
 
 
@@ -157,6 +159,30 @@ class Outcome:
     attempts: int
     request_id: str
     finished_at: float
+
+
+class NoticeKind(StrEnum):
+    """What a notice is about."""
+
+    OUTAGE_BEGAN = "outage-began"
+    OUTAGE_ENDED = "outage-ended"
+    PACE_LOWERED = "pace-lowered"
+    HOST_SWITCHED = "host-switched"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """Something worth knowing that happened to the run.
+
+    Attributes:
+        at: Seconds since the epoch.
+        kind: What it is about.
+        text: The news in plain words.
+    """
+
+    at: float
+    kind: NoticeKind
+    text: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

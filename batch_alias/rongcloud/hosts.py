@@ -1,0 +1,57 @@
+"""Which of a data centre's two hosts is in use, for all connections together (pure).
+
+RongCloud's SDKs switch to the other host on a failure to connect, a timeout, a 5xx or a gateway's page, never on a 4xx
+or a refusal by the limit, and at most once in 30 seconds.
+"""
+
+from collections.abc import Sequence
+
+SWITCH_INTERVAL = 30.0
+"""Least seconds between two switches."""
+
+
+class Hosts:
+    """The hosts and the one in use.
+
+    Args:
+        urls: One or two base URLs, the primary first.
+        interval: Least seconds between two switches.
+    """
+
+    def __init__(self, urls: Sequence[str], *, interval: float = SWITCH_INTERVAL) -> None:
+        self._urls = tuple(url.rstrip("/") for url in urls)
+        self._interval = interval
+        self._index = 0
+        self._switched_at: float | None = None
+        self.switches = 0
+
+    @property
+    def current(self) -> str:
+        """The base URL in use."""
+        return self._urls[self._index]
+
+    def report_unwell(self, url: str, *, now: float) -> bool:
+        """Take note that a request to ``url`` found the service unwell; say whether the host was switched.
+
+        Args:
+            url: The base URL the request went to. Late news of a host already left changes nothing.
+            now: A monotonic reading in seconds.
+        """
+        if len(self._urls) < 2 or url != self.current:
+            return False
+        if self._switched_at is not None and now - self._switched_at < self._interval:
+            return False
+        self._switch(now)
+        return True
+
+    def alternate(self, *, now: float) -> bool:
+        """Switch regardless of the interval: the probes of an outage try both hosts in turn."""
+        if len(self._urls) < 2:
+            return False
+        self._switch(now)
+        return True
+
+    def _switch(self, now: float) -> None:
+        self._index = 1 - self._index
+        self._switched_at = now
+        self.switches += 1

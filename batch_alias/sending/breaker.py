@@ -1,0 +1,77 @@
+"""Is the service down? A circuit breaker (pure).
+
+A run of attempts that all found the service unwell, over several rows and without one success between them, is an
+outage: nothing is sent but one probe at a time, at growing intervals, until one succeeds. Several rows, because a single
+row that the service chokes on must not look like an outage.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BreakerRules:
+    """The numbers.
+
+    Attributes:
+        failures: Attempts in a run that make an outage.
+        rows: Different rows among them.
+        first_interval: Seconds to the first probe.
+        longest_interval: Most seconds between two probes; each interval is twice the one before.
+    """
+
+    failures: int = 20
+    rows: int = 10
+    first_interval: float = 1.0
+    longest_interval: float = 30.0
+
+
+class Breaker:
+    """Closed while the service works, open during an outage."""
+
+    def __init__(self, rules: BreakerRules) -> None:
+        self._rules = rules
+        self._failures = 0
+        self._rows: set[int] = set()
+        self._interval = rules.first_interval
+        self.opened_at: float | None = None
+        self.next_probe_at = 0.0
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is an outage."""
+        return self.opened_at is not None
+
+    def success(self) -> bool:
+        """Take note of any answer that shows a service at work; say whether that ended an outage."""
+        ended = self.is_open
+        self._failures = 0
+        self._rows.clear()
+        self._interval = self._rules.first_interval
+        self.opened_at = None
+        return ended
+
+    def failure(self, row: int, *, now: float) -> bool:
+        """Take note of an attempt that found the service unwell; say whether that began an outage.
+
+        Args:
+            row: The row's number.
+            now: A monotonic reading in seconds.
+        """
+        if self.is_open:
+            return False
+        self._failures += 1
+        self._rows.add(row)
+        if self._failures < self._rules.failures or len(self._rows) < self._rules.rows:
+            return False
+        self.open(now=now)
+        return True
+
+    def open(self, *, now: float) -> None:
+        """Begin an outage: the first probe follows after the first interval."""
+        self.opened_at = now
+        self.next_probe_at = now + self._interval
+
+    def probe_failed(self, *, now: float) -> None:
+        """Take note of a probe without success: the next one comes later."""
+        self._interval = min(self._rules.longest_interval, self._interval * 2)
+        self.next_probe_at = now + self._interval

@@ -1,0 +1,115 @@
+"""How fast to send while the service refuses by its limit (pure): multiplicative decrease, additive increase.
+
+RongCloud counts its limit per App Key, so other services of the same app eat from it, and nobody says how long a
+refusal lasts. A refusal therefore pauses every lane for a moment and lowers the pace; each second without one raises it
+a little, slowly at first, since the quota that was refused a moment ago is probably still in use.
+"""
+
+from dataclasses import dataclass
+
+FLOOR = 0.02
+"""Share of the full pace that is always tried."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaceRules:
+    """The numbers.
+
+    Attributes:
+        first_cut: Factor on the pace at the first refusal, and while a cut before has not been enough.
+        gentle_cut: Factor at a refusal after a long climb: the limit is nearly known.
+        settled: Seconds after a cut from which the next refusal is a new event.
+        pause: Seconds without any attempt after a refusal that names no time.
+        longest_pause: Most seconds that a server's ``Retry-After`` is honoured.
+        climb: Share of the full pace gained per second.
+        fast_climb: The same once ``patience`` seconds have passed without a refusal.
+        patience: Seconds after which the quota is taken to be free again.
+        restart: Share of the full pace at which sending begins again after an outage.
+        ramp: Share of the full pace gained per second after an outage.
+    """
+
+    first_cut: float = 0.7
+    gentle_cut: float = 0.9
+    settled: float = 4.0
+    pause: float = 0.25
+    longest_pause: float = 300.0
+    climb: float = 0.005
+    fast_climb: float = 0.02
+    patience: float = 15.0
+    restart: float = 0.1
+    ramp: float = 0.1
+
+
+class Pace:
+    """The pace now, between a floor and the full rate.
+
+    Args:
+        rate: The full pace, attempts per second.
+        rules: The numbers.
+    """
+
+    def __init__(self, rate: float, rules: PaceRules) -> None:
+        self._full = rate
+        self._rules = rules
+        self._now = rate
+        self._cut_at: float | None = None
+        self._climbed_at = 0.0
+        self._ramping = False
+        self.paused_until = 0.0
+
+    @property
+    def rate(self) -> float:
+        """Attempts per second now."""
+        return self._now
+
+    @property
+    def lowered(self) -> bool:
+        """Whether the pace is below the full one."""
+        return self._now < self._full
+
+    def refused(self, *, started: float, now: float, retry_after: float | None) -> bool:
+        """Take note of a refusal by the limit; say whether the pace was lowered.
+
+        Args:
+            started: When the refused attempt started. One that started before the last cut says nothing new.
+            now: A monotonic reading in seconds.
+            retry_after: Seconds the server asked to wait, if it did.
+        """
+        rules = self._rules
+        pause = rules.pause if retry_after is None else min(retry_after, rules.longest_pause)
+        if self._cut_at is not None and started <= max(self._cut_at, self.paused_until):
+            if retry_after is not None:
+                self.paused_until = max(self.paused_until, now + pause)
+            return False
+        recent = self._cut_at is None or now - self._cut_at < rules.settled
+        self._now = max(self._full * FLOOR, self._now * (rules.first_cut if recent else rules.gentle_cut))
+        self._cut_at = self._climbed_at = now
+        self._ramping = False
+        self.paused_until = max(self.paused_until, now + pause)
+        return True
+
+    def restart(self, *, now: float) -> None:
+        """Begin again gently after an outage."""
+        self._now = max(self._full * FLOOR, self._full * self._rules.restart)
+        self._climbed_at = now
+        self._ramping = True
+
+    def climb(self, *, now: float) -> None:
+        """Raise the pace for the whole seconds that have passed since it last changed."""
+        if not self.lowered:
+            return
+        seconds = int(now - max(self._climbed_at, self.paused_until))
+        if seconds < 1:
+            return
+        rules = self._rules
+        if self._ramping:
+            step = rules.ramp
+        elif self._cut_at is not None and now - self._cut_at < rules.patience:
+            step = rules.climb
+        else:
+            step = rules.fast_climb
+        self._now = min(self._full, self._now + step * self._full * seconds)
+        self._climbed_at = now
+        if not self.lowered:
+            self._ramping = False
+            self._cut_at = None

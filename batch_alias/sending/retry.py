@@ -1,0 +1,108 @@
+"""What to do with a row after a verdict: a pure decision.
+
+| verdict    | attempts left     | decision                                                        |
+|------------|-------------------|-----------------------------------------------------------------|
+| accept     |                   | accepted                                                        |
+| fail       |                   | failed: the service has answered for good                       |
+| retry      | yes               | again, after a random wait that may grow                        |
+| retry      | no                | unknown if any attempt may have reached the server, else failed |
+| slow-down  | (does not count)  | again as soon as the pace permits                               |
+| sign-again | first time        | again at once, signed afresh                                    |
+| sign-again | second time       | stop the run                                                    |
+| stop       |                   | stop the run                                                    |
+"""
+
+from dataclasses import dataclass, replace
+from typing import assert_never
+
+from batch_alias.model import Action, State, Verdict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backoff:
+    """Exponential backoff with full jitter: wait a uniform share of ``min(cap, base * 2 ** failures)``.
+
+    Full jitter spreads the retries of a burst of failures widest for the same mean wait.
+
+    Attributes:
+        base: Seconds, the upper bound of the first wait.
+        cap: Seconds, the upper bound of any wait.
+    """
+
+    base: float = 0.5
+    cap: float = 30.0
+
+    def wait(self, failures: int, draw: float) -> float:
+        """Seconds to wait after the n-th failure (from 1), for a uniform ``draw`` from [0, 1)."""
+        return draw * min(self.cap, self.base * 2.0 ** min(failures - 1, 60))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class History:
+    """What a row has been through in this run.
+
+    Attributes:
+        requests: Requests made, of any fate.
+        failures: Attempts that count against the row.
+        in_doubt: Whether any of them may have reached the server unconfirmed.
+        signed_again: Whether a refused signature has been tried afresh.
+    """
+
+    requests: int = 0
+    failures: int = 0
+    in_doubt: bool = False
+    signed_again: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Again:
+    """Send the row again in ``wait`` seconds."""
+
+    wait: float
+    history: History
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settle:
+    """The row has ended in ``state``."""
+
+    state: State
+    history: History
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Halt:
+    """The run must stop; the row stays pending."""
+
+
+Decision = Again | Settle | Halt
+
+
+def decide(verdict: Verdict, before: History, *, attempts: int, backoff: Backoff, draw: float) -> Decision:
+    """What to do with a row after one more request.
+
+    Args:
+        verdict: What the reply means.
+        before: What the row had been through before this request.
+        attempts: Most attempts that may count against a row.
+        backoff: How long to wait.
+        draw: A uniform random number from [0, 1).
+    """
+    after = replace(before, requests=before.requests + 1, in_doubt=before.in_doubt or verdict.in_doubt)
+    match verdict.action:
+        case Action.ACCEPT:
+            return Settle(state=State.ACCEPTED, history=after)
+        case Action.FAIL:
+            return Settle(state=State.FAILED, history=after)
+        case Action.RETRY:
+            after = replace(after, failures=after.failures + 1)
+            if after.failures >= attempts:
+                return Settle(state=State.UNKNOWN if after.in_doubt else State.FAILED, history=after)
+            return Again(wait=backoff.wait(after.failures, draw), history=after)
+        case Action.SLOW_DOWN:
+            return Again(wait=0.0, history=after)
+        case Action.SIGN_AGAIN:
+            return Halt() if before.signed_again else Again(wait=0.0, history=replace(after, signed_again=True))
+        case Action.STOP:
+            return Halt()
+    assert_never(verdict.action)

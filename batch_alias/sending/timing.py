@@ -1,0 +1,33 @@
+"""The numbers by which sending waits, in one place; the defaults suit RongCloud."""
+
+from dataclasses import dataclass, field
+
+from batch_alias.sending.breaker import BreakerRules
+from batch_alias.sending.pace import PaceRules
+from batch_alias.sending.retry import Backoff
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timing:
+    """How long sending waits for what; all in seconds.
+
+    Attributes:
+        backoff: Waits between the attempts of a row.
+        pace: Reaction to refusals by the limit.
+        breaker: Reaction to an outage.
+        switch_interval: Least time between two switches of hosts.
+        grace: Most time that attempts under way are given once the run stops. Under the ten seconds after which
+            ``docker stop`` kills, with time left to write the reports.
+        idle: Time after which an unused lane is closed. RongCloud asks for under 55.
+        tick: Most time between two looks at the clock.
+        most_retries: Most rows (not seconds) waiting to be sent again; beyond it no new rows are taken.
+    """
+
+    backoff: Backoff = field(default_factory=Backoff)
+    pace: PaceRules = field(default_factory=PaceRules)
+    breaker: BreakerRules = field(default_factory=BreakerRules)
+    switch_interval: float = 30.0
+    grace: float = 5.0
+    idle: float = 45.0
+    tick: float = 1.0
+    most_retries: int = 10_000

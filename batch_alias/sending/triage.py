@@ -1,0 +1,271 @@
+"""What a verdict sets in motion: the row's account, the pace, an outage, a stop.
+
+Two kinds of verdict are withheld until the service has proved itself, because they may say more about the service than
+about the row:
+
+* Until one of the first rows was answered otherwise, "invalid parameter" may mean an unknown App Key or a wrong column.
+* A row that has used up its attempts on an unwell service is settled only when another request succeeds. When an outage
+  is recognised instead, the row goes back and the attempts are forgiven.
+"""
+
+import random
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Protocol, assert_never
+
+from batch_alias.errors import StoppedByService
+from batch_alias.model import Action, Notice, NoticeKind, Outcome, Reply, State, Verdict
+from batch_alias.sending.backlog import Backlog, Work
+from batch_alias.sending.breaker import Breaker
+from batch_alias.sending.meter import Meter
+from batch_alias.sending.pace import Pace
+from batch_alias.sending.retry import Again, Halt, Settle, decide
+from batch_alias.sending.timing import Timing
+
+OPENING_ROWS = 3
+"""Rows that go out alone, one after the other, while their answers may be a setting's fault."""
+RECENT_ROWS = 1000
+"""Settled rows over which the share of failures is taken."""
+CLOCK_TOLERANCE = 60.0
+"""Seconds of difference between the server's clock and ours that are worth telling."""
+
+
+class Book(Protocol):
+    """Where outcomes are kept."""
+
+    def record(self, outcome: Outcome) -> None:
+        """Keep how a row ended."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What a run may cost.
+
+    Attributes:
+        attempts: Most attempts that count against a row.
+        max_failed: Share of the last 1,000 settled rows that may have failed.
+        patience: Seconds without any progress after which the run stops; 0 waits for ever.
+    """
+
+    attempts: int
+    max_failed: float
+    patience: float
+
+
+class Triage:
+    """Takes each reply and decides.
+
+    Args:
+        book: Where outcomes are kept.
+        backlog: Where rows go back to.
+        meter: Counts.
+        pace: Lowered by refusals.
+        breaker: Opened by outages.
+        limits: What the run may cost.
+        timing: How long to wait.
+        notify: Told each thing worth knowing.
+        proven: Whether this job has had a row accepted before.
+        wall: The wall clock, seconds since the epoch.
+        draw: Uniform random numbers from [0, 1).
+    """
+
+    def __init__(
+        self,
+        *,
+        book: Book,
+        backlog: Backlog,
+        meter: Meter,
+        pace: Pace,
+        breaker: Breaker,
+        limits: Limits,
+        timing: Timing,
+        notify: Callable[[Notice], None],
+        proven: bool,
+        wall: Callable[[], float] = time.time,
+        draw: Callable[[], float] = random.random,
+    ) -> None:
+        self._book = book
+        self._backlog = backlog
+        self._meter = meter
+        self._pace = pace
+        self._breaker = breaker
+        self._limits = limits
+        self._timing = timing
+        self._notify = notify
+        self._wall = wall
+        self._draw = draw
+        self._trusted = proven
+        self._withheld: list[tuple[Work, Outcome]] = []
+        self._recent: deque[bool] = deque(maxlen=RECENT_ROWS)
+        self._progress_at: float | None = None
+        self.opening = True
+        self.halt: StoppedByService | None = None
+
+    def begin(self, *, now: float) -> None:
+        """Start the clock of the patience."""
+        self._progress_at = now
+
+    def take(self, work: Work, reply: Reply, verdict: Verdict, *, started: float, now: float, probe: bool) -> None:
+        """Act on a reply.
+
+        Args:
+            work: The row and what it had been through before.
+            reply: What came back.
+            verdict: What it means.
+            started: When the attempt started, monotonic.
+            now: A monotonic reading in seconds.
+            probe: Whether the attempt was the probe of an outage.
+        """
+        self._meter.replied(reply, verdict, wall=self._wall())
+        if verdict.unwell:
+            self._unwell(work, reply, verdict, now=now, probe=probe)
+            return
+        if self._breaker.success():
+            self._pace.restart(now=now)
+            self._say(NoticeKind.OUTAGE_ENDED, "The service answers again; the pace rises to full step by step.")
+        if verdict.action is Action.SLOW_DOWN:
+            self._refused(reply, started=started, now=now)
+        else:
+            self._progress_at = now
+        if verdict.systematic and self.opening and not self._trusted:
+            self._suspect_key(work, reply, verdict)
+            return
+        if verdict.action in {Action.ACCEPT, Action.FAIL}:
+            self.opening = False
+            self._release_withheld()
+        self._apply(work, reply, verdict, now=now)
+
+    def check_patience(self, *, now: float) -> None:
+        """Stop the run when nothing has gone forward for too long."""
+        patience = self._limits.patience
+        if patience and self._progress_at is not None and now - self._progress_at >= patience and self._held(now=now):
+            what = "been down" if self._breaker.is_open else "refused every request by its limit"
+            self._stop(
+                f"The service has {what} for {patience / 60:.0f} minutes.",
+                "Nothing is lost: run the same command again when it is back.",
+            )
+
+    def settle_withheld(self) -> None:
+        """Settle the rows that were withheld, when nothing else is left to wait for."""
+        self._release_withheld()
+
+    def _held(self, *, now: float) -> bool:
+        return self._breaker.is_open or self._pace.paused_until > now or self._pace.lowered
+
+    def _unwell(self, work: Work, reply: Reply, verdict: Verdict, *, now: float, probe: bool) -> None:
+        forgiven = Work(
+            work.row,
+            replace(
+                work.history, requests=work.history.requests + 1, in_doubt=work.history.in_doubt or verdict.in_doubt
+            ),
+        )
+        if self._breaker.is_open:
+            if probe:
+                self._breaker.probe_failed(now=now)
+            self._backlog.put_back(forgiven, due=now)
+            return
+        if self.opening:
+            self._breaker.open(now=now)
+        if self._breaker.is_open or self._breaker.failure(work.row.number, now=now):
+            self._outage(reply, verdict, now=now)
+            self._backlog.put_back(forgiven, due=now)
+            return
+        self._apply(work, reply, verdict, now=now)
+
+    def _outage(self, reply: Reply, verdict: Verdict, *, now: float) -> None:
+        detail = f"{verdict.meaning}: {reply.message}" if reply.message else verdict.meaning
+        self._say(
+            NoticeKind.OUTAGE_BEGAN,
+            f"The service does not work ({reply.host}: {detail}). Sending is on hold; one row at a time tries again.",
+        )
+        for work, _outcome in self._withheld:
+            self._backlog.put_back(Work(work.row, replace(work.history, failures=0)), due=now)
+        self._withheld.clear()
+
+    def _refused(self, reply: Reply, *, started: float, now: float) -> None:
+        if self._pace.refused(started=started, now=now, retry_after=reply.retry_after):
+            self._say(
+                NoticeKind.PACE_LOWERED,
+                f"Refused by the limit: something else uses the quota. Pace lowered to {self._pace.rate:.0f}/s.",
+            )
+
+    def _suspect_key(self, work: Work, reply: Reply, verdict: Verdict) -> None:
+        outcome = self._outcome(work.row.number, State.FAILED, reply, verdict, work.history.requests + 1)
+        self._withheld.append((work, outcome))
+        if len(self._withheld) >= OPENING_ROWS or self._backlog.is_empty:
+            self._stop(
+                f"All of the first rows were refused: code {reply.code}, {outcome.message}.",
+                verdict.advice,
+            )
+
+    def _apply(self, work: Work, reply: Reply, verdict: Verdict, *, now: float) -> None:
+        decision = decide(
+            verdict,
+            work.history,
+            attempts=self._limits.attempts,
+            backoff=self._timing.backoff,
+            draw=self._draw(),
+        )
+        match decision:
+            case Again(wait=wait, history=history):
+                self._backlog.put_back(Work(work.row, history), due=now + wait)
+            case Settle(state=state, history=history):
+                self._settle(Work(work.row, history), state, reply, verdict)
+            case Halt():
+                self._halt(reply, verdict)
+            case _:
+                assert_never(decision)
+
+    def _settle(self, work: Work, state: State, reply: Reply, verdict: Verdict) -> None:
+        outcome = self._outcome(work.row.number, state, reply, verdict, work.history.requests)
+        if verdict.unwell:
+            self._withheld.append((work, outcome))
+        else:
+            self._record(outcome)
+
+    def _release_withheld(self) -> None:
+        withheld, self._withheld = self._withheld, []
+        for _work, outcome in withheld:
+            self._record(outcome)
+
+    def _record(self, outcome: Outcome) -> None:
+        self._book.record(outcome)
+        self._meter.settle(outcome.state, wall=outcome.finished_at)
+        self._recent.append(outcome.state is not State.ACCEPTED)
+        if outcome.state is not State.ACCEPTED and sum(self._recent) > self._limits.max_failed * RECENT_ROWS:
+            self._stop(
+                f"More than {self._limits.max_failed:.0%} of the last {RECENT_ROWS:,} rows have failed; "
+                f"the last: {outcome.message}.",
+                "Look at not-accepted.csv; to go on all the same, raise --max-failed.",
+            )
+
+    def _outcome(self, row: int, state: State, reply: Reply, verdict: Verdict, attempts: int) -> Outcome:
+        detail = "" if state is State.ACCEPTED else reply.message
+        return Outcome(
+            row=row,
+            state=state,
+            code=reply.code,
+            message=f"{verdict.meaning}: {detail}" if detail else verdict.meaning,
+            attempts=attempts,
+            request_id=reply.request_id,
+            finished_at=self._wall(),
+        )
+
+    def _halt(self, reply: Reply, verdict: Verdict) -> None:
+        code = f"code {reply.code}" if reply.code is not None else f"HTTP {reply.status}"
+        said = f" ({reply.message})" if reply.message else ""
+        skew = reply.clock_skew
+        clock = ""
+        if skew is not None and abs(skew) > CLOCK_TOLERANCE:
+            side = "behind" if skew > 0 else "ahead of"
+            clock = f" This machine's clock is {abs(skew):.0f} s {side} the server's: set it."
+        self._stop(f"{reply.host} refuses the run: {code}, {verdict.meaning}{said}.", verdict.advice + clock)
+
+    def _stop(self, problem: str, advice: str) -> None:
+        if self.halt is None:
+            self.halt = StoppedByService(problem, advice)
+
+    def _say(self, kind: NoticeKind, text: str) -> None:
+        self._notify(Notice(at=self._wall(), kind=kind, text=text))
