@@ -1,7 +1,7 @@
 """Is the service down? A circuit breaker (pure).
 
-A run of attempts that all found the service unwell, over several rows and without one success between them, is an
-outage: nothing is sent but one probe at a time, at growing intervals, until one succeeds. Several rows, because a single
+A run of attempts that all found the service unwell, over several rows and without one success in between, is an
+outage: nothing is sent but one probe at a time, at growing intervals, until one succeeds. Several rows, because one
 row that the service chokes on must not look like an outage.
 """
 

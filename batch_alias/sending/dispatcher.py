@@ -1,7 +1,7 @@
 """The worker pool: throttle → row → lane → verdict → ledger.
 
-One task decides what starts and when; each attempt is a task of its own. The token is the last thing waited for: row and
-lane are known to be there before it is taken, and nothing is awaited between the token and the start of the attempt, so
+One task decides what starts and when; each attempt is a task of its own. The token is the last thing waited for: row
+and lane are known to be there before it is taken, and nothing is awaited between the token and the attempt's start, so
 that the throttle's promise holds for starts and not only for tokens.
 """
 
@@ -12,7 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from batch_alias.model import Notice, Row, State
+from batch_alias.model import Row, State
+from batch_alias.records import Notice
 from batch_alias.sending.backlog import Backlog, PendingRows, Work
 from batch_alias.sending.breaker import Breaker
 from batch_alias.sending.lanes import Connection, Lane, Lanes

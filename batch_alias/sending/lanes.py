@@ -1,7 +1,7 @@
 """Lanes: connections that are opened as the latency demands, and closed when they stand idle.
 
-At 100 attempts per second and a latency of 50 ms five lanes are enough; at 2 s it takes 200. The lane that was used last
-is used next, so that the others fall idle and can be closed.
+At 100 attempts per second and a latency of 50 ms five lanes are enough; at 2 s it takes 200. The lane that was used
+last is used next, so that the others fall idle and can be closed.
 """
 
 from collections import deque

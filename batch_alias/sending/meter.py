@@ -6,29 +6,24 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from batch_alias.model import Action, Reply, State, Verdict
-
-LATENCY_STEP = 1.05
-"""Ratio of two neighbouring bounds of the latency histogram: a percentile is exact to 5 %."""
+from batch_alias.records import LATENCY_STEP, Second
 
 
 def latency_bucket(seconds: float) -> int:
-    """The histogram's bucket of a latency; bucket ``n`` reaches up to ``1.05 ** n`` milliseconds."""
+    """The histogram's bucket of a latency."""
     return max(0, math.ceil(math.log(max(seconds * 1000, 1e-9), LATENCY_STEP)))
 
 
-@dataclass(slots=True)
-class Second:
-    """What happened in one second of the wall clock.
+class SecondLog(Protocol):
+    """Where finished seconds are kept."""
 
-    Attributes:
-        at: Whole seconds since the epoch.
-        requests: Attempts started.
-        retries: Those among them that were not the first for their row in this run.
-        refusals: Answers "over the limit".
-        settled: Rows that ended, by state.
-        codes: Replies by RongCloud's code, ``HTTP nnn`` or the kind of failure.
-        latencies: Replies by latency bucket.
-    """
+    def record_second(self, second: Second, *, busiest: int) -> None:
+        """Keep a second, and the busiest sliding second of the run so far."""
+
+
+@dataclass(slots=True)
+class _Counts:
+    """The second under way."""
 
     at: int
     requests: int = 0
@@ -37,13 +32,6 @@ class Second:
     settled: Counter[str] = field(default_factory=Counter)
     codes: Counter[str] = field(default_factory=Counter)
     latencies: Counter[int] = field(default_factory=Counter)
-
-
-class SecondLog(Protocol):
-    """Where finished seconds are kept."""
-
-    def record_second(self, second: Second, *, busiest: int) -> None:
-        """Keep a second, and the busiest sliding second of the run so far."""
 
 
 class Meter:
@@ -55,7 +43,7 @@ class Meter:
 
     def __init__(self, log: SecondLog) -> None:
         self._log = log
-        self._second: Second | None = None
+        self._counts: _Counts | None = None
         self._starts: deque[float] = deque()
         self.requests = 0
         self.settled: Counter[State] = Counter()
@@ -63,9 +51,9 @@ class Meter:
 
     def started(self, *, retry: bool, wall: float, now: float) -> None:
         """Count an attempt that starts: ``wall`` since the epoch, ``now`` monotonic, both in seconds."""
-        second = self._at(wall)
-        second.requests += 1
-        second.retries += retry
+        counts = self._at(wall)
+        counts.requests += 1
+        counts.retries += retry
         self.requests += 1
         starts = self._starts
         starts.append(now)
@@ -75,10 +63,10 @@ class Meter:
 
     def replied(self, reply: Reply, verdict: Verdict, *, wall: float) -> None:
         """Count a reply."""
-        second = self._at(wall)
-        second.codes[describe(reply)] += 1
-        second.latencies[latency_bucket(reply.latency)] += 1
-        second.refusals += verdict.action is Action.SLOW_DOWN
+        counts = self._at(wall)
+        counts.codes[describe(reply)] += 1
+        counts.latencies[latency_bucket(reply.latency)] += 1
+        counts.refusals += verdict.action is Action.SLOW_DOWN
 
     def settle(self, state: State, *, wall: float) -> None:
         """Count a row that has ended."""
@@ -91,16 +79,26 @@ class Meter:
 
     def flush(self) -> None:
         """Hand on the second under way."""
-        if self._second is not None:
-            self._log.record_second(self._second, busiest=self.busiest)
-            self._second = None
+        counts, self._counts = self._counts, None
+        if counts is None:
+            return
+        second = Second(
+            at=counts.at,
+            requests=counts.requests,
+            retries=counts.retries,
+            refusals=counts.refusals,
+            settled=counts.settled,
+            codes=counts.codes,
+            latencies=counts.latencies,
+        )
+        self._log.record_second(second, busiest=self.busiest)
 
-    def _at(self, wall: float) -> Second:
+    def _at(self, wall: float) -> _Counts:
         at = int(wall)
-        if self._second is None or self._second.at != at:
+        if self._counts is None or self._counts.at != at:
             self.flush()
-            self._second = Second(at)
-        return self._second
+            self._counts = _Counts(at)
+        return self._counts
 
 
 def describe(reply: Reply) -> str:

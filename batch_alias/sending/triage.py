@@ -16,7 +16,8 @@ from dataclasses import dataclass, replace
 from typing import Protocol, assert_never
 
 from batch_alias.errors import StoppedByService
-from batch_alias.model import Action, Notice, NoticeKind, Outcome, Reply, State, Verdict
+from batch_alias.model import Action, Outcome, Reply, State, Verdict
+from batch_alias.records import Notice, NoticeKind
 from batch_alias.sending.backlog import Backlog, Work
 from batch_alias.sending.breaker import Breaker
 from batch_alias.sending.meter import Meter

@@ -1,0 +1,10 @@
+"""The ledger: one SQLite file with every row of a job, where it stands, and what each run did.
+
+SQL stays in this folder. ``Accounts`` reads a ledger without disturbing a run, ``Ledger`` is what a run writes to.
+"""
+
+from batch_alias.ledger.accounts import Accounts
+from batch_alias.ledger.book import Ledger
+from batch_alias.ledger.staging import locked, stage
+
+__all__ = ["Accounts", "Ledger", "locked", "stage"]

@@ -1,0 +1,44 @@
+-- A job's ledger: every row of the source and where it stands, and what each run did.
+
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+
+CREATE TABLE rows (
+    number INTEGER PRIMARY KEY,           -- as a spreadsheet shows it: the header is row 1
+    user_id TEXT NOT NULL,
+    group_id TEXT NOT NULL,
+    remark TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('rejected', 'superseded', 'pending', 'accepted', 'failed', 'unknown')),
+    reason TEXT NOT NULL DEFAULT '',      -- the kind of problem of a rejected row
+    message TEXT NOT NULL DEFAULT '',
+    code INTEGER,                         -- RongCloud's
+    attempts INTEGER NOT NULL DEFAULT 0,
+    request_id TEXT NOT NULL DEFAULT '',
+    finished_at REAL,                     -- seconds since the epoch
+    warning TEXT NOT NULL DEFAULT '',
+    cells TEXT                            -- the row's own fields as JSON, where the three values do not give them
+);
+
+CREATE TABLE runs (
+    id INTEGER PRIMARY KEY,
+    started_at REAL NOT NULL,
+    ended_at REAL,                        -- NULL: killed, or still running
+    host TEXT NOT NULL,
+    version TEXT NOT NULL,
+    settings TEXT NOT NULL,               -- JSON, without any secret
+    busiest_second INTEGER NOT NULL DEFAULT 0,
+    host_switches INTEGER NOT NULL DEFAULT 0,
+    exit_code INTEGER
+);
+
+CREATE TABLE seconds (
+    run INTEGER NOT NULL,
+    at INTEGER NOT NULL,                  -- seconds since the epoch
+    requests INTEGER NOT NULL,
+    retries INTEGER NOT NULL,
+    refusals INTEGER NOT NULL,
+    settled TEXT NOT NULL,                -- JSON: state -> rows
+    codes TEXT NOT NULL,                  -- JSON: code -> replies
+    latencies TEXT NOT NULL               -- JSON: bucket -> replies; bucket n reaches up to 1.05 ** n ms
+);
+
+CREATE TABLE notices (run INTEGER NOT NULL, at REAL NOT NULL, kind TEXT NOT NULL, text TEXT NOT NULL);

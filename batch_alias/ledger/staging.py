@@ -1,0 +1,108 @@
+"""How a ledger comes to be.
+
+It is filled under another name and takes its own only when it is complete: append, then index, then resolve duplicates
+in SQL (4.5 s for a million rows against 8 s for upserts one by one).
+"""
+
+import json
+import os
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from filelock import FileLock, Timeout
+
+from batch_alias.errors import LedgerError
+from batch_alias.ledger.database import APPLICATION_ID, LEDGER, SCHEMA_VERSION, translated
+from batch_alias.records import JobInfo
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_UNFINISHED = "ledger.new"
+_LOCK = "ledger.lock"
+_INSERT = (
+    "INSERT INTO rows (number, user_id, group_id, remark, state, reason, message, warning, cells)"
+    " VALUES (?, ?, ?, ?, iif(?6 = '', 'pending', 'rejected'), ?6, ?7, ?8, ?9)"
+)
+_RESOLVE_DUPLICATES = """
+CREATE INDEX key ON rows (group_id, user_id, number) WHERE state = 'pending';
+UPDATE rows SET state = 'superseded', message = 'row ' || last.number || ' sets the same user and group later'
+FROM (
+    SELECT group_id, user_id, max(number) AS number FROM rows WHERE state = 'pending'
+    GROUP BY group_id, user_id HAVING count(*) > 1
+) AS last
+WHERE rows.state = 'pending' AND rows.group_id = last.group_id AND rows.user_id = last.user_id
+    AND rows.number < last.number;
+DROP INDEX key;
+"""
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold a job's folder against every other run; make it if it is not there.
+
+    Raises:
+        LedgerError: Another run holds it, or it cannot be made.
+    """
+    with translated(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / _LOCK)
+    try:
+        with translated(folder):
+            lock.acquire(timeout=0)
+    except Timeout:
+        raise LedgerError(
+            f"The job {folder} is locked by another run.",
+            "Wait until it has ended, or watch it there; two runs of one job would send rows twice.",
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def stage(folder: Path, batches: "Iterable[pd.DataFrame]", describe: Callable[[], JobInfo]) -> None:
+    """Fill a new ledger with checked rows and resolve duplicates: the last row for a (group, user) wins.
+
+    Args:
+        folder: The job's folder; a ledger in it is replaced once the new one is complete.
+        batches: Frames with the columns number, user_id, group_id, remark, reason, message, warning, cells.
+        describe: Called when all batches are read.
+
+    Raises:
+        LedgerError: The ledger cannot be written.
+    """
+    unfinished = folder / _UNFINISHED
+    with translated(unfinished):
+        unfinished.unlink(missing_ok=True)
+        # SQLite gives its companion files the same mode.
+        os.close(os.open(unfinished, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        db = sqlite3.connect(unfinished, isolation_level=None)
+    try:
+        with translated(unfinished):
+            # A staging that is cut short is thrown away, so nothing needs to be synced before the end.
+            db.executescript("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;")
+            db.executescript(files("batch_alias.ledger").joinpath("schema.sql").read_text(encoding="utf-8"))
+            db.execute("BEGIN")
+        for frame in batches:
+            columns = ("number", "user_id", "group_id", "remark", "reason", "reason", "message", "warning", "cells")
+            with translated(unfinished):
+                db.executemany(_INSERT, zip(*(frame[name].tolist() for name in columns), strict=True))
+        with translated(unfinished):
+            db.executescript(_RESOLVE_DUPLICATES)
+            db.execute("INSERT INTO meta VALUES ('job', ?)", (json.dumps(asdict(describe()), ensure_ascii=False),))
+            db.executescript(
+                f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA_VERSION};"
+                "COMMIT; PRAGMA synchronous = FULL; PRAGMA journal_mode = WAL;"
+            )
+    finally:
+        db.close()
+    with translated(unfinished):
+        for companion in ("-wal", "-shm"):
+            (folder / f"{LEDGER}{companion}").unlink(missing_ok=True)
+        unfinished.replace(folder / LEDGER)
