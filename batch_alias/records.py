@@ -1,9 +1,12 @@
 """What is kept of a job: each row's account, what happened in each second, what each run was and did."""
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import NamedTuple
+
+from batch_alias.errors import ExitCode
 
 LATENCY_STEP = 1.05
 """Ratio of two neighbouring bounds of the latency histogram: a percentile is exact to 5 %."""
@@ -151,3 +154,97 @@ class Tally:
     def all_done(self) -> bool:
         """Whether every row is accepted or superseded."""
         return self.accepted + self.superseded == self.rows
+
+    def too_many_rejected(self, share: float) -> bool:
+        """Whether more than a share of the rows is rejected, or all of them."""
+        return self.rejected > share * self.rows or self.rejected == self.rows
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What a run is about to do.
+
+    Attributes:
+        info: What the job is.
+        tally: How many rows are in each state now.
+        problems: Why rows are rejected: (reason, example message, rows, first row), most frequent first.
+        target: The hosts, or the sandbox.
+        masked_key: The App Key with its middle hidden.
+        to_send: Rows that this run sends.
+        seconds: How long that takes at the full pace.
+        resumed: Whether an earlier run has sent some of the rows.
+    """
+
+    info: JobInfo
+    tally: Tally
+    problems: list[tuple[str, str, int, int]]
+    target: str
+    masked_key: str
+    to_send: int
+    seconds: float
+    resumed: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """What a check has found; nothing was sent.
+
+    Attributes:
+        info: What the source is.
+        tally: Rows by the state they would begin in; ``pending`` would be sent.
+        problems: Why rows are rejected: (reason, example message, rows, first row), most frequent first.
+        duplicates: Examples of repeated (group, user) pairs: (superseded row, last row, whether the alias is the same).
+        users: Different user ids among the rows to send.
+        groups: Different group ids among them.
+        rate: Requests per second that were assumed.
+        seconds: How long sending would take.
+        too_many: More rows are rejected than permitted: a run would send nothing.
+    """
+
+    info: JobInfo
+    tally: Tally
+    problems: list[tuple[str, str, int, int]]
+    duplicates: list[tuple[int, int, bool]]
+    users: int
+    groups: int
+    rate: int
+    seconds: float
+    too_many: bool
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """0 when every row may be sent, 1 when some are rejected, 3 when a run would send nothing."""
+        if self.too_many:
+            return ExitCode.SOURCE
+        return ExitCode.NOT_ALL_ACCEPTED if self.tally.rejected else ExitCode.DONE
+
+    def as_json(self) -> str:
+        """The findings as JSON."""
+        return json.dumps(asdict(self), ensure_ascii=False, indent=2) + "\n"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How the run stands now.
+
+    Attributes:
+        accepted: Rows accepted in this run.
+        failed: Rows failed in this run.
+        unknown: Rows that became unknown in this run.
+        requests: Attempts started.
+        rate: Attempts started in the last second.
+        pace: Attempts per second permitted now.
+        in_flight: Attempts under way.
+        waiting: Rows waiting to be sent again.
+        outage: Seconds since an outage began; ``None`` while the service works.
+    """
+
+    accepted: int
+    failed: int
+    unknown: int
+    requests: int
+    rate: int
+    pace: float
+    in_flight: int
+    waiting: int
+    outage: float | None

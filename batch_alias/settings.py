@@ -113,7 +113,7 @@ class Settings:
     """One job: what is read, where it goes, and how.
 
     Attributes:
-        source: The file of rows.
+        source: The file of rows; ``None`` for a job that is already staged, which then must be named.
         job: The job's folder; ``None`` takes ``SOURCE-STEM.aliases`` in the working directory.
         service: Where the aliases are set. Not needed for a check or on the sandbox.
         sandbox: Use RongCloud's emulation, started on this machine for the length of the run.
@@ -123,13 +123,17 @@ class Settings:
         attempts: Most attempts for a row in one run; refusals by the limit do not count.
         timeout: Seconds for a whole attempt.
         max_rejected: Share of the rows, 0 to 1, that may be rejected before nothing is sent.
+        max_failed: Share of the last 1,000 settled rows, 0 to 1, that may have failed before the run stops.
+        patience: Seconds without any progress (an outage, refusals only) after which the run stops; 0 waits for ever.
         limit: Most rows to send in this run; ``None`` sends all.
+        ca_bundle: A PEM file of the authorities to trust instead of the public ones, for a private cloud.
+        proxies: Honour the proxy environment variables.
 
     Raises:
         UsageError: A value is out of its range.
     """
 
-    source: Path
+    source: Path | None = None
     job: Path | None = None
     service: Service | None = None
     sandbox: bool = False
@@ -139,7 +143,11 @@ class Settings:
     attempts: int = 6
     timeout: float = 10.0
     max_rejected: float = 0.05
+    max_failed: float = 0.10
+    patience: float = 1800.0
     limit: int | None = None
+    ca_bundle: Path | None = None
+    proxies: bool = True
 
     def __post_init__(self) -> None:
         _whole("rate", self.rate, 1, 10_000)
@@ -149,15 +157,26 @@ class Settings:
             _whole("limit", self.limit, 1, 2**62)
         if not (math.isfinite(self.timeout) and 0.1 <= self.timeout <= 600):
             raise UsageError(f"--timeout is {self.timeout}.", "Give seconds from 0.1 to 600.")
-        if not 0 <= self.max_rejected <= 1:
-            raise UsageError(f"--max-rejected is {self.max_rejected:.0%}.", "Give a share from 0% to 100%.")
+        if not (math.isfinite(self.patience) and self.patience >= 0):
+            raise UsageError(f"--patience is {self.patience}.", "Give a time, or 0 to wait for ever.")
+        _share("max-rejected", self.max_rejected)
+        _share("max-failed", self.max_failed)
         if self.sandbox and self.service is not None:
             raise UsageError("Both the sandbox and a real service were named.", "Choose one.")
+        if self.source is None and self.job is None:
+            raise UsageError("Neither a source nor a job was named.", "Name one.")
 
     @property
     def job_folder(self) -> Path:
         """Where the job lives."""
-        return self.job if self.job is not None else Path(f"{self.source.stem}.aliases")
+        if self.job is not None:
+            return self.job
+        return Path(f"{self.source.stem}.aliases" if self.source is not None else "")
+
+
+def _share(name: str, value: float) -> None:
+    if not 0 <= value <= 1:
+        raise UsageError(f"--{name} is {value:.0%}.", "Give a share from 0% to 100%.")
 
 
 def _whole(name: str, value: int, least: int, most: int) -> None:

@@ -5,6 +5,10 @@ SQL stays in this folder. ``Accounts`` reads a ledger without disturbing a run, 
 
 from batch_alias.ledger.accounts import Accounts
 from batch_alias.ledger.book import Ledger
+from batch_alias.ledger.database import LEDGER
 from batch_alias.ledger.staging import locked, stage
 
-__all__ = ["Accounts", "Ledger", "locked", "stage"]
+TARGET = "target"
+"""The fact that says where a job's rows are sent to; noted before the first attempt of all."""
+
+__all__ = ["LEDGER", "TARGET", "Accounts", "Ledger", "locked", "stage"]

@@ -70,6 +70,24 @@ class Accounts:
         with translated(self.path):
             return self._db.execute(query, states).fetchall()
 
+    def users_and_groups(self) -> tuple[int, int]:
+        """How many different users and groups the rows to send have."""
+        query = "SELECT count(DISTINCT user_id), count(DISTINCT group_id) FROM rows WHERE state = 'pending'"
+        with translated(self.path):
+            users, groups = self._db.execute(query).fetchone()
+        return users, groups
+
+    def duplicates(self, most: int) -> list[tuple[int, int, bool]]:
+        """Examples of superseded rows: (number, number of the row that counts, whether the alias is the same)."""
+        query = (
+            "SELECT early.number, late.number, early.remark = late.remark"
+            " FROM (SELECT * FROM rows WHERE state = 'superseded' ORDER BY number LIMIT ?) AS early"
+            " JOIN rows AS late ON late.group_id = early.group_id AND late.user_id = early.user_id"
+            " WHERE late.state NOT IN ('superseded', 'rejected') ORDER BY early.number"
+        )
+        with translated(self.path):
+            return [(early, late, bool(same)) for early, late, same in self._db.execute(query, (most,))]
+
     def runs(self) -> list[RunRecord]:
         """What is noted of each run, in their order."""
         query = (

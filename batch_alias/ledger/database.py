@@ -23,7 +23,10 @@ def connect(path: Path, *, mode: str) -> sqlite3.Connection:
     if not path.is_file():
         raise LedgerError(f"There is no ledger in {path.parent}.", "Give the folder of a job that has been run.")
     with translated(path):
-        db = sqlite3.connect(f"{path.resolve().as_uri()}?mode={mode}", uri=True, isolation_level=None)
+        # Staged by one thread, sent by another, never by two at once.
+        db = sqlite3.connect(
+            f"{path.resolve().as_uri()}?mode={mode}", uri=True, isolation_level=None, check_same_thread=False
+        )
         try:
             _check_identity(db, path)
         except BaseException:

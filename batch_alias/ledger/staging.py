@@ -51,7 +51,7 @@ def locked(folder: Path) -> Iterator[None]:
     """
     with translated(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / _LOCK)
+    lock = FileLock(folder / _LOCK, thread_local=False)
     try:
         with translated(folder):
             lock.acquire(timeout=0)
@@ -94,11 +94,12 @@ def stage(folder: Path, batches: "Iterable[pd.DataFrame]", describe: Callable[[]
             with translated(unfinished):
                 db.executemany(_INSERT, zip(*(frame[name].tolist() for name in columns), strict=True))
         with translated(unfinished):
+            db.execute("COMMIT")
             db.executescript(_RESOLVE_DUPLICATES)
             db.execute("INSERT INTO meta VALUES ('job', ?)", (json.dumps(asdict(describe()), ensure_ascii=False),))
             db.executescript(
                 f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA_VERSION};"
-                "COMMIT; PRAGMA synchronous = FULL; PRAGMA journal_mode = WAL;"
+                "PRAGMA synchronous = FULL; PRAGMA journal_mode = WAL;"
             )
     finally:
         db.close()

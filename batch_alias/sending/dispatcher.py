@@ -9,11 +9,10 @@ import asyncio
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Protocol
 
 from batch_alias.model import Row, State
-from batch_alias.records import Notice
+from batch_alias.records import Notice, Progress
 from batch_alias.sending.backlog import Backlog, PendingRows, Work
 from batch_alias.sending.breaker import Breaker
 from batch_alias.sending.lanes import Connection, Lane, Lanes
@@ -39,33 +38,6 @@ class Carrier(Protocol):
 
     def try_other_host(self) -> None:
         """Move to the other host, if there is one."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
-    """How the run stands now.
-
-    Attributes:
-        accepted: Rows accepted in this run.
-        failed: Rows failed in this run.
-        unknown: Rows that became unknown in this run.
-        requests: Attempts started.
-        rate: Attempts started in the last second.
-        pace: Attempts per second permitted now.
-        in_flight: Attempts under way.
-        waiting: Rows waiting to be sent again.
-        outage: Seconds since an outage began; ``None`` while the service works.
-    """
-
-    accepted: int
-    failed: int
-    unknown: int
-    requests: int
-    rate: int
-    pace: float
-    in_flight: int
-    waiting: int
-    outage: float | None
 
 
 class Dispatcher:
@@ -123,11 +95,11 @@ class Dispatcher:
         self._tasks: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
         self._crash: BaseException | None = None
-        self._stopping = False
+        self.was_stopped = False
 
     def stop(self) -> None:
         """Start no new attempts; ``run`` returns when those under way have ended."""
-        self._stopping = True
+        self.was_stopped = True
         self._changed.set()
 
     def progress(self) -> Progress:
@@ -179,7 +151,7 @@ class Dispatcher:
             raise self._triage.halt
 
     def _is_over(self) -> bool:
-        if self._stopping or self._triage.halt is not None or self._crash is not None:
+        if self.was_stopped or self._triage.halt is not None or self._crash is not None:
             return True
         if self._tasks or not self._backlog.is_empty:
             return False
@@ -188,7 +160,7 @@ class Dispatcher:
 
     def _wait(self, *, now: float) -> float:
         """Seconds until an attempt may start: 0 at once, infinity when something else must happen first."""
-        if self._stopping or self._triage.halt is not None or self._crash is not None or self._lanes.is_full:
+        if self.was_stopped or self._triage.halt is not None or self._crash is not None or self._lanes.is_full:
             return math.inf
         if self._breaker.is_open:
             if self._tasks:

@@ -16,9 +16,9 @@ class PaceRules:
     """The numbers.
 
     Attributes:
-        first_cut: Factor on the pace at the first refusal, and while a cut before has not been enough.
-        gentle_cut: Factor at a refusal after a long climb: the limit is nearly known.
-        settled: Seconds after a cut from which the next refusal is a new event.
+        cut: Factor on the pace at a refusal that comes alone.
+        deep_cut: Factor at a refusal soon after a cut, which has not been enough.
+        soon: Seconds after a cut within which that is so.
         pause: Seconds without any attempt after a refusal that names no time.
         longest_pause: Most seconds that a server's ``Retry-After`` is honoured.
         climb: Share of the full pace gained per second.
@@ -28,10 +28,10 @@ class PaceRules:
         ramp: Share of the full pace gained per second after an outage.
     """
 
-    first_cut: float = 0.7
-    gentle_cut: float = 0.9
-    settled: float = 4.0
-    pause: float = 0.25
+    cut: float = 0.95
+    deep_cut: float = 0.7
+    soon: float = 2.5
+    pause: float = 0.2
     longest_pause: float = 300.0
     climb: float = 0.005
     fast_climb: float = 0.02
@@ -81,8 +81,8 @@ class Pace:
             if retry_after is not None:
                 self.paused_until = max(self.paused_until, now + pause)
             return False
-        recent = self._cut_at is None or now - self._cut_at < rules.settled
-        self._now = max(self._full * FLOOR, self._now * (rules.first_cut if recent else rules.gentle_cut))
+        recent = self._cut_at is not None and now - self._cut_at < rules.soon
+        self._now = max(self._full * FLOOR, self._now * (rules.deep_cut if recent else rules.cut))
         self._cut_at = self._climbed_at = now
         self._ramping = False
         self.paused_until = max(self.paused_until, now + pause)

@@ -1,0 +1,5 @@
+"""``python -m batch_alias``."""
+
+from batch_alias.cli import main
+
+main()
