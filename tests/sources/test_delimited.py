@@ -1,0 +1,122 @@
+import csv
+import io
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batch_alias.errors import SourceError
+from batch_alias.settings import Reading
+from batch_alias.sources import delimited, open_source
+
+HEADER = "userId,groupId,remark\n"
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=80)
+
+
+@given(
+    rows=st.lists(st.tuples(TEXT, TEXT, TEXT), min_size=1, max_size=8),
+    delimiter=st.sampled_from(",\t;|"),
+    line_end=st.sampled_from(["\n", "\r\n", "\r"]),
+    quoting=st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]),
+    mark=st.booleans(),
+)
+def test_what_was_written_is_read_or_rejected_with_a_reason(
+    read, tmp_path_factory, rows, delimiter, line_end, quoting, mark
+):
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, delimiter=delimiter, lineterminator=line_end, quoting=quoting)
+    writer.writerow(["userId", "groupId", "remark"])
+    writer.writerows(rows)
+    path = tmp_path_factory.mktemp("any") / "rows.csv"
+    path.write_bytes(text.getvalue().encode("utf-8-sig" if mark else "utf-8"))
+
+    with open_source(path, Reading()) as source:
+        try:
+            found = {row.number: row for batch in source.batches() for row in batch.itertuples()}
+        except SourceError:
+            found = {}
+    for number, row in enumerate(rows, start=2):
+        meant = [value.strip() for value in row]
+        if number not in found:
+            assert not any(meant)
+        elif not found[number].reason:
+            assert [found[number].user_id, found[number].group_id, found[number].remark] == meant
+        else:
+            assert found[number].message
+
+
+def test_rows_are_counted_as_a_spreadsheet_counts_them(written):
+    path = written(f'\n{HEADER}\nu1,g1,"two\nlines"\n\n  \nu2,g2,a\n,,\n')
+    with open_source(path, Reading()) as source:
+        numbers = [int(number) for batch in source.batches() for number in batch["number"]]
+    assert numbers == [4, 7]
+    assert source.blank_rows == 4
+
+
+def test_mixed_line_ends_end_rows(read, written):
+    assert len(read(written("userId,groupId,remark\r\nu1,g1,a\nu2,g2,b\ru3,g3,c"))) == 3
+
+
+@pytest.mark.parametrize(("delimiter", "name"), [(",", "comma"), ("\t", "tab"), (";", "semicolon"), ("|", "pipe")])
+def test_the_delimiter_is_the_one_that_makes_the_header_make_sense(written, delimiter, name):
+    header = delimiter.join(["userId", "groupId", "remark", "a,b;c|d"])
+    with open_source(written(f"{header}\n"), Reading()) as source:
+        assert name in source.description
+        assert source.header[:3] == ("userId", "groupId", "remark")
+
+
+def test_files_larger_than_a_chunk_come_in_bounded_batches(written):
+    path = written(HEADER + "".join(f"u{n},g1,a\n" for n in range(25_000)))
+    with open_source(path, Reading()) as source:
+        batches = list(source.batches())
+    assert [len(batch) for batch in batches] == [10_000, 10_000, 5_000]
+    assert [int(number) for batch in batches for number in batch["number"]] == list(range(2, 25_002))
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"", "is empty"),
+        (b" \n\n", "nothing but white space"),
+        (HEADER.encode(), "has a header but no rows"),
+        (HEADER.encode() + b"\n,,\n", "has a header but no rows"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(500), "a PNG image"),
+        (b"%PDF-1.7 ...", "a PDF document"),
+        (bytes(range(256)) * 20, "is not UTF-8"),
+        (HEADER.encode() + b"u1,g1,a\n\nu2,g2,\xff\n", r"byte 0xff at 37, in row 4"),
+        (HEADER.encode() + b'u1,g1,"a\nb"\nu2,g2,\xd5\xc5\n', r"byte 0xd5 at 40, in row 3"),
+        (HEADER.encode() + b"u1,g1,\xe4\xbd", "in row 2"),
+        (HEADER.encode() + b'u1,g1,a\nu2,g2,"b\nu3,g3,c\nu4,g4,d\n', r"Row 3 \(line 3\) of rows.csv opens a quote"),
+        (HEADER.encode() + b'u1,g1,a\nu2,g2,"b\nu3,g3,c\nu4,g4,"d"\n', r"Row 3 \(line 3\) of rows.csv opens a quote"),
+        (HEADER.encode() + b'u1,g1,"' + b"x\n" * 100_000, r"Row 2 .* more than 131,072 characters"),
+        (HEADER.encode() + b"u1,g1," + b"x" * 1_000_000, "line of more than"),
+        (b'"userId,groupId,remark\n', "header of rows.csv cannot be read"),
+    ],
+)
+def test_a_broken_file_is_an_error_in_one_sentence(read, written, content, says):
+    with pytest.raises(SourceError, match=says):
+        read(written(content))
+
+
+def test_a_bad_byte_far_down_is_placed_exactly(read, written):
+    good = "".join(f"u{n},g1,昵称\n" for n in range(20_000)).encode()
+    with pytest.raises(SourceError, match=rf"byte 0xff at {len(HEADER) + len(good) + 6:,}, in row 20,002"):
+        read(written(HEADER.encode() + good + b"u1,g1,\xff\n"))
+
+
+@pytest.mark.parametrize(("name", "says"), [("missing.csv", "There is no file"), (".", "is a folder")])
+def test_what_is_no_file_is_said_to_be_none(read, tmp_path, name, says):
+    with pytest.raises(SourceError, match=says):
+        read(tmp_path / name)
+
+
+def test_one_long_line_is_refused_before_it_is_read(written):
+    path = written(HEADER + "u1,g1,a\n" * 10_000)
+    with path.open("r+b") as file:
+        file.truncate(2**40)  # sparse: a terabyte of NUL on one line
+    with pytest.raises(SourceError, match="line of more than"), open_source(path, Reading()) as source:
+        list(source.batches())
+
+
+def test_the_longest_line_leaves_room_for_the_longest_field():
+    assert csv.field_size_limit() < delimited.LONGEST_LINE
