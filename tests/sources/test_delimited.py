@@ -23,6 +23,8 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=80)
 def test_what_was_written_is_read_or_rejected_with_a_reason(
     read, tmp_path_factory, rows, delimiter, line_end, quoting, mark
 ):
+    if any("\r" in value or "\n" in value for row in rows for value in row):
+        quoting = csv.QUOTE_ALL  # csv.writer leaves a line end that is not its own bare
     text = io.StringIO(newline="")
     writer = csv.writer(text, delimiter=delimiter, lineterminator=line_end, quoting=quoting)
     writer.writerow(["userId", "groupId", "remark"])
