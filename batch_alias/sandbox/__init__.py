@@ -1,5 +1,6 @@
 """RongCloud's alias calls on this machine: the same rules, statuses and answers, and misbehaviour on demand.
 
-``emulator`` keeps the rules, ``faults`` plans the misbehaviour, ``outlet`` says what an answer looks like on the wire
-(the three are pure); ``traffic`` counts; ``server`` puts them behind a socket.
+Pure: ``exchange`` (requests and answers), ``forms`` (what a body says), ``emulator`` (the rules), ``faults`` (the plan
+of misbehaviour), ``outlet`` (what leaves), ``traffic`` (what was seen). Around them: ``connection`` (breaking one off),
+``app`` (ASGI), ``server`` (the socket).
 """

@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import asdict
+from itertools import islice
 from typing import assert_never
 
 from starlette.applications import Starlette
@@ -15,14 +16,15 @@ from starlette.routing import Mount, Route
 from starlette.types import Receive, Scope, Send
 
 from batch_alias.sandbox.connection import Link
-from batch_alias.sandbox.emulator import Emulator, Rules, Write, key_of
+from batch_alias.sandbox.emulator import Emulator, Rules, Write
 from batch_alias.sandbox.exchange import Answer, Key, Request
 from batch_alias.sandbox.faults import Fate, Faults, fate
+from batch_alias.sandbox.forms import key_of
 from batch_alias.sandbox.outlet import Drop, Endless, Hang, Outlet, Raw, outlet
 from batch_alias.sandbox.traffic import NO_ANSWER, Stats, Traffic
 from batch_alias.settings import Secret
 
-_PAGE = 1000  # aliases in one chunk of the listing
+_PAGE = 1000
 _DRIBBLE = b"x" * 16_384
 _DRIBBLE_EVERY = 0.01  # seconds
 
@@ -112,11 +114,11 @@ class Sandbox:
             self.traffic.left(key)
             link.answered_at = time.monotonic()
 
-    async def _play(self, request: Request, fate: Fate, link: Link, send: Send) -> None:
+    async def _play(self, request: Request, drawn: Fate, link: Link, send: Send) -> None:
         # A write lands when its request arrives and is answered after the latency, so a client that gives up in
         # between is in doubt, as it is in earnest.
-        leaving = self._outlet(request, fate, link)
-        if await link.lost_within(fate.latency):
+        leaving = self._outlet(request, drawn, link)
+        if await link.lost_within(drawn.latency):
             self.traffic.answered(NO_ANSWER)
             return
         self.traffic.answered(_name(leaving))
@@ -134,14 +136,14 @@ class Sandbox:
             case _:
                 assert_never(leaving)
 
-    def _outlet(self, request: Request, fate: Fate, link: Link) -> Outlet:
+    def _outlet(self, request: Request, drawn: Fate, link: Link) -> Outlet:
         if link.connected:
             idle = 0.0 if link.answered_at is None else request.at - link.answered_at
             link.requests += 1
             self.traffic.used(link.requests, idle)
             if self._uses_per_connection is not None and link.requests > self._uses_per_connection:
                 return Drop(reset=False)
-        return outlet(request, fate, self._emulator.handle)
+        return outlet(request, drawn, self._emulator.handle)
 
 
 def app(sandbox: Sandbox) -> Starlette:
@@ -170,13 +172,13 @@ def app(sandbox: Sandbox) -> Starlette:
 
 
 def _lines(aliases: dict[Key, str]) -> Iterator[str]:
-    """The aliases as JSON lines ``{"groupId", "userId", "remark"}``, some hundred of them at a time."""
-    lines = [
-        json.dumps({"groupId": group_id, "userId": user_id, "remark": remark}, ensure_ascii=False) + "\n"
-        for (group_id, user_id), remark in aliases.items()
-    ]
-    for start in range(0, len(lines), _PAGE):
-        yield "".join(lines[start : start + _PAGE])
+    """The aliases as JSON lines ``{"groupId", "userId", "remark"}``, a thousand at a time."""
+    items = iter(aliases.items())
+    while page := list(islice(items, _PAGE)):
+        yield "".join(
+            json.dumps({"groupId": group_id, "userId": user_id, "remark": remark}, ensure_ascii=False) + "\n"
+            for (group_id, user_id), remark in page
+        )
 
 
 async def _whole_body(receive: Receive) -> bytes | None:

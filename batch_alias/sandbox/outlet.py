@@ -55,27 +55,27 @@ class Hang:
 Outlet = Answer | Raw | Endless | Drop | Hang
 
 
-def outlet(request: Request, fate: Fate, carry_out: Callable[[Request], Answer]) -> Outlet:
+def outlet(request: Request, drawn: Fate, carry_out: Callable[[Request], Answer]) -> Outlet:
     """Let a request meet its fate.
 
     Args:
         request: The request.
-        fate: What happens to it.
+        drawn: What happens to it.
         carry_out: RongCloud; called at most once, and not at all where the fate keeps the request from reaching it.
 
     Returns:
         What leaves the server. An answer is spoilt only when it reports success: no spoilt answer says 200 for a
         request that RongCloud refused.
     """
-    mishap = fate.mishap
+    mishap = drawn.mishap
     if mishap is None:
         return carry_out(request)
     if isinstance(mishap, Forced):
         return _forced(request, mishap)
     if mishap in BEFORE:
-        return BEFORE[mishap](request, fate.coin)
+        return BEFORE[mishap](request, drawn.coin)
     answer = carry_out(request)
-    return AFTER[mishap](request, answer, fate.coin) if answer.code == SUCCESS else answer
+    return AFTER[mishap](request, answer, drawn.coin) if answer.code == SUCCESS else answer
 
 
 def _forced(request: Request, forced: Forced) -> Answer:

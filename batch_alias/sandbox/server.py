@@ -173,7 +173,7 @@ def serve_forever(sandbox: Sandbox, host: str, port: int, ready: Callable[[str],
 
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # The protocol is named because asyncio turns Nagle's algorithm off only on such a socket. With it an answer, written
+    # The protocol is named since asyncio turns Nagle's algorithm off only on such a socket. With it an answer, written
     # as head and body, waits 40 ms for the client's acknowledgement: 182 requests a second instead of 5,400.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:

@@ -1,0 +1,251 @@
+"""The rules, one by one, on a clock that the tests drive."""
+
+import json
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batch_alias.rongcloud.codes import CODES
+from batch_alias.sandbox.emulator import Emulator, Rules, Write, sign
+from batch_alias.sandbox.exchange import Answer, Request
+from batch_alias.settings import Secret
+
+KEY, SECRET = "an-app-key", "its-secret"
+SET, CLEAR, READ = (f"/group/remarks/{call}.json" for call in ("set", "del", "get"))
+NOW = 1_700_000_000.0
+
+
+@pytest.fixture
+def emulator():
+    return Emulator(KEY, Secret(SECRET), Rules(keep_writes=True))
+
+
+@pytest.fixture
+def request_for(signed):
+    """A request that is in order but for what is given."""
+
+    def build(body=b"userId=u&groupId=g&remark=r", *, path=SET, at=0.0, without=(), **headers):
+        given = {
+            **signed(timestamp=str(int(NOW * 1000))),
+            "content-type": "application/x-www-form-urlencoded",
+            **{name.replace("_", "-"): value for name, value in headers.items()},
+        }
+        kept = {name: value for name, value in given.items() if name not in without}
+        return Request(method="POST", path=path, headers=kept, body=body, now=NOW, at=at)
+
+    return build
+
+
+def said(answer: Answer) -> dict[str, object]:
+    return json.loads(answer.body)
+
+
+def test_a_set_alias_is_held_and_read_back(emulator, request_for):
+    answer = emulator.handle(request_for())
+    assert (answer.status, said(answer)) == (200, {"code": 200})
+    assert emulator.aliases == {("g", "u"): "r"}
+    assert said(emulator.handle(request_for(b"userId=u&groupId=g", path=READ))) == {"code": 200, "remark": "r"}
+
+
+def test_setting_again_overwrites_and_is_noticed(emulator, request_for):
+    for remark in (b"1", b"2", b"3"):
+        emulator.handle(request_for(b"userId=u&groupId=g&remark=" + remark))
+    emulator.handle(request_for(b"userId=v&groupId=g&remark=x"))
+    assert emulator.aliases == {("g", "u"): "3", ("g", "v"): "x"}
+    assert (emulator.sets, emulator.repeats) == (4, {("g", "u"): 2})
+
+
+def test_a_cleared_alias_is_gone_and_clearing_nothing_is_accepted(emulator, request_for):
+    emulator.handle(request_for())
+    for _ in range(2):
+        assert said(emulator.handle(request_for(b"userId=u&groupId=g", path=CLEAR))) == {"code": 200}
+    assert said(emulator.handle(request_for(b"userId=u&groupId=g", path=READ))) == {"code": 200, "remark": ""}
+    cleared = Write(group_id="g", user_id="u", remark=None)
+    assert emulator.writes == [replace(cleared, remark="r"), cleared, cleared]
+
+
+def test_writes_are_remembered_only_on_demand(request_for):
+    emulator = Emulator(KEY, Secret(SECRET), Rules())
+    emulator.handle(request_for())
+    assert emulator.writes == []
+
+
+REFUSALS = {
+    "no App Key": (1002, {"without": ("app-key",)}),
+    "unknown App Key": (1002, {"app_key": "somebody-else's"}),
+    "no header at all": (1002, {"without": ("app-key", "nonce", "timestamp", "signature")}),
+    "no nonce": (1004, {"without": ("nonce",)}),
+    "no timestamp": (1004, {"without": ("timestamp",)}),
+    "no signature": (1004, {"without": ("signature",)}),
+    "wrong signature": (1004, {"signature": "0" * 40}),
+    "signature that is not ASCII": (1004, {"signature": "é" * 40}),
+    "timestamp that is no number": (1004, {"timestamp": "yesterday"}),
+    "timestamp in another script's digits": (1004, {"timestamp": "²³"}),
+    "mixed spellings": (1004, {"rc_nonce": "14314"}),
+    "empty POST": (1003, {"body": b""}),
+    "no user": (1002, {"body": b"groupId=g&remark=r"}),
+    "no group": (1002, {"body": b"userId=u&remark=r"}),
+    "no remark": (1002, {"body": b"userId=u&groupId=g"}),
+    "empty remark": (1002, {"body": b"userId=u&groupId=g&remark="}),
+    "not a form": (1002, {"content_type": "application/json"}),
+    "percent-encoded bytes that are not UTF-8": (1002, {"body": b"userId=u&groupId=g&remark=%FF%FE"}),
+    "bytes that are not UTF-8": (1002, {"body": b"userId=u&groupId=g&remark=\xff"}),
+    "a stray percent sign": (1002, {"body": b"userId=u&groupId=g&remark=100%"}),
+    "user of 65 bytes": (1005, {"body": b"userId=" + b"u" * 65 + b"&groupId=g&remark=r"}),
+    "user of 22 characters and 66 bytes": (1005, {"body": b"userId=" + b"%E4%BD%A0" * 22 + b"&groupId=g&remark=r"}),
+    "group of 65 characters": (1005, {"body": b"userId=u&groupId=" + b"g" * 65 + b"&remark=r"}),
+}
+
+
+@pytest.mark.parametrize("name", REFUSALS)
+def test_a_request_out_of_order_gets_its_code_and_changes_nothing(name, emulator, request_for):
+    code, how = REFUSALS[name]
+    answer = emulator.handle(request_for(**how))
+    assert answer.status == CODES[code].http
+    assert said(answer) == {"code": code, "errorMessage": said(answer)["errorMessage"], "url": SET}
+    assert said(answer)["errorMessage"]
+    assert emulator.aliases == {}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"userId=" + b"u" * 64 + b"&groupId=g&remark=r",
+        b"userId=u&groupId=" + b"%E4%BD%A0" * 64 + b"&remark=r",
+        b"userId=u&groupId=g&remark=" + b"r" * 5000,
+    ],
+)
+def test_fields_at_their_limit_are_accepted(body, emulator, request_for):
+    assert emulator.handle(request_for(body)).code == 200
+
+
+@pytest.mark.parametrize(("length", "code"), [(18, 200), (19, 1004)])
+def test_a_nonce_has_at_most_18_characters(length, code, emulator, request_for, signed):
+    headers = signed(nonce="n" * length, timestamp="1700000000000")
+    assert emulator.handle(request_for(**headers)).code == code
+
+
+def test_the_other_spelling_of_the_headers_is_accepted(emulator, request_for, signed):
+    headers = {f"rc-{name}": value for name, value in signed().items()}
+    assert emulator.handle(request_for(without=tuple(signed()), **headers)).code == 200
+
+
+@pytest.mark.parametrize("unit", [1, 1000])
+@pytest.mark.parametrize(("behind", "code"), [(0, 200), (59, 200), (-59, 200), (61, 1004), (-61, 1004)])
+def test_a_timestamp_in_seconds_or_milliseconds_is_held_against_the_clock(unit, behind, code, request_for, signed):
+    emulator = Emulator(KEY, Secret(SECRET), Rules(max_skew=60))
+    headers = signed(timestamp=str(int((NOW - behind) * unit)))
+    assert emulator.handle(request_for(**headers)).code == code
+
+
+def test_the_clock_is_not_checked_unless_asked_for(emulator, request_for, signed):
+    assert emulator.handle(request_for(**signed(timestamp="1"))).code == 200
+
+
+def test_a_wrong_secret_can_be_answered_with_1001(request_for, signed):
+    emulator = Emulator(KEY, Secret("another"), Rules(wrong_secret_code=1001))
+    answer = emulator.handle(request_for())
+    assert (answer.status, answer.code) == (401, 1001)
+
+
+@pytest.mark.parametrize(
+    ("secret", "nonce", "timestamp", "signature"),
+    [
+        ("Y1W2MeFwwwRxa0", "14314", "1408710653000", "30be0bbca9c9b2e27578701e9fda2358a814c88f"),
+        ("your-own-app-secret", "6JdWufDkiLqyeRU5", "1665601025006", "5c9891b71dbf07e37b69af7c17b4143ea5bb10d3"),
+    ],
+)
+def test_the_signature_is_the_documented_one(secret, nonce, timestamp, signature, request_for):
+    assert sign(Secret(secret), nonce, timestamp) == signature
+    emulator = Emulator(KEY, Secret(secret), Rules())
+    request = request_for(nonce=nonce, timestamp=timestamp, signature=signature)
+    assert emulator.handle(request).code == 200
+
+
+def test_another_path_gets_the_gateways_page(emulator, request_for):
+    answer = emulator.handle(request_for(path="/group/remarks/set"))
+    assert (answer.status, answer.code) == (404, None)
+    assert answer.body.startswith(b"<html>")
+
+
+def test_another_method_gets_the_gateways_page(emulator, request_for):
+    answer = emulator.handle(replace(request_for(), method="GET"))
+    assert (answer.status, answer.code) == (405, None)
+
+
+def test_every_answer_has_a_date_and_echoes_the_request_id(emulator, request_for):
+    for request in (request_for(x_request_id="abc"), request_for(b"", x_request_id="abc")):
+        headers = dict(emulator.handle(request).headers)
+        assert headers["x-request-id"] == "abc"
+        assert headers["date"] == "Tue, 14 Nov 2023 22:13:20 GMT"
+    assert "x-request-id" not in dict(emulator.handle(request_for()).headers)
+
+
+def test_the_limit_refuses_with_429_and_says_how_long_only_if_told_to(request_for):
+    for retry_after, expected in ((None, None), (2, "2")):
+        emulator = Emulator(KEY, Secret(SECRET), Rules(rate=1, retry_after=retry_after))
+        assert "retry-after" not in dict(emulator.handle(request_for(at=5.0)).headers)
+        refused = emulator.handle(request_for(at=5.5))
+        assert (refused.status, refused.code) == (429, 1008)
+        assert dict(refused.headers).get("retry-after") == expected
+
+
+def test_the_limit_is_counted_per_path_and_for_known_callers_only(request_for):
+    emulator = Emulator(KEY, Secret(SECRET), Rules(rate=1))
+    codes = [
+        emulator.handle(request).code
+        for request in (
+            request_for(app_key="stranger"),
+            request_for(signature="wrong"),
+            request_for(),
+            request_for(),
+            request_for(b"userId=u&groupId=g", path=READ),
+            request_for(b"userId=u&groupId=g", path=CLEAR),
+        )
+    ]
+    assert codes == [1002, 1004, 200, 1008, 200, 200]
+
+
+def test_requests_with_wrong_fields_use_up_the_limit(request_for):
+    emulator = Emulator(KEY, Secret(SECRET), Rules(rate=1))
+    assert [emulator.handle(request_for(body)).code for body in (b"", b"")] == [1003, 1008]
+
+
+def naive(times: list[float], rate: int, *, count_refused: bool) -> list[int]:
+    counted: list[float] = []
+    codes = []
+    for at in times:
+        over = sum(1 for earlier in counted if at - earlier < 1.0) >= rate
+        codes.append(1008 if over else 200)
+        if count_refused or not over:
+            counted.append(at)
+    return codes
+
+
+gaps = st.lists(st.sampled_from([0.0, 0.001, 0.1, 0.25, 0.5, 0.999, 1.0, 1.5]), max_size=60)
+
+
+@given(gaps=gaps, rate=st.integers(1, 5), count_refused=st.booleans())
+def test_the_limit_agrees_with_a_naive_count(gaps, rate, count_refused):
+    emulator = Emulator(KEY, Secret(SECRET), Rules(rate=rate, count_refused=count_refused))
+    times = [sum(gaps[: n + 1]) for n in range(len(gaps))]
+    headers = {
+        "app-key": KEY,
+        "nonce": "n",
+        "timestamp": "1",
+        "signature": sign(Secret(SECRET), "n", "1"),
+        "content-type": "application/x-www-form-urlencoded",
+    }
+    requests = [
+        Request(method="POST", path=SET, headers=headers, body=b"userId=u&groupId=g&remark=r", now=NOW, at=at)
+        for at in times
+    ]
+    codes = [emulator.handle(request).code for request in requests]
+    assert codes == naive(times, rate, count_refused=count_refused)
+
+
+def test_exactly_one_second_apart_is_not_the_same_second(request_for):
+    emulator = Emulator(KEY, Secret(SECRET), Rules(rate=1))
+    assert [emulator.handle(request_for(at=at)).code for at in (0.0, 1.0, 1.999)] == [200, 200, 1008]
