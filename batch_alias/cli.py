@@ -9,6 +9,7 @@ import contextlib
 import shlex
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
@@ -107,15 +108,32 @@ def report(job: Path) -> int:
 
 @cli.command()
 @cloup.option("--port", cls=flags.Flag, default=0, show_default="a free one", help="The port to listen on.")
-def sandbox(port: int) -> int:
+@cloup.option("--rate", cls=flags.Flag, default=100, show_default=True, help="Requests a second that are granted.")
+@flags.faults
+def sandbox(**given: Unpack[flags.SandboxFlags]) -> int:
     """Serve RongCloud's alias calls, emulated, until stopped; print URL, key and secret.
 
     Example: batch-alias sandbox --port 8100
     """
     from batch_alias.sandbox.app import Sandbox
+    from batch_alias.sandbox.emulator import Rules
+    from batch_alias.sandbox.faults import Outage, mixed
     from batch_alias.sandbox.server import serve_forever
 
-    emulated = Sandbox()
+    faults = mixed(
+        latency=given["latency"],
+        jitter=given["jitter"],
+        errors=given["errors"],
+        drops=given["drops"],
+        hangs=given["hangs"],
+        pages=given["pages"],
+        refusals=given["refusals"],
+        seed=given["seed"],
+    )
+    if given["outage"]:
+        start, end = given["outage"]
+        faults = replace(faults, outages=(Outage(start=start, end=end),))
+    emulated = Sandbox(Rules(rate=given["rate"]), faults)
 
     def ready(url: str) -> None:
         click.echo(f"RONGCLOUD_URL={url}")
@@ -123,7 +141,7 @@ def sandbox(port: int) -> int:
         click.echo(f"RONGCLOUD_APP_SECRET={emulated.app_secret.reveal()}")
         sys.stdout.flush()
 
-    serve_forever(emulated, "127.0.0.1", port, ready)
+    serve_forever(emulated, "127.0.0.1", given["port"], ready)
     return ExitCode.DONE
 
 

@@ -128,6 +128,22 @@ class Flag(cloup.Option):
         return super().resolve_envvar_value(ctx) or os.environ.get(f"BATCH_ALIAS_{name}") or None
 
 
+class SandboxFlags(TypedDict):
+    """All flags of ``sandbox``."""
+
+    port: int
+    rate: int
+    latency: float
+    jitter: float
+    errors: float
+    drops: float
+    hangs: float
+    pages: float
+    refusals: float
+    outage: tuple[float, float] | None
+    seed: int
+
+
 rate = cloup.option(
     "--rate", cls=Flag, default=100, show_default=True, help="Requests per second, never exceeded in any second."
 )
@@ -222,6 +238,28 @@ sending = cloup.option_group(
         help="Stop when more of the last 1,000 rows have failed.",
     ),
     cloup.option("--limit", cls=Flag, type=int, metavar="N", help="Send N rows at most in this run."),
+)
+
+faults = cloup.option_group(
+    "Faults, drawn from a seed so that a run can be repeated",
+    cloup.option("--latency", cls=Flag, type=float, default=0, metavar="SECONDS", help="Mean time to an answer."),
+    cloup.option("--jitter", cls=Flag, type=Share(), default="0%", help="By how much of it the latency varies."),
+    cloup.option("--errors", cls=Flag, type=Share(), default="0%", help="HTTP 500 to 504, with and without a code."),
+    cloup.option(
+        "--drops", cls=Flag, type=Share(), default="0%", help="Connections dropped, before and after the write."
+    ),
+    cloup.option("--hangs", cls=Flag, type=Share(), default="0%", help="No answer, before and after the write."),
+    cloup.option("--pages", cls=Flag, type=Share(), default="0%", help="A gateway's HTML page."),
+    cloup.option("--refusals", cls=Flag, type=Share(), default="0%", help="Code 1008 although under the limit."),
+    cloup.option(
+        "--outage",
+        cls=Flag,
+        type=float,
+        nargs=2,
+        metavar="FROM TO",
+        help="Everything fails, from and to so many seconds after the first request.",
+    ),
+    cloup.option("--seed", cls=Flag, type=int, default=0, help="Of the draws."),
 )
 
 output = cloup.option_group(

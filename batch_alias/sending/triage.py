@@ -29,6 +29,8 @@ OPENING_ROWS = 3
 """Rows that go out alone, one after the other, while their answers may be a setting's fault."""
 RECENT_ROWS = 1000
 """Settled rows over which the share of failures is taken."""
+WORTH_TELLING = 0.25
+"""Share by which the pace must have changed to be told again."""
 CLOCK_TOLERANCE = 60.0
 """Seconds of difference between the server's clock and ours that are worth telling."""
 
@@ -101,6 +103,7 @@ class Triage:
         self._withheld: list[tuple[Work, Outcome]] = []
         self._recent: deque[bool] = deque(maxlen=RECENT_ROWS)
         self._progress_at: float | None = None
+        self._told_rate = pace.rate
         self.opening = True
         self.halt: StoppedByService | None = None
 
@@ -186,11 +189,17 @@ class Triage:
         self._withheld.clear()
 
     def _refused(self, reply: Reply, *, started: float, now: float) -> None:
-        if self._pace.refused(started=started, now=now, retry_after=reply.retry_after):
-            self._say(
-                NoticeKind.PACE_LOWERED,
-                f"Refused by the limit: something else uses the quota. Pace lowered to {self._pace.rate:.0f}/s.",
+        if not self._pace.refused(started=started, now=now, retry_after=reply.retry_after):
+            return
+        if reply.retry_after is not None:
+            self._say(NoticeKind.PACE_LOWERED, f"Refused by the limit; asked to wait {reply.retry_after:.0f} s.")
+        # The pace keeps feeling for the limit, for hours if need be: only a change that is worth a line gets one.
+        elif abs(self._pace.rate - self._told_rate) >= self._told_rate * WORTH_TELLING:
+            self._told_rate = self._pace.rate
+            text = (
+                f"Refused by the limit: something else uses the quota. The pace goes down to {self._pace.rate:.0f}/s."
             )
+            self._say(NoticeKind.PACE_LOWERED, text)
 
     def _suspect_key(self, work: Work, reply: Reply, verdict: Verdict) -> None:
         outcome = self._outcome(work.row.number, State.FAILED, reply, verdict, work.history.requests + 1)
