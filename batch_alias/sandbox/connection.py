@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import struct
+from contextlib import suppress
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
@@ -35,11 +36,9 @@ class Link:
     async def lost_within(self, seconds: float) -> bool:
         """Wait, but not longer than the connection lasts; whether it is gone."""
         if seconds > 0 and not self.lost.is_set():
-            try:
+            with suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
                     await self.lost.wait()
-            except TimeoutError:
-                return False
         return self.lost.is_set()
 
     @property
