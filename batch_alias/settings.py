@@ -3,11 +3,13 @@
 import hashlib
 import math
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from batch_alias.errors import UsageError
 
+DELIMITER_NAMES = {"comma": ",", "tab": "\t", "semicolon": ";", "pipe": "|"}
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -91,21 +93,66 @@ class Service:
         return hashlib.sha256(self.app_key.encode()).hexdigest()[:16]
 
 
+class Format(StrEnum):
+    """The kinds of files that are read."""
+
+    TEXT = "csv"
+    """Delimited text: CSV, TSV and their relatives."""
+    WORKBOOK = "excel"
+    """.xlsx, .xlsm, .xlsb, .xls or .ods."""
+    JSON_LINES = "jsonl"
+    """One JSON object a line."""
+    PARQUET = "parquet"
+    """Apache Parquet."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
     """How the source is to be read; part of a job's identity.
 
     Attributes:
-        user_column: The header of the user ids; ``None`` finds it.
-        group_column: The header of the group ids; ``None`` finds it.
-        remark_column: The header of the aliases; ``None`` finds it.
-        sheet: The sheet of a workbook; ``None`` takes the first.
+        user_column: The header of the user ids (its number without a header); ``None`` finds it.
+        group_column: The header of the group ids (its number without a header); ``None`` finds it.
+        remark_column: The header of the aliases (its number without a header); ``None`` finds it.
+        sheet: The sheet of a workbook; ``None`` takes the only visible one that has the columns.
+        format: What kind of file it is; ``None`` looks at its content.
+        encoding: The text's encoding, as Python names it; ``None`` finds it.
+        delimiter: What separates the fields: a character, or comma, tab, semicolon or pipe; ``None`` finds it.
+        header: Whether the first row names the columns.
+        strict: Warnings reject.
+        accept: Reasons of rejections that are let through.
+
+    Raises:
+        UsageError: There is no such encoding, or the delimiter cannot separate fields.
     """
 
     user_column: str | None = None
     group_column: str | None = None
     remark_column: str | None = None
     sheet: str | None = None
+    format: Format | None = None
+    encoding: str | None = None
+    delimiter: str | None = None
+    header: bool = True
+    strict: bool = False
+    accept: frozenset[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        if self.encoding is not None:
+            try:
+                "".encode(self.encoding)
+            except (LookupError, UnicodeError, ValueError):
+                raise UsageError(
+                    f"There is no encoding {self.encoding!r}.", "Try utf-8, utf-16, gb18030 or big5."
+                ) from None
+        single = self.separator
+        if single is not None and (len(single) != 1 or single.isalnum() or single in '"\r\n\0'):
+            raise UsageError(f"{self.delimiter!r} cannot separate fields.", "Try comma, tab, semicolon or pipe.")
+
+    @property
+    def separator(self) -> str | None:
+        """The delimiter as a character."""
+        return None if self.delimiter is None else DELIMITER_NAMES.get(self.delimiter, self.delimiter)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,9 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from batch_alias.errors import SourceError
+from batch_alias.errors import SourceError, UsageError
 from batch_alias.settings import Reading
 from batch_alias.sources.columns import Columns, find_columns
+from batch_alias.sources.reasons import ACCEPTABLE, WARNINGS
 from batch_alias.sources.table import Table
 
 if TYPE_CHECKING:
@@ -43,8 +44,9 @@ class Source:
         blank_rows: Rows without any content met so far; left out, but counted in the row numbers.
     """
 
-    def __init__(self, table: Table, columns: Columns) -> None:
+    def __init__(self, table: Table, columns: Columns, reading: Reading) -> None:
         self._table = table
+        self._reading = reading
         self.header = table.header
         self.columns = columns
         self.description = table.description
@@ -72,7 +74,7 @@ class Source:
 
         found = 0
         for chunk in self._table.chunks(self.columns):
-            frame, blank = check(chunk, self.header, self.columns)
+            frame, blank = check(chunk, self.header, self.columns, self._reading)
             self.blank_rows += blank
             found += len(frame)
             if len(frame):
@@ -94,10 +96,15 @@ def open_source(path: Path, reading: Reading) -> Iterator[Source]:
 
     Raises:
         SourceError: There is no such file, it is no table, or its columns are not clear.
+        UsageError: A reason to be accepted is none, or none that can be.
     """
+    for reason in sorted(reading.accept):
+        if reason not in ACCEPTABLE | WARNINGS:
+            known = ", ".join(sorted(ACCEPTABLE))
+            raise UsageError(f"{reason!r} is not a reason that --accept can let through.", f"These are: {known}.")
     table = _open_table(path, reading)
     try:
-        yield Source(table, find_columns(table.header, reading))
+        yield Source(table, find_columns(table.header, reading), reading)
     except OSError as error:
         raise SourceError(f"{path} cannot be read any further: {error.strerror or error}.") from error
     finally:

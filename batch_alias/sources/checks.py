@@ -1,141 +1,55 @@
-"""May a row be sent? Column operations on a chunk of text columns.
+"""May a row be sent? A chunk of rows becomes a frame that says so.
 
-The rules stand in one table, in the order in which they are asked: a row that breaks several is rejected for the
-first. A row of the wrong width comes first, since its cells are not where they seem to be; then what cannot be sent
-at all; then RongCloud's limits, which documents 64 bytes for a userId and 64 characters for a groupId.
+Nearly every row of a usual file is beyond suspicion at one glance; only the others are put to the rules.
 """
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
 
 import pandas as pd
 
+from batch_alias.settings import Reading
 from batch_alias.sources.columns import Columns
 from batch_alias.sources.excerpts import excerpt
+from batch_alias.sources.reasons import WARNINGS
+from batch_alias.sources.rules import FIELDS, PLAIN_ID, PLAIN_REMARK, RULES, WARNING_RULES, Rule
 from batch_alias.sources.table import Chunk
-
-USER_ID_BYTES = 64
-GROUP_ID_CHARACTERS = 64
-FIELDS = ("user_id", "group_id", "remark")
-CONTROL_CHARACTER = r"[\x00-\x1f\x7f-\x9f]"
 
 TEXT = object
 """The type of a text column: Python's own strings. What pandas's string types strip and count depends on what else
 is installed."""
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rule:
-    """One kind of rejection.
-
-    Attributes:
-        reason: Its stable name.
-        broken: Which rows of a chunk break it.
-        says: The sentence, with ``{column}``, ``{value}``, ``{surplus}`` and ``{size}`` to be filled in.
-        field: The field it is about; empty for the row as a whole.
-    """
-
-    reason: str
-    broken: Callable[[pd.DataFrame], "pd.Series[bool]"]
-    says: str
-    field: str = ""
+FINDINGS = ["reason", "message", "warning"]
 
 
-def _empty(field: str) -> Callable[[pd.DataFrame], "pd.Series[bool]"]:
-    return lambda frame: frame[field] == ""
-
-
-def _bytes(text: str) -> int:
-    return len(text.encode())
-
-
-def _has_control(field: str) -> Callable[[pd.DataFrame], "pd.Series[bool]"]:
-    return lambda frame: frame[field].str.contains(CONTROL_CHARACTER)
-
-
-RULES = (
-    Rule(
-        reason="too-few-fields",
-        broken=lambda frame: frame["surplus"] < 0,
-        says="The row has fewer fields than the header ({surplus} missing); is a separator missing?",
-    ),
-    Rule(
-        reason="too-many-fields",
-        broken=lambda frame: frame["surplus"] > 0,
-        says="The row has more fields than the header ({surplus} too many); quote what has a separator in it.",
-    ),
-    Rule(
-        reason="nul-character",
-        broken=lambda frame: frame["nul"],
-        says="The row holds a NUL character, which no text should; remove it.",
-    ),
-    Rule(
-        reason="empty-user-id", field="user_id", broken=_empty("user_id"), says="Column {column} is empty; fill it in."
-    ),
-    Rule(
-        reason="empty-group-id",
-        field="group_id",
-        broken=_empty("group_id"),
-        says="Column {column} is empty; fill it in.",
-    ),
-    Rule(
-        reason="user-id-too-long",
-        field="user_id",
-        broken=lambda frame: frame["user_id"].map(_bytes) > USER_ID_BYTES,
-        says=f"Column {{column}} holds {{value}}, {{size}} bytes; at most {USER_ID_BYTES} are taken.",
-    ),
-    Rule(
-        reason="group-id-too-long",
-        field="group_id",
-        broken=lambda frame: frame["group_id"].str.len() > GROUP_ID_CHARACTERS,
-        says=f"Column {{column}} holds {{value}}, {{size}} bytes; at most {GROUP_ID_CHARACTERS} characters are taken.",
-    ),
-    Rule(
-        reason="control-character-in-id",
-        field="user_id",
-        broken=_has_control("user_id"),
-        says="Column {column} holds {value}, in which there is a control character; remove it.",
-    ),
-    Rule(
-        reason="control-character-in-id",
-        field="group_id",
-        broken=_has_control("group_id"),
-        says="Column {column} holds {value}, in which there is a control character; remove it.",
-    ),
-    Rule(
-        reason="empty-remark",
-        field="remark",
-        broken=_empty("remark"),
-        says="Column {column} is empty; an alias is needed (an empty one cannot be set).",
-    ),
-)
-
-
-def check(chunk: Chunk, header: tuple[str, ...], columns: Columns) -> tuple[pd.DataFrame, int]:
+def check(chunk: Chunk, header: tuple[str, ...], columns: Columns, reading: Reading) -> tuple[pd.DataFrame, int]:
     """Turn a chunk into a frame of rows that say whether they may be sent.
 
     Args:
         chunk: The rows, as the source has them.
         header: The source's column names.
         columns: Which of them is which.
+        reading: Which rejections are let through, and whether warnings reject.
 
     Returns:
         The frame that ``Source.batches`` describes, and how many blank rows were left out of it.
     """
     frame = _as_columns(chunk, columns, len(header))
     blank = len(chunk.rows) - len(frame)
-    _reject(frame, columns)
-    wanted = frame["reason"] != "" if len(header) == len(columns.indexes) else frame["reason"].notna()
-    frame["cells"] = pd.Series(
-        [
-            json.dumps(row, ensure_ascii=False) if written else None
-            for row, written in zip(frame.pop("row"), wanted, strict=True)
-        ],
-        dtype=TEXT,
-        index=frame.index,
-    )
-    return frame.drop(columns=["surplus", "nul"]), blank
+    _add_flaws(frame, chunk, reading)
+    suspects = _suspects(frame)
+    if suspects.any():
+        judged = frame[suspects].copy()
+        for rule in (*RULES, *WARNING_RULES):
+            _apply(rule, judged, columns, reading)
+        judged.loc[judged["reason"] != "", "warning"] = ""
+        frame.loc[suspects, FINDINGS] = judged[FINDINGS]
+    _add_cells(frame, everywhere=len(header) > len(columns.indexes))
+    return frame.drop(columns=["surplus", "nul", "trimmed", "row"]), blank
+
+
+def rejects(reason: str, reading: Reading) -> bool:
+    """Whether a problem keeps its row from being sent, under what a person said about it."""
+    return reason not in reading.accept and (reading.strict or reason not in WARNINGS)
 
 
 def _as_columns(chunk: Chunk, columns: Columns, width: int) -> pd.DataFrame:
@@ -145,38 +59,70 @@ def _as_columns(chunk: Chunk, columns: Columns, width: int) -> pd.DataFrame:
     rows = [row for row, keep in zip(chunk.rows, kept, strict=True) if keep]
     needed = max(columns.indexes) + 1
     filled = [row if len(row) >= needed else row + [""] * (needed - len(row)) for row in rows]
-    frame = pd.DataFrame(
-        {
-            field: pd.Series([row[index] for row in filled], dtype=TEXT).str.strip()
-            for field, index in zip(FIELDS, columns.indexes, strict=True)
-        }
-    )
-    places = kept.index[kept]
-    frame.insert(0, "number", places.to_numpy(dtype="int64") + chunk.first)
-    flaws = [chunk.flaws.get(place) for place in places] if chunk.flaws else [None] * len(frame)
-    frame["reason"] = pd.Series([flaw.reason if flaw else "" for flaw in flaws], dtype=TEXT)
-    frame["message"] = pd.Series([flaw.message if flaw else "" for flaw in flaws], dtype=TEXT)
-    frame["warning"] = pd.Series([""] * len(frame), dtype=TEXT)
+    raw = {
+        field: pd.Series([row[index] for row in filled], dtype=TEXT)
+        for field, index in zip(FIELDS, columns.indexes, strict=True)
+    }
+    frame = pd.DataFrame({field: texts.str.strip() for field, texts in raw.items()})
+    frame.insert(0, "number", kept.index[kept].to_numpy(dtype="int64") + chunk.first)
+    for finding in FINDINGS:
+        frame[finding] = pd.Series([""] * len(frame), dtype=TEXT)
     frame["surplus"] = pd.Series([len(row) - width for row in rows], dtype="int64")
     frame["nul"] = whole_rows[kept].str.contains("\0", regex=False).to_numpy(dtype=bool)
+    frame["trimmed"] = sum((raw[field] != frame[field] for field in FIELDS), start=pd.Series(0, index=frame.index)) > 0
     frame["row"] = pd.Series(rows, dtype=TEXT)
     return frame
 
 
-def _reject(frame: pd.DataFrame, columns: Columns) -> None:
-    names = dict(zip(FIELDS, columns.names, strict=True))
-    for rule in RULES:
-        refused = rule.broken(frame) & (frame["reason"] == "")
-        if not refused.any():
-            continue
-        values = frame.loc[refused, rule.field] if rule.field else [""] * int(refused.sum())
-        frame.loc[refused, "message"] = [
-            rule.says.format(
-                column=excerpt(names.get(rule.field, "")),
-                value=excerpt(value),
-                size=len(value.encode()),
-                surplus=abs(surplus),
-            )
-            for value, surplus in zip(values, frame.loc[refused, "surplus"], strict=True)
-        ]
-        frame.loc[refused, "reason"] = rule.reason
+def _suspects(frame: pd.DataFrame) -> "pd.Series[bool]":
+    return ~(
+        frame["user_id"].str.fullmatch(PLAIN_ID)
+        & frame["group_id"].str.fullmatch(PLAIN_ID)
+        & frame["remark"].str.fullmatch(PLAIN_REMARK)
+        & (frame["surplus"] == 0)
+        & ~frame["nul"]
+        & ~frame["trimmed"]
+        & (frame["reason"] == "")
+        & (frame["warning"] == "")
+    )
+
+
+def _add_flaws(frame: pd.DataFrame, chunk: Chunk, reading: Reading) -> None:
+    if not chunk.flaws:
+        return
+    found = [chunk.flaws.get(number - chunk.first, ()) for number in frame["number"]]
+    fatal = [next((flaw for flaw in flaws if rejects(flaw.reason, reading)), None) for flaws in found]
+    frame["reason"] = pd.Series([flaw.reason if flaw else "" for flaw in fatal], dtype=TEXT)
+    frame["message"] = pd.Series([flaw.message if flaw else "" for flaw in fatal], dtype=TEXT)
+    odd = [",".join(dict.fromkeys(flaw.reason for flaw in flaws)) for flaws in found]
+    frame["warning"] = pd.Series(odd, dtype=TEXT).where(frame["reason"] == "", "")
+
+
+def _apply(rule: Rule, frame: pd.DataFrame, columns: Columns, reading: Reading) -> None:
+    """Note a rule's reason at the rows that break it and were not rejected before."""
+    found = rule.broken(frame) & (frame["reason"] == "")
+    if not found.any():
+        return
+    if not rejects(rule.reason, reading):
+        found &= ~frame["warning"].str.endswith(rule.reason)  # the other id may have it too
+        earlier = frame.loc[found, "warning"]
+        frame.loc[found, "warning"] = (earlier + ",").where(earlier != "", "") + rule.reason
+        return
+    name = dict(zip(FIELDS, columns.names, strict=True)).get(rule.field, "")
+    values = frame.loc[found, rule.field] if rule.field else [""] * int(found.sum())
+    frame.loc[found, "message"] = [
+        rule.says.format(column=excerpt(name), value=excerpt(value), size=len(value.encode()), surplus=abs(surplus))
+        for value, surplus in zip(values, frame.loc[found, "surplus"], strict=True)
+    ]
+    frame.loc[found, "reason"] = rule.reason
+
+
+def _add_cells(frame: pd.DataFrame, *, everywhere: bool) -> None:
+    written = [everywhere] * len(frame) if everywhere else frame["reason"] != ""
+    frame["cells"] = pd.Series(
+        [
+            json.dumps(row, ensure_ascii=False) if write else None
+            for row, write in zip(frame["row"], written, strict=True)
+        ],
+        dtype=TEXT,
+    )

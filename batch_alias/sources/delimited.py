@@ -86,7 +86,7 @@ class DelimitedText:
                         return True
             except csv.Error as error:
                 flaw = self._flaw(error, chunk.first + len(chunk.rows), start + 1)
-                chunk.flaws[len(chunk.rows)] = flaw
+                chunk.flaws[len(chunk.rows)] = (flaw,)
                 chunk.rows.append([self._line.rstrip("\r\n")])
             else:
                 return False

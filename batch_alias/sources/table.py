@@ -11,10 +11,10 @@ CHUNK_ROWS = 10_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Flaw:
-    """What is wrong with a row that only the way in can see: its text no longer shows it.
+    """What is wrong or odd about a row that only the way in can see: its text no longer shows it.
 
     Attributes:
-        reason: The kind of problem, a stable name.
+        reason: The kind of problem, one of ``reasons``.
         message: The problem in one sentence.
     """
 
@@ -29,12 +29,12 @@ class Chunk:
     Attributes:
         first: The number of the first row, as a spreadsheet shows it.
         rows: The text of every cell, exactly as the source has it; a row may be ragged, a blank one empty.
-        flaws: What is wrong with a row of the chunk, by its place in ``rows``.
+        flaws: What is wrong with rows of the chunk, by their place in ``rows``.
     """
 
     first: int
     rows: list[list[str]]
-    flaws: dict[int, Flaw] = field(default_factory=dict)
+    flaws: dict[int, tuple[Flaw, ...]] = field(default_factory=dict)
 
 
 class Table(Protocol):

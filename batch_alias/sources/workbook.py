@@ -65,9 +65,9 @@ class Workbook:
         while cells := list(islice(self._cells, CHUNK_ROWS)):
             chunk = Chunk(first=self._row + 1, rows=[])
             for place, row in enumerate(cells):
-                flaw = _flaw(row, columns)
-                if flaw is not None:
-                    chunk.flaws[place] = flaw
+                flaws = tuple(_flaws(row, columns))
+                if flaws:
+                    chunk.flaws[place] = flaws
                 chunk.rows.append([cell if isinstance(cell, str) else _text(cell) for cell in row])
             self._row += len(cells)
             yield chunk
@@ -106,13 +106,13 @@ def _text(cell: Cell) -> str:
             assert_never(cell)
 
 
-def _flaw(row: list[Cell], columns: Columns) -> Flaw | None:
-    """The first cell of the three that is not text and cannot become it."""
+def _flaws(row: list[Cell], columns: Columns) -> Iterator[Flaw]:
+    """The cells of the three that are not text and cannot become it."""
     for column, is_id in ((columns.user, True), (columns.group, True), (columns.remark, False)):
-        flaw = _cell_flaw(row[column.index], column, is_id=is_id)
+        cell = row[column.index]
+        flaw = None if isinstance(cell, str) else _cell_flaw(cell, column, is_id=is_id)
         if flaw is not None:
-            return flaw
-    return None
+            yield flaw
 
 
 def _cell_flaw(cell: Cell, column: Column, *, is_id: bool) -> Flaw | None:
@@ -139,7 +139,7 @@ def _number_problem(number: float, what: str, *, is_id: bool) -> tuple[str, str]
     if not math.isfinite(number) or abs(number) >= (EXACT_IN_ID if is_id else EXACT_IN_ALIAS):
         return "number-too-long", f"{what} the number {_text(number)}, of which Excel may have changed the last digits"
     if is_id and number != int(number):
-        return "fraction-in-id", f"{what} the number {_text(number)}, which is not whole"
+        return "decimal-in-id", f"{what} the number {_text(number)}, which is not whole"
     if "e" in _text(number):
         return "number-too-long", f"{what} the number {_text(number)}, which Excel shows in another way"
     return None

@@ -69,7 +69,7 @@ def test_cells_become_the_text_a_person_sees(read, workbook, name, row, texts):
         (["u1", 1.23457e15, "a"], "number-too-long", "'groupId' holds the number 1234570000000000"),
         (["u1", "g1", 12345678901234567890], "number-too-long", "'remark'"),
         (["u1", "g1", 1e-7], "number-too-long", "1e-07"),
-        ([1.5, "g1", "a"], "fraction-in-id", "1.5"),
+        ([1.5, "g1", "a"], "decimal-in-id", "1.5"),
         ([True, "g1", "a"], "boolean-in-id", "TRUE"),
         (["u1", dt.datetime(2024, 3, 1), "a"], "date-in-id", "2024-03-01"),
         (["u1", "g1", dt.datetime(2024, 3, 1)], "date-in-remark", "format the column as text"),
