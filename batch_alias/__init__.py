@@ -10,7 +10,7 @@ The library does what the command line does::
 
 from typing import TYPE_CHECKING
 
-__version__ = "0.1.0"
+from batch_alias.version import __version__
 
 if TYPE_CHECKING:
     from batch_alias.checking import check_source

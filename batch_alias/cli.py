@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Unpack
 import click
 import cloup
 
-from batch_alias import __version__, flags
+from batch_alias import flags
 from batch_alias.console import Console
 from batch_alias.errors import BatchAliasError, ExitCode
+from batch_alias.version import __version__
 
 if TYPE_CHECKING:
     from batch_alias.job import Job

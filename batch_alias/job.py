@@ -7,7 +7,6 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Protocol
 
-from batch_alias import __version__
 from batch_alias.errors import ExitCode, LedgerError, SourceError, StoppedByService, UsageError
 from batch_alias.ledger import TARGET, Accounts, Ledger, locked
 from batch_alias.model import State
@@ -22,6 +21,7 @@ from batch_alias.sending.timing import Timing
 from batch_alias.sending.triage import Limits
 from batch_alias.settings import Service, Settings
 from batch_alias.staging import staged
+from batch_alias.version import __version__
 
 SANDBOX = "the sandbox"
 

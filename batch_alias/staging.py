@@ -10,12 +10,12 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
-from batch_alias import __version__
 from batch_alias.errors import LedgerError, SourceError
 from batch_alias.ledger import LEDGER, TARGET, Accounts, Ledger, locked, stage
 from batch_alias.records import JobInfo
 from batch_alias.settings import Reading
 from batch_alias.sources import open_source
+from batch_alias.version import __version__
 
 
 @contextmanager
