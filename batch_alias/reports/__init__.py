@@ -1,6 +1,7 @@
 """The reports: files written from the ledger alone, so that they can be written again at any time."""
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -54,19 +55,44 @@ def write_reports(folder: Path, accounts: Accounts, totals: Summary) -> list[Pat
         "summary.json": lambda path: summary.write(path, totals),
         "not-accepted.csv": lambda path: not_accepted.write(path, info, accounts.entries(*not_accepted.STATES)),
         "results.csv": lambda path: results.write(path, accounts.entries()),
+        "report.html": lambda path: _write_page(path, folder, accounts, totals),
     }
     problems = []
     for name, write in writers.items():
-        unfinished = folder / f".{name}.new"
         try:
-            write(unfinished)
-            unfinished.replace(folder / name)
+            _write_whole(folder / name, write)
         except OSError as error:
             problems.append(f"{folder / name} ({error.strerror or error})")
-            unfinished.unlink(missing_ok=True)
     if problems:
         raise ReportError(
             f"Not written: {', '.join(problems)}.",
             f"The ledger is whole; once the cause is gone, run: batch-alias report {folder}",
         )
     return [folder / name for name in writers]
+
+
+def _write_whole(path: Path, write: Callable[[Path], None]) -> None:
+    unfinished = path.with_name(f".{path.name}.new")
+    try:
+        write(unfinished)
+        unfinished.replace(path)
+    finally:
+        with suppress(OSError):
+            unfinished.unlink(missing_ok=True)
+
+
+def _write_page(path: Path, folder: Path, accounts: Accounts, totals: Summary) -> None:
+    # pandas, Jinja and matplotlib take half a second to import, which is early enough when all is sent.
+    from batch_alias.reports import causes, page, timeline
+
+    runs, notices = accounts.runs(), accounts.notices()
+    page.write(
+        path,
+        folder=folder,
+        info=accounts.info(),
+        totals=totals,
+        runs=runs,
+        notices=notices,
+        timeline=timeline.build(runs, accounts.seconds, notices),
+        not_accepted=causes.read_not_accepted(accounts.entries(*not_accepted.STATES), page.MOST_ROWS),
+    )

@@ -14,6 +14,7 @@ from batch_alias.records import Entry, JobInfo
 
 REASON = "batch_alias_reason"
 STATES = (State.REJECTED, State.PENDING, State.FAILED, State.UNKNOWN)
+"""The states that still want something."""
 
 
 def write(path: Path, info: JobInfo, entries: Iterable[Entry]) -> None:
@@ -26,9 +27,13 @@ def write(path: Path, info: JobInfo, entries: Iterable[Entry]) -> None:
         writer.writerows((_reason(entry), *_without(_cells(entry, info), old)) for entry in entries)
 
 
+def said(entry: Entry) -> str:
+    """Why a row was not accepted, in a sentence."""
+    return "not sent yet" if entry.state == State.PENDING else entry.message
+
+
 def _reason(entry: Entry) -> str:
-    said = "not sent yet" if entry.state == State.PENDING else entry.message
-    return f"{entry.state}: {said}"
+    return f"{entry.state}: {said(entry)}"
 
 
 def _cells(entry: Entry, info: JobInfo) -> Sequence[str]:
