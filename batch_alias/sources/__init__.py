@@ -4,13 +4,16 @@ A way in is one module with one class that satisfies ``table.Table``. What a fil
 extensions lie (many a ``.xls`` is text).
 """
 
+import codecs
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never
 
 from batch_alias.errors import SourceError, UsageError
-from batch_alias.settings import Reading
+from batch_alias.settings import Format, Reading
+from batch_alias.sources.bytestream import ByteStream
 from batch_alias.sources.columns import Columns, find_columns
 from batch_alias.sources.reasons import ACCEPTABLE, WARNINGS
 from batch_alias.sources.table import Table
@@ -20,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Source", "open_source"]
 
-ZIP, COMPOUND_FILE = b"PK\x03\x04", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+ZIP, PARQUET, COMPOUND_FILE = b"PK\x03\x04", b"PAR1", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 
 NOT_A_TABLE = {
     b"\x89PNG": "a PNG image",
@@ -70,7 +73,8 @@ class Source:
         Raises:
             SourceError: The source is damaged further down, or has no rows.
         """
-        from batch_alias.sources.checks import check  # pandas takes 0.4 s to import
+        # pandas takes 0.4 s to import
+        from batch_alias.sources.checks import check
 
         found = 0
         for chunk in self._table.chunks(self.columns):
@@ -81,6 +85,10 @@ class Source:
                 yield frame
         if not found:
             raise SourceError(f"The source ({self.description}) has a header but no rows.")
+
+    def progress(self) -> tuple[int, int]:
+        """How much was read of how much, in bytes of the file."""
+        return self._table.progress()
 
 
 @contextmanager
@@ -124,10 +132,41 @@ def _open_table(path: Path, reading: Reading) -> Table:
     for mark, what in NOT_A_TABLE.items():
         if start.startswith(mark):
             raise SourceError(f"{path.name} is {what}, whatever its name says.", "Name a file of rows: CSV or Excel.")
-    if start.startswith((ZIP, COMPOUND_FILE)):
-        from batch_alias.sources.workbook import Workbook
+    match reading.format or _format(path, start):
+        case Format.WORKBOOK:
+            from batch_alias.sources.workbook import Workbook
 
-        return Workbook(path, reading)
-    from batch_alias.sources.delimited import DelimitedText
+            return Workbook(path, reading)
+        case Format.TEXT:
+            from batch_alias.sources.delimited import DelimitedText
 
-    return DelimitedText(path, reading)
+            return DelimitedText(path, reading)
+        case Format.JSON_LINES:
+            from batch_alias.sources.jsonlines import JsonLines
+
+            return JsonLines(path, reading)
+        case Format.PARQUET:
+            from batch_alias.sources.parquet import Parquet
+
+            return Parquet(path, reading)
+        case unknown:
+            assert_never(unknown)
+
+
+def _format(path: Path, start: bytes) -> Format:
+    """What kind of file it is, by its first bytes; a compressed one is a text."""
+    if start.startswith(COMPOUND_FILE) or (start.startswith(ZIP) and _is_workbook(path)):
+        return Format.WORKBOOK
+    if start.startswith(PARQUET):
+        return Format.PARQUET
+    text = ByteStream(path).head(64).removeprefix(codecs.BOM_UTF8).lstrip()
+    return Format.JSON_LINES if text.startswith(b"{") else Format.TEXT
+
+
+def _is_workbook(path: Path) -> bool:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = set(archive.namelist())
+    except (zipfile.BadZipFile, OSError, ValueError):
+        return path.suffix.lower() not in {".zip", ".gz"}  # which of the two is damaged decides what to say
+    return not names.isdisjoint({"[Content_Types].xml", "mimetype"})

@@ -106,6 +106,11 @@ def fold(name: str) -> str:
     )
 
 
+def numbered(width: int) -> tuple[str, ...]:
+    """The header of a source without one: its columns' numbers, from 1."""
+    return tuple(str(number) for number in range(1, width + 1))
+
+
 def roles_named(header: tuple[str, ...], reading: Reading) -> int:
     """How many of the three roles have at least one column in this header; a measure of how well a header was read."""
     return sum(bool(_candidates(header, role, reading)) for role in Role)
@@ -183,9 +188,9 @@ def _find(header: tuple[str, ...], role: Role, reading: Reading) -> Column:
             problem = (
                 f"No column is named {excerpt(wanted)}" if wanted is not None else f"No column for {role} was found"
             )
+            or_else = f", or rename its header to {role}" if reading.header else " NUMBER, counted from 1"
             raise SourceError(
-                f"{problem}; the columns are {listing(header)}.",
-                f"Say which it is with {flag(role)}, or rename its header to {role}.",
+                f"{problem}; the columns are {listing(header)}.", f"Say which it is with {flag(role)}{or_else}."
             )
         case several:
             names = tuple(header[index] for index in several)

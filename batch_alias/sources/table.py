@@ -56,6 +56,10 @@ class Table(Protocol):
         """
         ...
 
+    def progress(self) -> tuple[int, int]:
+        """How much was read of how much, in bytes."""
+        ...
+
     def close(self) -> None:
         """Let go of the file."""
         ...

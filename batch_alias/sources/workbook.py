@@ -40,6 +40,7 @@ class Workbook:
     """
 
     def __init__(self, path: Path, reading: Reading) -> None:
+        self._size = path.stat().st_size
         with path.open("rb") as file:
             try:
                 # By content: from a path calamine would believe the extension.
@@ -55,6 +56,10 @@ class Workbook:
         self.description = f"Excel workbook, sheet {excerpt(sheet.name)}"
         self._cells: Iterator[list[Cell]] = sheet.iter_rows()
         self._row, self.header = self._read_header(path)
+
+    def progress(self) -> tuple[int, int]:
+        """A workbook is read whole when it is opened."""
+        return self._size, self._size
 
     def close(self) -> None:
         """Let go of the sheet."""

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from batch_alias.errors import SourceError
 from batch_alias.settings import Reading
-from batch_alias.sources import delimited, open_source
+from batch_alias.sources import open_source, textlines
 
 HEADER = "userId,groupId,remark\n"
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=80)
@@ -67,6 +67,44 @@ def test_the_delimiter_is_the_one_that_makes_the_header_make_sense(written, deli
         assert source.header[:3] == ("userId", "groupId", "remark")
 
 
+@pytest.mark.parametrize("line", ["sep=;\n", "sep=;\r\n", '"sep=;"\n', "SEP=;\n", "\ufeffsep=;\n"])
+def test_excels_separator_line_names_the_delimiter_and_is_no_row(written, line):
+    with open_source(written(f"{line}userId;groupId;remark\nu1;g1;a,b\n"), Reading()) as source:
+        [batch] = source.batches()
+    assert batch[["number", "remark"]].to_numpy().tolist() == [[2, "a,b"]]
+
+
+def test_a_delimiter_can_be_said(read, written):
+    path = written("userId^groupId^remark\nu1^g1^a,b\n")
+    assert read(path, delimiter="^")["remark"].tolist() == ["a,b"]
+    assert read(written("userId;groupId;remark\nu1;g1;a\n"), delimiter="semicolon")["remark"].tolist() == ["a"]
+
+
+def test_without_a_header_columns_have_numbers_and_the_first_row_is_a_row(written):
+    columns = {"user_column": "3", "group_column": "1", "remark_column": "2"}
+    with open_source(written("\ng1;a;u1\ng2;b;u2\n"), Reading(header=False, **columns)) as source:
+        [batch] = source.batches()
+    assert source.header == ("1", "2", "3")
+    assert batch[["number", "user_id", "group_id", "remark"]].to_numpy().tolist() == [
+        [2, "u1", "g1", "a"],
+        [3, "u2", "g2", "b"],
+    ]
+
+
+def test_without_a_header_the_columns_must_be_said(read, written):
+    with pytest.raises(SourceError, match="--user-column NUMBER, counted from 1"):
+        read(written("u1,g1,a\n"), header=False)
+
+
+def test_progress_is_counted_in_bytes_of_the_file(written):
+    path = written(HEADER + "".join(f"u{n},g1,a\n" for n in range(50_000)))
+    with open_source(path, Reading()) as source:
+        seen = [source.progress() for _ in source.batches()]
+        assert source.progress() == (path.stat().st_size,) * 2
+    assert seen == sorted(seen)
+    assert 0 < seen[0][0] < seen[0][1] == path.stat().st_size
+
+
 def test_files_larger_than_a_chunk_come_in_bounded_batches(written):
     path = written(HEADER + "".join(f"u{n},g1,a\n" for n in range(25_000)))
     with open_source(path, Reading()) as source:
@@ -84,7 +122,8 @@ def test_files_larger_than_a_chunk_come_in_bounded_batches(written):
         (HEADER.encode() + b"\n,,\n", "has a header but no rows"),
         (b"\x89PNG\r\n\x1a\n" + bytes(500), "a PNG image"),
         (b"%PDF-1.7 ...", "a PDF document"),
-        (bytes(range(256)) * 20, "is not UTF-8"),
+        (bytes(10) + bytes(range(90)), "It is not text"),
+        (bytes(range(1, 256)) * 20, "is not UTF-8"),
         (HEADER.encode() + b"u1,g1,a\n\nu2,g2,\xff\n", r"byte 0xff at 37, in row 4"),
         (HEADER.encode() + b'u1,g1,"a\nb"\nu2,g2,\xd5\xc5\n', r"byte 0xd5 at 40, in row 3"),
         (HEADER.encode() + b"u1,g1,\xe4\xbd", "in row 2"),
@@ -92,7 +131,7 @@ def test_files_larger_than_a_chunk_come_in_bounded_batches(written):
         (HEADER.encode() + b'u1,g1,a\nu2,g2,"b\nu3,g3,c\nu4,g4,"d"\n', r"Row 3 \(line 3\) of rows.csv opens a quote"),
         (HEADER.encode() + b'u1,g1,"' + b"x\n" * 100_000, r"Row 2 .* more than 131,072 characters"),
         (HEADER.encode() + b"u1,g1," + b"x" * 1_000_000, "line of more than"),
-        (b'"userId,groupId,remark\n', "header of rows.csv cannot be read"),
+        (b'"userId,groupId,remark\n', "first row of rows.csv cannot be read"),
     ],
 )
 def test_a_broken_file_is_an_error_in_one_sentence(read, written, content, says):
@@ -121,4 +160,4 @@ def test_one_long_line_is_refused_before_it_is_read(written):
 
 
 def test_the_longest_line_leaves_room_for_the_longest_field():
-    assert csv.field_size_limit() < delimited.LONGEST_LINE
+    assert csv.field_size_limit() < textlines.LONGEST_LINE

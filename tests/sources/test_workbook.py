@@ -136,7 +136,7 @@ def test_a_broken_workbook_is_an_error_in_one_sentence(read, workbook, written, 
     whole = workbook([["u1", "g1", "a"]]).read_bytes()
     old = workbook([["u1", "g1", "a"]], name="rows.xls").read_bytes()
     with zipfile.ZipFile(tmp_path / "other.xlsx", "w") as other:
-        other.writestr("hello.txt", "hello")
+        other.writestr("[Content_Types].xml", "hello")
     encrypted = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(2000)
     for content in (whole[:2000], whole[:-30], old[:3000], encrypted, (tmp_path / "other.xlsx").read_bytes()):
         with pytest.raises(SourceError, match="is not a workbook that can be read"):
