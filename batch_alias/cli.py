@@ -5,26 +5,24 @@ instant.
 """
 
 import asyncio
-import contextlib
 import shlex
 import signal
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Unpack
+from typing import Unpack
 
 import click
 import cloup
 
-from batch_alias import flags
+from batch_alias import flags, resolve
 from batch_alias.console import Console
 from batch_alias.errors import BatchAliasError, ExitCode
+from batch_alias.flagtypes import FILE, FOLDER, Flag
 from batch_alias.version import __version__
 
-if TYPE_CHECKING:
-    from batch_alias.job import Job
-    from batch_alias.reports import Summary
-    from batch_alias.settings import Settings
+SOURCE = "A CSV, TSV, Excel, JSON Lines or Parquet file: a user id, a group id and an alias a row; - is stdin."
+JOB = "The folder of a job that has been run."
 
 
 @cloup.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -33,14 +31,17 @@ def cli() -> None:
     """Set RongCloud group member push aliases in bulk, from CSV or Excel.
 
     Every flag can be set by an environment variable: --max-rejected is BATCH_ALIAS_MAX_REJECTED.
+
+    \b
+    Exit codes: 0 every row accepted, 1 some rows not accepted, 2 wrong usage,
+    3 the source cannot be used, 4 stopped by the service, 5 the ledger cannot
+    be used, 6 a report could not be written, 130 interrupted.
     """
 
 
 @cli.command()
-@cloup.argument("source", type=flags.FILE, help="A CSV, TSV or Excel file: a user id, a group id and an alias a row.")
-@cloup.option(
-    "--job", cls=flags.Flag, type=flags.FOLDER, metavar="DIR", help="The job's folder  [default: SOURCE-STEM.aliases]"
-)
+@cloup.argument("source", type=FILE, help=SOURCE)
+@cloup.option("--job", cls=Flag, type=FOLDER, metavar="DIR", help="The job's folder  [default: SOURCE-STEM.aliases]")
 @flags.max_rejected
 @flags.service
 @flags.sending
@@ -49,17 +50,20 @@ def cli() -> None:
 def run(**given: Unpack[flags.RunFlags]) -> int:
     """Set every alias of SOURCE and account for every row.
 
-    Run the same command again to go on where it ended. Exit codes: 0 every row accepted, 1 some rows not accepted,
-    2 wrong usage, 3 the source cannot be used, 4 stopped by the service, 5 the ledger cannot be used, 6 a report
-    could not be written, 130 interrupted.
+    Run the same command again to go on where it ended.
 
+    \b
     Example: batch-alias run nicknames.xlsx --region beijing
     """
-    return _send(flags.run_settings(given), given)
+    from batch_alias.session import send, spooled
+
+    with spooled(given["source"]) as source:
+        return send(replace(resolve.run_settings(given), source=source), given)
 
 
 @cli.command()
-@cloup.argument("source", type=flags.FILE, help="A CSV, TSV or Excel file: a user id, a group id and an alias a row.")
+@cloup.argument("source", type=FILE, help=SOURCE)
+@cloup.option("--problems", cls=Flag, type=FILE, metavar="FILE", help="Write every problem to a CSV file.")
 @flags.rate
 @flags.max_rejected
 @flags.reading
@@ -67,74 +71,108 @@ def run(**given: Unpack[flags.RunFlags]) -> int:
 def check(**given: Unpack[flags.CheckFlags]) -> int:
     """Say what `run` would do with SOURCE. Sends nothing and needs no credentials.
 
-    Exit codes: 0 every row may be sent, 1 some rows are rejected, 3 the source cannot be used.
-
+    \b
+    Exit codes: 0 every row may be sent, 1 some rows are rejected,
+    3 the source cannot be used.
     Example: batch-alias check nicknames.xlsx
     """
     from batch_alias.checking import check_file
+    from batch_alias.session import spooled
 
-    result = check_file(flags.check_settings(given))
-    Console().check(result)
+    console = Console()
+    with spooled(given["source"]) as source:
+        settings = replace(resolve.check_settings(given), source=source)
+        found = check_file(settings, problems=given["problems"], reading=console.reading)
+    console.check(found)
     if given["json"]:
-        click.echo(result.as_json(), nl=False)
-    return result.exit_code
+        click.echo(found.as_json(), nl=False)
+    return found.exit_code
 
 
 @cli.command()
-@cloup.argument("job", type=flags.FOLDER, help="The folder of a job that has been run.")
+@cloup.argument("job", type=FOLDER, help=JOB)
 @flags.service
 @flags.sending
 @flags.output
 def retry(**given: Unpack[flags.RetryFlags]) -> int:
     """Send the failed and unknown rows of JOB again.
 
+    \b
     Example: batch-alias retry nicknames.aliases --region beijing
     """
-    return _send(flags.retry_settings(given), given)
+    from batch_alias.session import send
+
+    return send(resolve.retry_settings(given), given)
 
 
 @cli.command()
-@cloup.argument("job", type=flags.FOLDER, help="The folder of a job that has been run.")
-def report(job: Path) -> int:
+@cloup.argument("job", type=FOLDER, help=JOB)
+@cloup.option("--xlsx", cls=Flag, is_flag=True, help="Write results.xlsx too.")
+def report(job: Path, xlsx: bool) -> int:
     """Write the reports of JOB again, from its ledger.
 
+    \b
     Example: batch-alias report nicknames.aliases
     """
     from batch_alias.job import write_job_reports
 
-    write_job_reports(job)
+    write_job_reports(job, xlsx=xlsx)
     Console().say(f"Reports written to {job}")
     return ExitCode.DONE
 
 
 @cli.command()
-@cloup.option("--port", cls=flags.Flag, default=0, show_default="a free one", help="The port to listen on.")
-@cloup.option("--rate", cls=flags.Flag, default=100, show_default=True, help="Requests a second that are granted.")
+@cloup.argument("job", type=FOLDER, help=JOB)
+@flags.as_json
+def status(job: Path, json: bool) -> int:
+    """Say how JOB stands, running or stopped; it is not disturbed.
+
+    \b
+    Example: batch-alias status nicknames.aliases
+    """
+    from batch_alias.status import status_of
+
+    found = status_of(job)
+    if json:
+        click.echo(found.as_json(), nl=False)
+    else:
+        Console().status(found)
+    return ExitCode.DONE
+
+
+@cli.command()
+@flags.service
+@flags.rate
+@flags.timeout
+def doctor(**given: Unpack[flags.DoctorFlags]) -> int:
+    """Make one signed read call and say whether everything is in place. It changes nothing.
+
+    \b
+    Exit codes: 0 all is in order, 4 something is not.
+    Example: batch-alias doctor --region beijing
+    """
+    from batch_alias.doctor import examine
+
+    found = asyncio.run(examine(resolve.doctor_settings(given)))
+    Console().diagnosis(found.findings)
+    return found.exit_code
+
+
+@cli.command()
+@cloup.option("--port", cls=Flag, default=0, show_default="a free one", help="The port to listen on.")
+@cloup.option("--rate", cls=Flag, default=100, show_default=True, help="Requests a second that are granted.")
 @flags.faults
 def sandbox(**given: Unpack[flags.SandboxFlags]) -> int:
     """Serve RongCloud's alias calls, emulated, until stopped; print URL, key and secret.
 
-    Example: batch-alias sandbox --port 8100
+    \b
+    Example: batch-alias sandbox --port 8100 --latency 0.05 --errors 1%
     """
     from batch_alias.sandbox.app import Sandbox
     from batch_alias.sandbox.emulator import Rules
-    from batch_alias.sandbox.faults import Outage, mixed
     from batch_alias.sandbox.server import serve_forever
 
-    faults = mixed(
-        latency=given["latency"],
-        jitter=given["jitter"],
-        errors=given["errors"],
-        drops=given["drops"],
-        hangs=given["hangs"],
-        pages=given["pages"],
-        refusals=given["refusals"],
-        seed=given["seed"],
-    )
-    if given["outage"]:
-        start, end = given["outage"]
-        faults = replace(faults, outages=(Outage(start=start, end=end),))
-    emulated = Sandbox(Rules(rate=given["rate"]), faults)
+    emulated = Sandbox(Rules(rate=given["rate"]), resolve.sandbox_faults(given))
 
     def ready(url: str) -> None:
         click.echo(f"RONGCLOUD_URL={url}")
@@ -146,68 +184,12 @@ def sandbox(**given: Unpack[flags.SandboxFlags]) -> int:
     return ExitCode.DONE
 
 
-def _send(settings: "Settings", given: flags.OutputFlags) -> int:
-    from batch_alias.job import opened
-
-    console = Console(quiet=given["quiet"])
-    with opened(settings) as job:
-        plan = job.plan()
-        console.plan(plan)
-        ask = plan.to_send and not given["yes"] and not settings.sandbox and sys.stdin.isatty() and sys.stderr.isatty()
-        if ask and not console.confirm():
-            console.warn("Nothing was sent.")
-            return ExitCode.INTERRUPTED
-        summary = asyncio.run(_interruptible(job, console))
-        _tell(job, summary, console)
-    if given["json"]:
-        click.echo(summary.as_json(), nl=False)
-    return ExitCode.DONE if summary.exit_code is None else summary.exit_code
-
-
-async def _interruptible(job: "Job", console: Console) -> "Summary":
-    """Send; the first signal lets the attempts under way end, the second ends at once."""
-    loop = asyncio.get_running_loop()
-    task = asyncio.current_task()
-
-    def interrupted() -> None:
-        if not console.interrupt() and task is not None:
-            task.cancel()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        # Windows has no signal handlers in the loop; there Ctrl-C ends the run at once, and the ledger is whole too.
-        with contextlib.suppress(NotImplementedError):
-            loop.add_signal_handler(number, interrupted)
-    try:
-        return await job.send(console)
-    finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            with contextlib.suppress(NotImplementedError):
-                loop.remove_signal_handler(number)
-
-
-def _tell(job: "Job", summary: "Summary", console: Console) -> None:
-    """Say how it ended, where the reports are, and what to do next."""
-    console.ended(job.plan().tally, job.problems(), stopped=summary.stopped)
-    console.say(f"Reports   {job.folder / 'results.csv'}, not-accepted.csv, summary.json")
-    same = shlex.join(["batch-alias", *sys.argv[1:]])
-    states = summary.states
-    if states["pending"]:
-        console.say(f"Go on     {same}")
-    if states["failed"] or states["unknown"]:
-        console.say(
-            f"Try again {shlex.join(['batch-alias', 'retry', str(job.folder)])}, with the same --region or --url"
-        )
-    if states["rejected"]:
-        corrected = shlex.join(["batch-alias", "run", str(job.folder / "not-accepted.csv")])
-        console.say(f"Correct   {job.folder / 'not-accepted.csv'}, then: {corrected}")
-
-
 def main() -> None:
     """Run the command line and exit with its code."""
     # Until sending begins SIGTERM is what Ctrl-C is.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        code = cli.main(standalone_mode=False)
+        code = cli.main(prog_name="batch-alias", standalone_mode=False)
     except click.exceptions.Abort:
         code = ExitCode.INTERRUPTED
     except click.ClickException as error:
@@ -217,6 +199,6 @@ def main() -> None:
         Console().error(error)
         code = error.exit_code
     except (KeyboardInterrupt, asyncio.CancelledError):
-        Console().warn(f"Interrupted. The ledger is whole; to go on: {shlex.join(['batch-alias', *sys.argv[1:]])}")
+        Console().warn(f"Interrupted; nothing is lost. To go on: {shlex.join(['batch-alias', *sys.argv[1:]])}")
         code = ExitCode.INTERRUPTED
     sys.exit(int(code or 0))

@@ -1,35 +1,38 @@
-"""What a person sees: the plan, a bar or a line now and then, news, and how it ended. All of it on stderr."""
+"""What a person sees: texts, a bar or a line now and then, news. All of it on stderr."""
 
 import asyncio
 import contextlib
+import os
 import sys
-from collections.abc import Sequence
-from typing import Never, Protocol
+import time
+from collections import deque
+from collections.abc import Iterable, Sequence
+from typing import Never
 
 from tqdm import tqdm
 
 from batch_alias.errors import BatchAliasError
-from batch_alias.model import State
-from batch_alias.records import Check, Notice, Plan, Progress, Tally
+from batch_alias.records import Check, Notice, Plan, Problem, Progress, Tally
+from batch_alias.screens import (
+    Finding,
+    Status,
+    check_lines,
+    diagnosis_lines,
+    end_lines,
+    plan_lines,
+    progress_text,
+    status_lines,
+)
+from batch_alias.watching import Sending
 
 REDRAW = 0.2
 """Seconds between two drawings of the bar. It is drawn from a timer: a terminal that stalls must not stall a lane."""
 LINE = 10.0
 """Seconds between two progress lines where there is no terminal."""
-EXAMPLES = 5
-"""Kinds of problem that are shown."""
-
-Problems = Sequence[tuple[str, str, int, int]]
-
-
-class Sending(Protocol):
-    """A run under way."""
-
-    def progress(self) -> Progress:
-        """How it stands now."""
-
-    def stop(self) -> None:
-        """Start no new attempts; it ends when those under way have ended."""
+HORIZON = 30.0
+"""Seconds of progress from which the time left is told."""
+WORTH_A_BAR = 8_000_000
+"""Bytes of a source from which reading it is worth a bar."""
 
 
 class Console:
@@ -43,6 +46,7 @@ class Console:
     def __init__(self, *, quiet: bool = False, terminal: bool | None = None) -> None:
         self._quiet = quiet
         self._terminal = sys.stderr.isatty() if terminal is None else terminal
+        self._colour = self._terminal and "NO_COLOR" not in os.environ
         self._bar: tqdm[Never] | None = None
         self._drawing: asyncio.Task[None] | None = None
         self._run: Sending | None = None
@@ -58,38 +62,48 @@ class Console:
 
     def error(self, error: BatchAliasError) -> None:
         """Say what ended the run and what to do."""
-        self._write(f"batch-alias: {error.problem}")
+        self._write(f"batch-alias: {self._bright(error.problem)}")
         if error.advice:
             self._write(f"  {error.advice}")
 
     def plan(self, plan: Plan) -> None:
         """Say what a run is about to do."""
-        tally = plan.tally
-        self.say(f"Source    {plan.info.source}: {plan.info.description}; {tally.rows:,} rows")
-        self.say(f"Columns   {columns(plan.info.header, plan.info.columns)}")
-        if tally.rejected:
-            self.say(f"Rejected  {tally.rejected:,} rows may not be sent:")
-            self.problems(plan.problems)
-        if tally.superseded:
-            self.say(f"Repeated  {tally.superseded:,} rows repeat a user and group; the last one counts")
-        if plan.resumed:
-            done = tally.accepted + tally.failed
-            self.say(f"Resumed   {done:,} rows were settled by an earlier run")
-        key = f", App Key {plan.masked_key}" if plan.masked_key else ""
-        self.say(f"To send   {plan.to_send:,} rows to {plan.target}{key}; about {duration(plan.seconds)}")
+        self._say_all(plan_lines(plan))
 
-    def problems(self, problems: Problems) -> None:
-        """Show kinds of problem, the most frequent first, with an example of each."""
-        for reason, message, count, first in problems[:EXAMPLES]:
-            name = f"{reason}: " if reason else ""
-            self.say(f"  {count:>9,} × {name}row {first}: {message}")
-        if len(problems) > EXAMPLES:
-            self.say(f"            … and {len(problems) - EXAMPLES} more kinds")
+    def check(self, found: Check) -> None:
+        """Say what a check has found."""
+        self._say_all(check_lines(found))
+
+    def status(self, status: Status) -> None:
+        """Say how a job stands."""
+        self._say_all(status_lines(status))
+
+    def diagnosis(self, findings: Sequence[Finding]) -> None:
+        """Say what the doctor found."""
+        self._say_all(diagnosis_lines(findings))
+
+    def ended(self, tally: Tally, problems: Sequence[Problem], *, stopped: str) -> None:
+        """Say how a run ended."""
+        if stopped:
+            self.warn(f"Stopped   {self._bright(stopped)}")
+        self._say_all(end_lines(tally, problems))
 
     def confirm(self) -> bool:
         """Ask whether to send."""
         self._write("Send these rows? [y/N] ", end="")
         return sys.stdin.readline().strip().casefold() in {"y", "yes"}
+
+    def reading(self, done: int, total: int) -> None:
+        """Show how far the source has been read, in bytes."""
+        if self._quiet or not self._terminal or total < WORTH_A_BAR:
+            return
+        if self._bar is None:
+            self._bar = tqdm(total=total, file=sys.stderr, unit="B", unit_scale=True, desc="Reading", leave=False)
+        self._bar.n = done
+        self._bar.refresh()
+        if done >= total:
+            self._bar.close()
+            self._bar = None
 
     def sending(self, run: Sending, plan: Plan) -> None:
         """Show a run under way, until ``sent``."""
@@ -100,14 +114,7 @@ class Console:
 
     def notice(self, notice: Notice) -> None:
         """Say something worth knowing, above the bar."""
-        self.say(notice.text)
-
-    def sent(self) -> None:
-        """End the showing of the run."""
-        self._run = None
-        if self._drawing is not None:
-            self._drawing.cancel()
-            self._drawing = None
+        self.say(f"{time.strftime('%H:%M:%S', time.localtime(notice.at))}  {notice.text}")
 
     def interrupt(self) -> bool:
         """Stop the run under way gently; say whether there was one that had not been asked before."""
@@ -115,59 +122,53 @@ class Console:
         if run is None:
             return False
         run.stop()
-        in_flight = run.progress().in_flight
-        self.warn(f"Stopping: {in_flight} requests under way may end. Once more ends at once.")
+        self.warn(f"Stopping: {run.progress().in_flight} requests under way may end. Once more ends at once.")
         return True
 
-    def ended(self, tally: Tally, problems: Problems, *, stopped: str) -> None:
-        """Say how the run ended."""
-        if stopped:
-            self.warn(f"Stopped: {stopped}")
-        parts = [f"{count:,} {state}" for state, count in states(tally) if count]
-        self.say(f"{tally.rows:,} rows: {', '.join(parts)}")
-        self.problems(problems)
-
-    def check(self, found: Check) -> None:
-        """Say what a check has found."""
-        tally = found.tally
-        self._write(f"Source    {found.info.source}: {found.info.description}; {tally.rows:,} rows")
-        self._write(f"Columns   {columns(found.info.header, found.info.columns)}")
-        self._write(f"Users     {found.users:,} in {found.groups:,} groups")
-        self._write(f"To send   {tally.pending:,} rows, about {duration(found.seconds)} at {found.rate} a second")
-        if tally.superseded:
-            self._write(f"Repeated  {tally.superseded:,} rows repeat a user and group; the last one counts")
-            for first, last, same in found.duplicates:
-                self._write(f"            row {first} by row {last}, {'the same alias' if same else 'another alias'}")
-        if tally.rejected:
-            self._write(f"Rejected  {tally.rejected:,} rows may not be sent:")
-            self.problems(found.problems)
-        if found.too_many:
-            self._write("More rows are rejected than --max-rejected permits: run would send nothing.")
+    def sent(self) -> None:
+        """End the showing of the run."""
+        self._run = None
+        if self._drawing is not None:
+            self._drawing.cancel()
+            self._drawing = None
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
 
     async def _draw_bar(self, run: Sending, total: int) -> None:
-        form = "{percentage:3.0f}%|{bar}| {n:,}/{total:,} {postfix}"
-        bar = tqdm(total=total, file=sys.stderr, bar_format=form, dynamic_ncols=True, leave=True)
+        form = "{percentage:3.0f}%|{bar}| {n:,}/{total:,}  {postfix}"
+        colour = "green" if self._colour else None
+        bar = tqdm(total=total, file=sys.stderr, bar_format=form, dynamic_ncols=True, colour=colour)
         self._bar = bar
+        outlook = _Outlook(total)
         try:
             while True:
-                self._show(bar, run.progress(), total)
+                progress = run.progress()
+                bar.n = outlook.settled(progress)
+                # tqdm puts ", " before a postfix of its own making; one of ours it takes as it is.
+                bar.postfix = progress_text(progress, outlook.left(progress))
+                bar.refresh()
                 await asyncio.sleep(REDRAW)
         finally:
-            self._show(bar, run.progress(), total)
-            self._bar = None
-            bar.close()
-
-    def _show(self, bar: "tqdm[Never]", progress: Progress, total: int) -> None:
-        bar.n = progress.accepted + progress.failed + progress.unknown
-        bar.set_postfix_str(describe(progress, total), refresh=False)
-        bar.refresh()
+            progress = run.progress()
+            bar.n = outlook.settled(progress)
+            bar.postfix = progress_text(progress, None)
+            bar.refresh()
 
     async def _draw_lines(self, run: Sending, total: int) -> None:
+        outlook = _Outlook(total)
         while True:
             await asyncio.sleep(LINE)
             progress = run.progress()
-            done = progress.accepted + progress.failed + progress.unknown
-            self._write(f"{done:,} of {total:,} rows, {describe(progress, total)}")
+            text = progress_text(progress, outlook.left(progress))
+            self._write(f"{outlook.settled(progress):,} of {total:,} rows, {text}")
+
+    def _say_all(self, lines: Iterable[str]) -> None:
+        for line in lines:
+            self.say(line)
+
+    def _bright(self, text: str) -> str:
+        return f"\x1b[1;31m{text}\x1b[0m" if self._colour else text
 
     def _write(self, text: str, end: str = "\n") -> None:
         # A reader that has gone away (`2>&1 | head`) must not end the run.
@@ -175,46 +176,28 @@ class Console:
             if self._bar is not None:
                 self._bar.clear()
             print(text, file=sys.stderr, end=end, flush=True)
+            if self._bar is not None:
+                self._bar.refresh()
 
 
-def describe(progress: Progress, total: int) -> str:
-    """A run's progress in a few words."""
-    parts = []
-    if progress.failed:
-        parts.append(f"{progress.failed:,} failed")
-    if progress.unknown:
-        parts.append(f"{progress.unknown:,} unknown")
-    if progress.outage is not None:
-        parts.append(f"on hold for {duration(progress.outage)}: the service does not answer")
-        return ", ".join(parts)
-    parts.append(f"{progress.rate}/s")
-    left = total - progress.accepted - progress.failed - progress.unknown
-    if left and progress.rate:
-        parts.append(f"{duration(left / progress.rate)} left")
-    return ", ".join(parts)
+class _Outlook:
+    """How long the rest will take, from what was settled lately: honest during a slow-down, silent in an outage."""
 
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._seen: deque[tuple[float, int]] = deque()
 
-def states(tally: Tally) -> list[tuple[State, int]]:
-    """The states in the order people want them, with their counts."""
-    return [
-        (State.ACCEPTED, tally.accepted),
-        (State.SUPERSEDED, tally.superseded),
-        (State.REJECTED, tally.rejected),
-        (State.FAILED, tally.failed),
-        (State.UNKNOWN, tally.unknown),
-        (State.PENDING, tally.pending),
-    ]
+    def settled(self, progress: Progress) -> int:
+        """Rows that have ended in this run."""
+        return progress.accepted + progress.failed + progress.unknown
 
-
-def columns(header: Sequence[str], positions: Sequence[int]) -> str:
-    """Which column was taken for which."""
-    roles = ("userId", "groupId", "remark")
-    return ", ".join(f"{role} from {header[at]!r}" for role, at in zip(roles, positions, strict=True))
-
-
-def duration(seconds: float) -> str:
-    """A time span in words: ``45 s``, ``12 min``, ``2 h 47 min``."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02} min"
+    def left(self, progress: Progress) -> float | None:
+        """Seconds that the rest will take."""
+        now, done = time.monotonic(), self.settled(progress)
+        self._seen.append((now, done))
+        while now - self._seen[0][0] > HORIZON:
+            self._seen.popleft()
+        since, before = self._seen[0]
+        if done <= before or now - since < 1:
+            return None
+        return (self._total - done) * (now - since) / (done - before)

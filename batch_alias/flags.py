@@ -1,23 +1,14 @@
-"""The flags: their names, types and environment variables, and how they become settings."""
+"""The flags of every command."""
 
-import os
-from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
-from typing import TypedDict, TypeVar
+from typing import TypedDict
 
 import click
 import cloup
-from click.core import ParameterSource
 
-from batch_alias.errors import UsageError
-from batch_alias.rongcloud.regions import REGIONS, region_urls
-from batch_alias.settings import Reading, Secret, Service, Settings
-
-Command = TypeVar("Command", bound=Callable[..., object])
-
-FILE = click.Path(path_type=Path, dir_okay=False)
-FOLDER = click.Path(path_type=Path, file_okay=False)
+from batch_alias.flagtypes import FILE, Duration, Flag, Share
+from batch_alias.rongcloud.regions import REGIONS
+from batch_alias.settings import Format
 
 
 class ReadingFlags(TypedDict):
@@ -27,6 +18,12 @@ class ReadingFlags(TypedDict):
     group_column: str | None
     remark_column: str | None
     sheet: str | None
+    file_format: str | None
+    encoding: str | None
+    delimiter: str | None
+    header: bool
+    strict: bool
+    accept: tuple[str, ...]
 
 
 class ServiceFlags(TypedDict):
@@ -53,10 +50,13 @@ class SendingFlags(ServiceFlags):
 
 
 class OutputFlags(TypedDict):
-    """What is said, and whether it is asked."""
+    """What is said, written, and whether it is asked."""
 
     yes: bool
     quiet: bool
+    verbose: bool
+    log: Path | None
+    xlsx: bool
     json: bool
 
 
@@ -80,52 +80,15 @@ class CheckFlags(ReadingFlags):
     source: Path
     rate: int
     max_rejected: float
+    problems: Path | None
     json: bool
 
 
-class Share(click.ParamType[float]):
-    """A share of something: ``5%`` or ``0.05``."""
+class DoctorFlags(ServiceFlags):
+    """All flags of ``doctor``."""
 
-    name = "share"
-
-    def convert(self, value: str | float, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """The share as a number from 0 to 1."""
-        if isinstance(value, float):
-            return value
-        text = str(value).strip()
-        try:
-            share = float(text[:-1]) / 100 if text.endswith("%") else float(text)
-        except ValueError:
-            self.fail(f"{value!r} is not a share; write 5% or 0.05.", param, ctx)
-        if not 0 <= share <= 1:
-            self.fail(f"{value!r} is not between 0% and 100%.", param, ctx)
-        return share
-
-
-class Duration(click.ParamType[float]):
-    """A time span: ``90``, ``90s``, ``30m``, ``2h``."""
-
-    name = "time"
-
-    def convert(self, value: str | float, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """The time span in seconds."""
-        if isinstance(value, float):
-            return value
-        text = str(value).strip()
-        factor = {"s": 1, "m": 60, "h": 3600}.get(text[-1:], 0)
-        try:
-            return float(text[:-1]) * factor if factor else float(text)
-        except ValueError:
-            self.fail(f"{value!r} is not a time; write 90s, 30m or 2h.", param, ctx)
-
-
-class Flag(cloup.Option):
-    """A flag that an environment variable sets as well: ``--max-rejected`` is ``BATCH_ALIAS_MAX_REJECTED``."""
-
-    def resolve_envvar_value(self, ctx: click.Context) -> str | None:
-        """The value of its own variable, or of ours."""
-        name = max(self.opts, key=len).removeprefix("--").replace("-", "_").upper()
-        return super().resolve_envvar_value(ctx) or os.environ.get(f"BATCH_ALIAS_{name}") or None
+    rate: int
+    timeout: float
 
 
 class SandboxFlags(TypedDict):
@@ -155,6 +118,11 @@ max_rejected = cloup.option(
     show_default=True,
     help="Send nothing when more of the rows are rejected.",
 )
+timeout = cloup.option(
+    "--timeout", cls=Flag, type=Duration(), default="10", show_default=True, help="Seconds for a whole attempt."
+)
+NO_HEADER = "The first row is data; name the three columns by their numbers, from 1."
+
 as_json = cloup.option("--json", cls=Flag, is_flag=True, help="Print the summary as JSON on standard output.")
 
 reading = cloup.option_group(
@@ -164,7 +132,21 @@ reading = cloup.option_group(
     ),
     cloup.option("--group-column", cls=Flag, metavar="NAME", help="The column of the group ids."),
     cloup.option("--remark-column", cls=Flag, metavar="NAME", help="The column of the aliases."),
-    cloup.option("--sheet", cls=Flag, metavar="NAME", help="The sheet of a workbook."),
+    cloup.option(
+        "--sheet", cls=Flag, metavar="NAME", help="The sheet of a workbook; the one with the columns otherwise."
+    ),
+    cloup.option("--no-header", "header", cls=Flag, is_flag=True, flag_value=False, default=True, help=NO_HEADER),
+    cloup.option("--encoding", cls=Flag, metavar="NAME", help="The text's encoding, such as gb18030; found otherwise."),
+    cloup.option("--delimiter", cls=Flag, metavar="CHAR", help="Comma, tab, semicolon or pipe; found otherwise."),
+    cloup.option(
+        "--format",
+        "file_format",
+        cls=Flag,
+        type=click.Choice([kind.value for kind in Format]),
+        help="The kind of file; found by its content otherwise.",
+    ),
+    cloup.option("--strict", cls=Flag, is_flag=True, help="Reject rows with warnings too."),
+    cloup.option("--accept", cls=Flag, multiple=True, metavar="REASON", help="Let one kind of rejection through."),
 )
 
 service = cloup.option_group(
@@ -218,9 +200,7 @@ sending = cloup.option_group(
         show_default=True,
         help="Most attempts per row; refusals by the limit do not count.",
     ),
-    cloup.option(
-        "--timeout", cls=Flag, type=Duration(), default="10", show_default=True, help="Seconds for a whole attempt."
-    ),
+    timeout,
     cloup.option(
         "--patience",
         cls=Flag,
@@ -266,100 +246,8 @@ output = cloup.option_group(
     "Output",
     cloup.option("--yes", cls=Flag, is_flag=True, help="Do not ask before sending."),
     cloup.option("--quiet", cls=Flag, is_flag=True, help="Say nothing but problems."),
+    cloup.option("--verbose", "-v", cls=Flag, is_flag=True, help="Say each retry."),
+    cloup.option("--log", cls=Flag, type=FILE, metavar="FILE", help="Write every attempt as a JSON line; rotates."),
+    cloup.option("--xlsx", cls=Flag, is_flag=True, help="Write results.xlsx too; a workbook's job always does."),
     as_json,
 )
-
-
-def read_settings(flags: ReadingFlags) -> Reading:
-    """How the source is read, from the flags."""
-    return Reading(
-        user_column=flags["user_column"],
-        group_column=flags["group_column"],
-        remark_column=flags["remark_column"],
-        sheet=flags["sheet"],
-    )
-
-
-def service_of(flags: ServiceFlags) -> Service | None:
-    """The service, from flags and environment; ``None`` for the sandbox.
-
-    A flag wins over an environment variable, and ``--sandbox`` over both.
-
-    Raises:
-        UsageError: It is not clear which service is meant, or the credentials are missing.
-    """
-    if flags["sandbox"]:
-        return None
-    region, url = flags["region"], flags["url"]
-    if region and url:
-        source = click.get_current_context().get_parameter_source
-        typed = {name for name in ("region", "url") if source(name) is ParameterSource.COMMANDLINE}
-        if len(typed) != 1:
-            raise UsageError("Both a region and a URL were given.", "Give one of them.")
-        region, url = (region, None) if "region" in typed else (None, url)
-    if not region and not url:
-        raise UsageError(
-            "Where to send is not said.",
-            "Say --sandbox to try it out, --region NAME for a RongCloud data centre, or --url URL.",
-        )
-    urls = region_urls(region) if region else tuple(part.strip() for part in (url or "").split(","))
-    return Service(
-        urls=urls,
-        app_key=os.environ.get("RONGCLOUD_APP_KEY", ""),
-        app_secret=Secret(os.environ.get("RONGCLOUD_APP_SECRET", "")),
-        allow_http=flags["allow_http"],
-    )
-
-
-def run_settings(flags: RunFlags) -> Settings:
-    """The settings of ``run``.
-
-    Raises:
-        UsageError: A value is missing or out of its range.
-    """
-    return replace(
-        _sending_settings(flags, source=flags["source"], job=flags["job"]),
-        reading=read_settings(flags),
-        max_rejected=flags["max_rejected"],
-    )
-
-
-def check_settings(flags: CheckFlags) -> Settings:
-    """The settings of ``check``.
-
-    Raises:
-        UsageError: A value is out of its range.
-    """
-    return Settings(
-        source=flags["source"],
-        rate=flags["rate"],
-        max_rejected=flags["max_rejected"],
-        reading=read_settings(flags),
-    )
-
-
-def retry_settings(flags: RetryFlags) -> Settings:
-    """The settings of ``retry``.
-
-    Raises:
-        UsageError: A value is missing or out of its range.
-    """
-    return _sending_settings(flags, source=None, job=flags["job"])
-
-
-def _sending_settings(flags: SendingFlags, *, source: Path | None, job: Path | None) -> Settings:
-    return Settings(
-        source=source,
-        job=job,
-        service=service_of(flags),
-        sandbox=flags["sandbox"],
-        rate=flags["rate"],
-        max_in_flight=flags["max_in_flight"],
-        attempts=flags["attempts"],
-        timeout=flags["timeout"],
-        patience=flags["patience"],
-        max_failed=flags["max_failed"],
-        limit=flags["limit"],
-        ca_bundle=flags["ca_bundle"],
-        proxies=flags["proxies"],
-    )

@@ -5,12 +5,11 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Protocol
 
 from batch_alias.errors import ExitCode, LedgerError, SourceError, StoppedByService, UsageError
 from batch_alias.ledger import TARGET, Accounts, Ledger, locked
 from batch_alias.model import State
-from batch_alias.records import Notice, NoticeKind, Plan, Progress, Tally
+from batch_alias.records import Notice, NoticeKind, Plan, Problem, Tally
 from batch_alias.reports import Summary, summarize, write_reports
 from batch_alias.rongcloud.client import Client
 from batch_alias.sandbox.app import Sandbox
@@ -20,46 +19,12 @@ from batch_alias.sending.throttle import LEAK
 from batch_alias.sending.timing import Timing
 from batch_alias.sending.triage import Limits
 from batch_alias.settings import Service, Settings
-from batch_alias.staging import staged
+from batch_alias.staging import OnRead, staged
 from batch_alias.version import __version__
+from batch_alias.watching import NoWatcher, Watcher
 
+WORKBOOKS = frozenset({".xlsx", ".xlsm", ".xlsb", ".xls", ".ods"})
 SANDBOX = "the sandbox"
-
-
-class Sending(Protocol):
-    """A run under way."""
-
-    def progress(self) -> Progress:
-        """How it stands now."""
-
-    def stop(self) -> None:
-        """Start no new attempts; it ends when those under way have ended."""
-
-
-class Watcher(Protocol):
-    """Whoever looks on."""
-
-    def sending(self, run: Sending, plan: Plan) -> None:
-        """Called when sending begins."""
-
-    def notice(self, notice: Notice) -> None:
-        """Called for each thing worth knowing."""
-
-    def sent(self) -> None:
-        """Called when sending has ended."""
-
-
-class NoWatcher:
-    """Nobody looks on."""
-
-    def sending(self, run: Sending, plan: Plan) -> None:
-        """Do nothing."""
-
-    def notice(self, notice: Notice) -> None:
-        """Do nothing."""
-
-    def sent(self) -> None:
-        """Do nothing."""
 
 
 class Job:
@@ -85,7 +50,8 @@ class Job:
         return Plan(
             info=self._ledger.info(),
             tally=tally,
-            problems=self._ledger.reasons(State.REJECTED),
+            problems=self._ledger.problems(State.REJECTED),
+            warnings=self._ledger.warnings(),
             target=self.target,
             masked_key=self._service.masked_key,
             to_send=to_send,
@@ -153,11 +119,15 @@ class Job:
         Raises:
             ReportError: One could not be written; the ledger is whole.
         """
-        return _report(self.folder, self._ledger, exit_code, stopped)
+        return _report(self.folder, self._ledger, exit_code, stopped, xlsx=self._settings.xlsx)
 
-    def problems(self) -> list[tuple[str, str, int, int]]:
-        """Why rows are rejected, failed or unknown: (reason, example message, rows, first row)."""
-        return self._ledger.reasons(State.REJECTED, State.FAILED, State.UNKNOWN)
+    def tally(self) -> Tally:
+        """How many rows are in each state."""
+        return self._ledger.tally()
+
+    def problems(self) -> list[Problem]:
+        """Why rows are rejected, failed or unknown, most frequent first."""
+        return self._ledger.problems(State.REJECTED, State.FAILED, State.UNKNOWN)
 
     def refuse_rejections(self) -> None:
         """Refuse to send when too many rows are rejected; the reports say which.
@@ -168,24 +138,25 @@ class Job:
         tally, most = self._ledger.tally(), self._settings.max_rejected
         if not tally.too_many_rejected(most):
             return
-        reason, message, count, first = self._ledger.reasons(State.REJECTED)[0]
+        worst = self._ledger.problems(State.REJECTED)[0]
         self.report(ExitCode.SOURCE)
         raise SourceError(
             f"{tally.rejected:,} of {tally.rows:,} rows are rejected, more than --max-rejected {most:.0%} permits. "
-            f"Nothing was sent. Most frequent: {reason}, {count:,} rows, first row {first}: {message}",
+            f"Nothing was sent. Most frequent, {worst.count:,} × {worst.name}: row {worst.rows[0]}: {worst.message}",
             f"See {self.folder / 'not-accepted.csv'}. If most rows have one problem, look at which column was taken for"
             " which, and at how the file was saved.",
         )
 
 
 @contextmanager
-def opened(settings: Settings) -> Iterator[Job]:
+def opened(settings: Settings, reading: OnRead = lambda _done, _total: None) -> Iterator[Job]:
     """Stage a job, or open one that is staged, and hold its lock.
 
     Nothing is sent. A folder whose job has sent nothing yet is staged again when the source has changed.
 
     Args:
         settings: What was asked. Without a source, the rows of a job that have failed are to be sent again.
+        reading: Called while the source is read, with the bytes read and the bytes in all.
 
     Raises:
         UsageError: No service was named.
@@ -206,7 +177,7 @@ def opened(settings: Settings) -> Iterator[Job]:
             ledger = stack.enter_context(Ledger(folder))
             ledger.reopen_failed()
         else:
-            ledger = stack.enter_context(staged(settings.source, settings.reading, folder))
+            ledger = stack.enter_context(staged(settings.source, settings.reading, folder, reading))
         _check_target(ledger, settings, service)
         job = Job(settings, service, ledger)
         if settings.source is not None:
@@ -236,8 +207,12 @@ async def run_job(settings: Settings, *, watcher: Watcher | None = None, timing:
         return await job.send(watcher or NoWatcher(), timing)
 
 
-def write_job_reports(folder: Path) -> Summary:
+def write_job_reports(folder: Path, *, xlsx: bool = False) -> Summary:
     """Write a job's reports again from its ledger: what ``batch-alias report`` does.
+
+    Args:
+        folder: The job's folder.
+        xlsx: Write ``results.xlsx`` too; the job of a workbook always does.
 
     Raises:
         LedgerError: There is no ledger, or it cannot be read.
@@ -245,20 +220,21 @@ def write_job_reports(folder: Path) -> Summary:
     """
     with Accounts(folder) as accounts:
         runs = accounts.runs()
-        return _report(folder, accounts, runs[-1].exit_code if runs else None, "")
+        return _report(folder, accounts, runs[-1].exit_code if runs else None, "", xlsx=xlsx)
 
 
-def _report(folder: Path, accounts: Accounts, exit_code: int | None, stopped: str) -> Summary:
+def _report(folder: Path, accounts: Accounts, exit_code: int | None, stopped: str, *, xlsx: bool) -> Summary:
+    info = accounts.info()
     totals = summarize(
         version=__version__,
-        info=accounts.info(),
+        info=info,
         tally=accounts.tally(),
         runs=accounts.runs(),
         seconds=accounts.seconds(),
         exit_code=exit_code,
         stopped=stopped,
     )
-    write_reports(folder, accounts, totals)
+    write_reports(folder, accounts, totals, workbook=xlsx or Path(info.source).suffix.lower() in WORKBOOKS)
     return totals
 
 

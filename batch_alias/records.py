@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from batch_alias.errors import ExitCode
+from batch_alias.model import Row
 
 LATENCY_STEP = 1.05
 """Ratio of two neighbouring bounds of the latency histogram: a percentile is exact to 5 %."""
@@ -130,6 +131,38 @@ class Entry(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """A kind of problem that some rows have.
+
+    Attributes:
+        name: Its stable name, such as ``user-id-too-long``; empty for an answer of the service.
+        message: What is wrong with the first row that has it, in a sentence.
+        count: How many rows have it.
+        rows: The numbers of the first few.
+    """
+
+    name: str
+    message: str
+    count: int
+    rows: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repeat:
+    """A row whose (group, user) a later row sets again.
+
+    Attributes:
+        row: Its number.
+        by: The number of the row that counts.
+        same: Whether both set the same alias.
+    """
+
+    row: int
+    by: int
+    same: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Tally:
     """How many rows are in each state."""
 
@@ -167,7 +200,8 @@ class Plan:
     Attributes:
         info: What the job is.
         tally: How many rows are in each state now.
-        problems: Why rows are rejected: (reason, example message, rows, first row), most frequent first.
+        problems: Why rows are rejected, most frequent first.
+        warnings: What is odd about rows that may be sent all the same, most frequent first.
         target: The hosts, or the sandbox.
         masked_key: The App Key with its middle hidden.
         to_send: Rows that this run sends.
@@ -177,7 +211,8 @@ class Plan:
 
     info: JobInfo
     tally: Tally
-    problems: list[tuple[str, str, int, int]]
+    problems: list[Problem]
+    warnings: list[Problem]
     target: str
     masked_key: str
     to_send: int
@@ -192,8 +227,12 @@ class Check:
     Attributes:
         info: What the source is.
         tally: Rows by the state they would begin in; ``pending`` would be sent.
-        problems: Why rows are rejected: (reason, example message, rows, first row), most frequent first.
-        duplicates: Examples of repeated (group, user) pairs: (superseded row, last row, whether the alias is the same).
+        problems: Why rows are rejected, most frequent first.
+        warnings: What is odd about rows that may be sent all the same, most frequent first.
+        same: Superseded rows that set the same alias as the row that counts.
+        conflicting: Superseded rows that set another one.
+        repeats: The first few superseded rows.
+        sample: The first rows as they would be sent.
         users: Different user ids among the rows to send.
         groups: Different group ids among them.
         rate: Requests per second that were assumed.
@@ -203,8 +242,12 @@ class Check:
 
     info: JobInfo
     tally: Tally
-    problems: list[tuple[str, str, int, int]]
-    duplicates: list[tuple[int, int, bool]]
+    problems: list[Problem]
+    warnings: list[Problem]
+    same: int
+    conflicting: int
+    repeats: list[Repeat]
+    sample: list[Row]
     users: int
     groups: int
     rate: int

@@ -175,6 +175,7 @@ class Settings:
         limit: Most rows to send in this run; ``None`` sends all.
         ca_bundle: A PEM file of the authorities to trust instead of the public ones, for a private cloud.
         proxies: Honour the proxy environment variables.
+        xlsx: Write ``results.xlsx`` too; the job of a workbook always does.
 
     Raises:
         UsageError: A value is out of its range.
@@ -195,6 +196,7 @@ class Settings:
     limit: int | None = None
     ca_bundle: Path | None = None
     proxies: bool = True
+    xlsx: bool = False
 
     def __post_init__(self) -> None:
         _whole("rate", self.rate, 1, 10_000)

@@ -5,10 +5,11 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from batch_alias.errors import LedgerError, SourceError
 from batch_alias.ledger import LEDGER, TARGET, Accounts, Ledger, locked, stage
@@ -17,9 +18,19 @@ from batch_alias.settings import Reading
 from batch_alias.sources import open_source
 from batch_alias.version import __version__
 
+if TYPE_CHECKING:
+    import pandas as pd
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+OnRead = Callable[[int, int], None]
+
 
 @contextmanager
-def staged(source: Path, reading: Reading, folder: Path) -> Iterator[Ledger]:
+def staged(
+    source: Path, reading: Reading, folder: Path, on_read: OnRead = lambda _done, _total: None
+) -> Iterator[Ledger]:
     """A job's ledger, locked: the one that is there, or a new one filled from the source.
 
     A job that has sent nothing yet is staged again when the source has changed.
@@ -28,6 +39,7 @@ def staged(source: Path, reading: Reading, folder: Path) -> Iterator[Ledger]:
         source: The file of rows.
         reading: How to read it.
         folder: The job's folder.
+        on_read: Called now and then with the bytes read and the bytes in all.
 
     Raises:
         SourceError: The source cannot be read.
@@ -38,7 +50,7 @@ def staged(source: Path, reading: Reading, folder: Path) -> Iterator[Ledger]:
     with locked(folder):
         if not _belongs(folder, source, reading, fingerprint):
             try:
-                _fill(source, reading, folder, fingerprint)
+                _fill(source, reading, folder, fingerprint, on_read)
             except SourceError:
                 if not existed:
                     shutil.rmtree(folder)
@@ -66,7 +78,7 @@ def _belongs(folder: Path, source: Path, reading: Reading, fingerprint: str) -> 
     raise LedgerError(problem, "Give this one a folder of its own: --job DIR")
 
 
-def _fill(source: Path, reading: Reading, folder: Path, fingerprint: str) -> None:
+def _fill(source: Path, reading: Reading, folder: Path, fingerprint: str, on_read: OnRead) -> None:
     before = _identity(source)
     with open_source(source, reading) as table:
 
@@ -78,14 +90,21 @@ def _fill(source: Path, reading: Reading, folder: Path, fingerprint: str) -> Non
                 sha256=fingerprint,
                 description=table.description,
                 header=table.header,
-                columns=(table.columns.user.index, table.columns.group.index, table.columns.remark.index),
+                columns=table.columns.indexes,
                 blank_rows=table.blank_rows,
                 reading=_canonical(reading),
                 staged_at=time.time(),
                 version=__version__,
             )
 
-        stage(folder, table.batches(), describe)
+        def batches() -> "Iterator[pd.DataFrame]":
+            for frame in table.batches():
+                on_read(*table.progress())
+                yield frame
+            _done, total = table.progress()
+            on_read(total, total)
+
+        stage(folder, batches(), describe)
 
 
 def _fingerprint(source: Path) -> str:

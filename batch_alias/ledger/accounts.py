@@ -2,13 +2,17 @@
 
 import json
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
 from batch_alias.ledger.database import LEDGER, connect, translated
 from batch_alias.model import State
-from batch_alias.records import Entry, JobInfo, Notice, NoticeKind, RunRecord, Second, Tally
+from batch_alias.records import Entry, JobInfo, Notice, NoticeKind, Problem, Repeat, RunRecord, Second, Tally
+
+FIRST_ROWS = 5
+"""Rows named as examples of a problem."""
 
 
 class Accounts:
@@ -60,15 +64,39 @@ class Accounts:
         with translated(self.path):
             yield from map(Entry._make, self._db.execute(query, states))
 
-    def reasons(self, *states: State) -> list[tuple[str, str, int, int]]:
-        """Why rows in some states are there: (reason, example message, rows, first row), most frequent first."""
-        query = (
-            "SELECT reason, message, count(*), min(number) FROM rows"
-            f" WHERE state IN ({', '.join('?' * len(states))})"
-            " GROUP BY CASE WHEN reason = '' THEN message ELSE reason END ORDER BY count(*) DESC, min(number)"
-        )
+    def problems(self, *states: State) -> list[Problem]:
+        """Why rows in some states are there, by kind, the most frequent first."""
+        query = f"""
+            SELECT name, count(*) AS rows, min(number), max(message) FILTER (WHERE place = 1),
+                group_concat(number) FILTER (WHERE place <= {FIRST_ROWS})
+            FROM (
+                SELECT reason AS name, number, message, row_number() OVER (
+                    PARTITION BY CASE WHEN reason = '' THEN message ELSE reason END ORDER BY number
+                ) AS place, CASE WHEN reason = '' THEN message ELSE reason END AS kind
+                FROM rows WHERE state IN ({", ".join("?" * len(states))})
+            )
+            GROUP BY kind ORDER BY count(*) DESC, min(number)
+        """
         with translated(self.path):
-            return self._db.execute(query, states).fetchall()
+            return [
+                Problem(name=name, message=message, count=count, rows=tuple(sorted(map(int, rows.split(",")))))
+                for name, count, _first, message, rows in self._db.execute(query, states)
+            ]
+
+    def warnings(self) -> list[Problem]:
+        """What is odd about rows that may be sent all the same, by kind, the most frequent first."""
+        counts: Counter[str] = Counter()
+        rows: dict[str, list[int]] = {}
+        query = "SELECT number, warning FROM rows WHERE warning != '' AND state != 'rejected' ORDER BY number"
+        with translated(self.path):
+            for number, warning in self._db.execute(query):
+                for name in warning.split(","):
+                    counts[name] += 1
+                    if counts[name] <= FIRST_ROWS:
+                        rows.setdefault(name, []).append(number)
+        return [
+            Problem(name=name, message="", count=count, rows=tuple(rows[name])) for name, count in counts.most_common()
+        ]
 
     def users_and_groups(self) -> tuple[int, int]:
         """How many different users and groups the rows to send have."""
@@ -77,16 +105,21 @@ class Accounts:
             users, groups = self._db.execute(query).fetchone()
         return users, groups
 
-    def duplicates(self, most: int) -> list[tuple[int, int, bool]]:
-        """Examples of superseded rows: (number, number of the row that counts, whether the alias is the same)."""
-        query = (
-            "SELECT early.number, late.number, early.remark = late.remark"
-            " FROM (SELECT * FROM rows WHERE state = 'superseded' ORDER BY number LIMIT ?) AS early"
-            " JOIN rows AS late ON late.group_id = early.group_id AND late.user_id = early.user_id"
-            " WHERE late.state NOT IN ('superseded', 'rejected') ORDER BY early.number"
+    def repeats(self) -> tuple[int, int, list[Repeat]]:
+        """Superseded rows: how many set the same alias as the row that counts, how many another one, and the first."""
+        joined = (
+            "FROM rows AS early JOIN rows AS late ON late.number = early.superseded_by WHERE early.state = 'superseded'"
         )
         with translated(self.path):
-            return [(early, late, bool(same)) for early, late, same in self._db.execute(query, (most,))]
+            same, conflicting = self._db.execute(
+                f"SELECT count(*) FILTER (WHERE early.remark = late.remark),"
+                f" count(*) FILTER (WHERE early.remark != late.remark) {joined}"
+            ).fetchone()
+            first = self._db.execute(
+                f"SELECT early.number, late.number, early.remark = late.remark {joined} ORDER BY early.number LIMIT ?",
+                (FIRST_ROWS,),
+            ).fetchall()
+        return same, conflicting, [Repeat(row=row, by=by, same=bool(equal)) for row, by, equal in first]
 
     def runs(self) -> list[RunRecord]:
         """What is noted of each run, in their order."""

@@ -15,6 +15,7 @@ CREATE TABLE rows (
     request_id TEXT NOT NULL DEFAULT '',
     finished_at REAL,                     -- seconds since the epoch
     warning TEXT NOT NULL DEFAULT '',
+    superseded_by INTEGER,                -- the number of the row that counts
     cells TEXT                            -- the row's own fields as JSON, where the three values do not give them
 );
 

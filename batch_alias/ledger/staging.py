@@ -31,7 +31,8 @@ _INSERT = (
 )
 _RESOLVE_DUPLICATES = """
 CREATE INDEX key ON rows (group_id, user_id, number) WHERE state = 'pending';
-UPDATE rows SET state = 'superseded', message = 'row ' || last.number || ' sets the same user and group later'
+UPDATE rows SET state = 'superseded', superseded_by = last.number,
+    message = 'row ' || last.number || ' sets the same user and group later'
 FROM (
     SELECT group_id, user_id, max(number) AS number FROM rows WHERE state = 'pending'
     GROUP BY group_id, user_id HAVING count(*) > 1

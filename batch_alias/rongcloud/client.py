@@ -23,7 +23,7 @@ from batch_alias.model import Failure, Reply, Row, Verdict
 from batch_alias.rongcloud.codes import judge
 from batch_alias.rongcloud.hosts import SWITCH_INTERVAL, Hosts
 from batch_alias.rongcloud.signing import NONCE_LENGTH, signed_headers
-from batch_alias.rongcloud.wire import FORM, SET_PATH, decode, encode, excerpt
+from batch_alias.rongcloud.wire import FORM, GET_PATH, SET_PATH, decode, encode, encode_query, excerpt
 from batch_alias.settings import Service
 
 REQUESTS_PER_CONNECTION = 79
@@ -64,7 +64,7 @@ class Client:
         self.service = service
         self.timeout = timeout
         self.hosts = Hosts(service.urls, interval=switch_interval)
-        self._tls = _tls_context(ca_bundle)
+        self.tls = _tls_context(ca_bundle)
         self._proxies = proxies
         self._on_switch = on_switch
 
@@ -85,7 +85,7 @@ class Client:
     def open_httpx(self) -> httpx.AsyncClient:
         """An httpx client of exactly one connection. It follows no redirect: a signed request goes to no other host."""
         return httpx.AsyncClient(
-            verify=self._tls,
+            verify=self.tls,
             limits=httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=IDLE_SECONDS),
             timeout=httpx.Timeout(self.timeout, connect=min(CONNECT_SECONDS, self.timeout)),
             follow_redirects=False,
@@ -106,10 +106,21 @@ class Connection:
 
     async def set_alias(self, row: Row) -> tuple[Reply, Verdict]:
         """Make one signed attempt to set a row's alias; whatever happens on the way is in the reply."""
+        return await self._call(SET_PATH, encode(row))
+
+    async def read_alias(self, user_id: str, group_id: str) -> tuple[Reply, Verdict]:
+        """Make one signed attempt to read an alias; it changes nothing."""
+        return await self._call(GET_PATH, encode_query(user_id, group_id))
+
+    async def aclose(self) -> None:
+        """Close the connection."""
+        await self._httpx.aclose()
+
+    async def _call(self, path: str, form: bytes) -> tuple[Reply, Verdict]:
         url = self._client.hosts.current
         started = time.monotonic()
         request_id = str(uuid.uuid4())
-        request = self._request(url, row, request_id)
+        request = self._request(url, path, form, request_id)
         reply = Reply(request_id=request_id, host=urlsplit(url).netloc, latency=0.0)
         try:
             async with asyncio.timeout(self._client.timeout):
@@ -125,11 +136,7 @@ class Connection:
         self._client.note(url, verdict)
         return reply, verdict
 
-    async def aclose(self) -> None:
-        """Close the connection."""
-        await self._httpx.aclose()
-
-    def _request(self, url: str, row: Row, request_id: str) -> httpx.Request:
+    def _request(self, url: str, path: str, form: bytes, request_id: str) -> httpx.Request:
         service = self._client.service
         headers = signed_headers(
             service.app_key,
@@ -145,7 +152,7 @@ class Connection:
         if self._requests >= REQUESTS_PER_CONNECTION:
             headers["Connection"] = "close"
             self._requests = 0
-        return self._httpx.build_request("POST", url + SET_PATH, content=encode(row), headers=headers)
+        return self._httpx.build_request("POST", url + path, content=form, headers=headers)
 
     async def _exchange(self, request: httpx.Request, reply: Reply) -> Reply:
         response = await self._httpx.send(request, stream=True)
@@ -165,7 +172,7 @@ class Connection:
             code=code,
             message=message,
             retry_after=_retry_after(response.headers.get("Retry-After")),
-            clock_skew=None if response.is_success else _clock_skew(response.headers.get("Date")),
+            clock_skew=_clock_skew(response.headers.get("Date")),
         )
 
     async def _broken(self, reply: Reply, failure: Failure, error: Exception) -> Reply:

@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 from batch_alias.model import Row
 
 SET_PATH = "/group/remarks/set.json"
+GET_PATH = "/group/remarks/get.json"
 FORM = "application/x-www-form-urlencoded"
 EXCERPT = 200
 """Characters of a foreign body that are worth keeping."""
@@ -22,6 +23,11 @@ def encode(row: Row) -> bytes:
     they are: an alias such as ``R&D 50%+`` would arrive damaged.
     """
     return urlencode({"userId": row.user_id, "groupId": row.group_id, "remark": row.remark}).encode("ascii")
+
+
+def encode_query(user_id: str, group_id: str) -> bytes:
+    """The body that asks for the alias of a (user, group)."""
+    return urlencode({"userId": user_id, "groupId": group_id}).encode("ascii")
 
 
 def decode(body: bytes) -> tuple[int | None, str]:

@@ -20,6 +20,7 @@ from batch_alias.model import Action, Outcome, Reply, State, Verdict
 from batch_alias.records import Notice, NoticeKind
 from batch_alias.sending.backlog import Backlog, Work
 from batch_alias.sending.breaker import Breaker
+from batch_alias.sending.logs import log_attempt, log_retry
 from batch_alias.sending.meter import Meter
 from batch_alias.sending.pace import Pace
 from batch_alias.sending.retry import Again, Halt, Settle, decide
@@ -123,6 +124,7 @@ class Triage:
             probe: Whether the attempt was the probe of an outage.
         """
         self._meter.replied(reply, verdict, wall=self._wall())
+        log_attempt(work, reply, verdict)
         if verdict.unwell:
             self._unwell(work, reply, verdict, now=now, probe=probe)
             return
@@ -220,6 +222,7 @@ class Triage:
         )
         match decision:
             case Again(wait=wait, history=history):
+                log_retry(work, reply, verdict, wait)
                 self._backlog.put_back(Work(work.row, history), due=now + wait)
             case Settle(state=state, history=history):
                 self._settle(Work(work.row, history), state, reply, verdict)
