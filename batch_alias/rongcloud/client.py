@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import replace
 from email.utils import parsedate_to_datetime
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -90,6 +91,8 @@ class Client:
             timeout=httpx.Timeout(self.timeout, connect=min(CONNECT_SECONDS, self.timeout)),
             follow_redirects=False,
             trust_env=self._proxies,
+            # An attempt owes nothing to the one before: cookies would tie a lane to one server and grow with it.
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
             # An encoded answer could be a bomb; without encodings the bound on bytes read is a bound on memory.
             headers={"User-Agent": "batch-alias", "Accept": "application/json", "Accept-Encoding": "identity"},
         )
@@ -126,11 +129,11 @@ class Connection:
             async with asyncio.timeout(self._client.timeout):
                 reply = await self._exchange(request, reply)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError, httpx.PoolTimeout) as error:
-            reply = await self._broken(reply, Failure.CONNECT, error)
+            reply = await self._broken(request, reply, Failure.CONNECT, error)
         except (TimeoutError, httpx.TimeoutException) as error:
-            reply = await self._broken(reply, Failure.TIMEOUT, error)
+            reply = await self._broken(request, reply, Failure.TIMEOUT, error)
         except (httpx.TransportError, httpx.StreamError, OSError) as error:
-            reply = await self._broken(reply, Failure.DROPPED, error)
+            reply = await self._broken(request, reply, Failure.DROPPED, error)
         reply = replace(reply, latency=time.monotonic() - started)
         verdict = judge(reply)
         self._client.note(url, verdict)
@@ -160,12 +163,10 @@ class Connection:
             body = await _read(response)
         finally:
             await response.aclose()
-        # A page that echoes the request must not carry its signature into a report.
-        for header in ("Signature", "Nonce"):
-            body = body.replace(request.headers[header].encode(), b"***")
-        code, message = decode(body)
+        code, message = decode(_hide(body, request))
         if response.is_redirect and not message:
-            message = excerpt(f"redirect to {response.headers.get('Location', 'nowhere')}")
+            target = _hide(response.headers.get("Location", "nowhere").encode(), request)
+            message = excerpt(f"redirect to {target.decode()}")
         return replace(
             reply,
             status=response.status_code,
@@ -175,12 +176,20 @@ class Connection:
             clock_skew=_clock_skew(response.headers.get("Date")),
         )
 
-    async def _broken(self, reply: Reply, failure: Failure, error: Exception) -> Reply:
+    async def _broken(self, request: httpx.Request, reply: Reply, failure: Failure, error: Exception) -> Reply:
         # httpcore does not promise a usable pool after a cancelled or broken request: begin a new one.
         await self.aclose()
         self._httpx = self._client.open_httpx()
         self._requests = 0
-        return replace(reply, failure=failure, message=excerpt(f"{type(error).__name__}: {error}".rstrip(": ")))
+        said = f"{type(error).__name__}: {error}".rstrip(": ").encode(errors="replace")
+        return replace(reply, failure=failure, message=excerpt(_hide(said, request).decode()))
+
+
+def _hide(text: bytes, request: httpx.Request) -> bytes:
+    """A text without the request's signature: a server that echoes it must not get it into a report."""
+    for header in ("Signature", "Nonce"):
+        text = text.replace(request.headers[header].encode(), b"***")
+    return text
 
 
 async def _read(response: httpx.Response) -> bytes:

@@ -13,7 +13,8 @@ EXCERPT = 200
 """Characters of a foreign body that are worth keeping."""
 
 _MESSAGE_FIELDS = ("errorMessage", "msg", "message")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\s]+")
+# JSON's escapes can spell half a character, which no file and no database takes.
+_UNFIT = re.compile(r"[\x00-\x1f\x7f-\x9f\s\ud800-\udfff]+")
 
 
 def encode(row: Row) -> bytes:
@@ -63,5 +64,5 @@ def _whole(value: object) -> int | None:
 
 def excerpt(text: str) -> str:
     """The beginning of a text on one line."""
-    line = _CONTROL.sub(" ", text[: 4 * EXCERPT]).strip()
+    line = _UNFIT.sub(" ", text[: 4 * EXCERPT]).strip()
     return line if len(line) <= EXCERPT else line[: EXCERPT - 1] + "…"
