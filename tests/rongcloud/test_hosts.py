@@ -1,0 +1,45 @@
+from batch_alias.rongcloud.hosts import Hosts
+
+ONE, TWO = "https://one.example", "https://two.example"
+
+
+def test_the_primary_is_used_until_it_is_unwell():
+    hosts = Hosts((ONE, TWO))
+    assert hosts.current == ONE
+    assert hosts.report_unwell(ONE, now=0.0)
+    assert (hosts.current, hosts.switches) == (TWO, 1)
+
+
+def test_late_news_of_the_host_already_left_changes_nothing():
+    hosts = Hosts((ONE, TWO))
+    hosts.report_unwell(ONE, now=0.0)
+    assert not hosts.report_unwell(ONE, now=100.0)
+    assert hosts.current == TWO
+
+
+def test_there_are_thirty_seconds_between_two_switches():
+    hosts = Hosts((ONE, TWO))
+    hosts.report_unwell(ONE, now=1000.0)
+    assert not hosts.report_unwell(TWO, now=1029.9)
+    assert hosts.report_unwell(TWO, now=1030.0)
+    assert (hosts.current, hosts.switches) == (ONE, 2)
+
+
+def test_the_probes_of_an_outage_take_turns_whatever_the_interval():
+    hosts = Hosts((ONE, TWO))
+    assert [(hosts.alternate(now=0.1 * n), hosts.current)[1] for n in range(4)] == [TWO, ONE, TWO, ONE]
+    assert not hosts.report_unwell(ONE, now=1.0)
+
+
+def test_a_service_of_one_host_never_switches():
+    hosts = Hosts((ONE,))
+    assert not hosts.report_unwell(ONE, now=0.0)
+    assert not hosts.alternate(now=100.0)
+    assert (hosts.current, hosts.switches) == (ONE, 0)
+
+
+def test_a_slash_at_the_end_of_a_url_makes_no_difference():
+    hosts = Hosts((f"{ONE}/api/", f"{TWO}/"))
+    assert hosts.current == f"{ONE}/api"
+    assert hosts.report_unwell(f"{ONE}/api", now=0.0)
+    assert hosts.current == TWO
