@@ -53,14 +53,14 @@ def locked(folder: Path) -> Iterator[None]:
     with translated(folder):
         folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / _LOCK, thread_local=False)
-    try:
-        with translated(folder):
+    with translated(folder):
+        try:
             lock.acquire(timeout=0)
-    except Timeout:
-        raise LedgerError(
-            f"The job {folder} is locked by another run.",
-            "Wait until it has ended, or watch it there; two runs of one job would send rows twice.",
-        ) from None
+        except Timeout:  # an OSError as well, which would be told as a broken disk
+            raise LedgerError(
+                f"The job {folder} is locked by another run.",
+                "Wait until it has ended, or watch it there; two runs of one job would send rows twice.",
+            ) from None
     try:
         yield
     finally:
