@@ -1,31 +1,22 @@
-"""Excel workbooks, by calamine.
+"""Workbooks (.xlsx, .xlsm, .xlsb, .xls, .ods), by calamine row by row, beside what ``ooxml`` and ``otherbooks`` add."""
 
-A cell is not always text, and what Excel made of a long id cannot be undone: a number keeps 15 digits, and ids are
-longer. So whole numbers become their digits as long as Excel can hold them, and everything else that is not text is
-rejected where it would be sent.
-"""
-
-import datetime
-import math
+import zipfile
 from collections.abc import Iterator
-from itertools import islice
+from contextlib import contextmanager
+from itertools import chain, islice
 from pathlib import Path
-from typing import assert_never
 
 import python_calamine as calamine
 
 from batch_alias.errors import SourceError
 from batch_alias.settings import Reading
-from batch_alias.sources.columns import Column, Columns
+from batch_alias.sources.cells import Cell, error_flaw, flaw_of, formatted, text_of, unknown_format
+from batch_alias.sources.columns import Column, Columns, Role, numbered, roles_named
 from batch_alias.sources.excerpts import excerpt, listing
+from batch_alias.sources.formats import AS_IS
+from batch_alias.sources.ooxml import Marks, Package
+from batch_alias.sources.otherbooks import open_document_pads, pads_numbers
 from batch_alias.sources.table import CHUNK_ROWS, Chunk, Flaw
-
-Cell = str | int | float | bool | datetime.date | datetime.time | datetime.timedelta
-
-EXACT_IN_ID = 10**14
-"""A number with 15 digits or more may have been longer before Excel cut it."""
-EXACT_IN_ALIAS = 10**15
-"""Above 15 digits Excel itself shows zeros."""
 
 
 class Workbook:
@@ -33,118 +24,166 @@ class Workbook:
 
     Args:
         path: The file.
-        reading: The sheet, if a person named one.
+        reading: The sheet, if a person named one; the columns help to find it.
 
     Raises:
-        SourceError: It is not a workbook, is damaged or encrypted, or has no such sheet.
+        SourceError: It is not a workbook, is damaged or encrypted, has no such sheet, or several that could be meant.
     """
 
     def __init__(self, path: Path, reading: Reading) -> None:
+        self._path = path
         self._size = path.stat().st_size
-        with path.open("rb") as file:
-            try:
-                # By content: from a path calamine would believe the extension.
-                book = calamine.load_workbook(file)
-                sheet = book.get_sheet_by_name(_choose_sheet(book, reading.sheet))
-            except calamine.PasswordError:
-                raise SourceError(f"{path.name} is protected by a password.", "Save it without one.") from None
-            except calamine.CalamineError as error:
-                raise SourceError(
-                    f"{path.name} is not a workbook that can be read: {error}.",
-                    "Open it in Excel and save it again as .xlsx, or as CSV UTF-8.",
-                ) from None
-        self.description = f"Excel workbook, sheet {excerpt(sheet.name)}"
-        self._cells: Iterator[list[Cell]] = sheet.iter_rows()
-        self._row, self.header = self._read_header(path)
+        self._package: Package | None = None
+        self._may_pad = False
+        match _kind(path):
+            case "ooxml":
+                self._package = Package(path)
+            case "ods":
+                self._may_pad = open_document_pads(path)
+            case _:
+                self._may_pad = pads_numbers(path)
+        with path.open("rb") as file, _translated(path):
+            # By content: from a path calamine would believe the extension.
+            self._book = calamine.load_workbook(file)
+            self._sheet = self._choose(reading)
+        self.description = f"workbook, sheet {excerpt(self._sheet.name)}"
+        self.header = self._sheet.header
+        if not self.header:
+            raise SourceError(f"The sheet {excerpt(self._sheet.name)} of {path.name} is empty.", "Look at --sheet.")
 
     def progress(self) -> tuple[int, int]:
         """A workbook is read whole when it is opened."""
         return self._size, self._size
 
     def close(self) -> None:
-        """Let go of the sheet."""
-        self._cells = iter(())
+        """Let go of the workbook."""
+        self._book.close()
 
     def chunks(self, columns: Columns) -> Iterator[Chunk]:
         """Read the rows under the header."""
-        while cells := list(islice(self._cells, CHUNK_ROWS)):
-            chunk = Chunk(first=self._row + 1, rows=[])
+        while cells := list(islice(self._sheet.rows, CHUNK_ROWS)):
+            chunk = Chunk(first=self._sheet.row + 1, rows=[])
             for place, row in enumerate(cells):
-                flaws = tuple(_flaws(row, columns))
+                texts = [cell if isinstance(cell, str) else text_of(cell) for cell in row]
+                flaws = self._judge(row, texts, chunk.first + place, columns)
                 if flaws:
                     chunk.flaws[place] = flaws
-                chunk.rows.append([cell if isinstance(cell, str) else _text(cell) for cell in row])
-            self._row += len(cells)
+                chunk.rows.append(texts)
+            self._sheet.row += len(cells)
             yield chunk
 
-    def _read_header(self, path: Path) -> tuple[int, tuple[str, ...]]:
-        for number, row in enumerate(self._cells, start=1):
-            header = tuple(_text(cell).strip() for cell in row)
+    def _judge(self, row: list[Cell], texts: list[str], number: int, columns: Columns) -> tuple[Flaw, ...]:
+        """What is to be said about the three cells of a row; a number's text gets the zeros of its format."""
+        marks = self._sheet.marks
+        found: list[Flaw | None] = []
+        for role, column in zip(Role, columns, strict=True):
+            cell = row[column.index]
+            mark = marks.at(number - 1, self._sheet.offset + column.index) if marks else None
+            if mark == Marks.ERROR:
+                found.append(error_flaw(column.name))
+            elif not isinstance(cell, str):
+                is_id = role is not Role.REMARK
+                found.append(flaw_of(cell, column.name, is_id=is_id))
+                texts[column.index], flaw = self._format(cell, mark, column)
+                found.append(flaw)
+                if is_id and self._may_pad:
+                    found.append(unknown_format(cell, column.name))
+        return tuple(flaw for flaw in found if flaw is not None)
+
+    def _format(self, cell: Cell, mark: int | None, column: Column) -> tuple[str, Flaw | None]:
+        styles = self._package.styles if self._package is not None else []
+        style = styles[mark] if mark is not None and mark < len(styles) else AS_IS
+        return formatted(cell, style, column.name)
+
+    def _choose(self, reading: Reading) -> "_Sheet":
+        sheets = [sheet for sheet in self._book.sheets_metadata if sheet.typ == calamine.SheetTypeEnum.WorkSheet]
+        names = tuple(sheet.name for sheet in sheets)
+        if reading.sheet is not None:
+            if reading.sheet not in names:
+                raise SourceError(
+                    f"There is no sheet {excerpt(reading.sheet)}; the sheets are {listing(names)}.", "Look at --sheet."
+                )
+            return self._open(reading.sheet, reading)
+        visible = [sheet.name for sheet in sheets if sheet.visible == calamine.SheetVisibleEnum.Visible]
+        if not visible:
+            raise SourceError(f"{self._path.name} has no visible sheet with cells.", "Name a hidden one with --sheet.")
+        opened = [self._open(name, reading) for name in visible]
+        fitting = [sheet for sheet in opened if roles_named(sheet.header, reading) == len(Role)]
+        if len(fitting) > 1:
+            both = listing(tuple(sheet.name for sheet in fitting))
+            raise SourceError(f"Several sheets have the columns: {both}.", "Say which is meant with --sheet.")
+        return next(iter([*fitting, *(sheet for sheet in opened if sheet.header), *opened]))
+
+    def _open(self, name: str, reading: Reading) -> "_Sheet":
+        marks = self._package.scan(name) if self._package is not None else Marks()
+        return _Sheet(self._book.get_sheet_by_name(name), marks, has_header=reading.header)
+
+
+class _Sheet:
+    """A sheet, read up to its header.
+
+    Attributes:
+        name: Its name.
+        header: Its column names; empty when the sheet is.
+        row: The number of the row read last.
+        rows: The rows after it.
+        offset: How many empty columns stand before the first.
+        marks: The cells that are more than their value.
+    """
+
+    def __init__(self, sheet: calamine.CalamineSheet, marks: Marks, *, has_header: bool) -> None:
+        self.name = sheet.name
+        self.marks = marks
+        self.offset = sheet.start[1] if sheet.start else 0
+        self.header: tuple[str, ...] = ()
+        self.row = 0
+        self.rows: Iterator[list[Cell]] = sheet.iter_rows()
+        for number, row in enumerate(self.rows, start=1):
+            header = tuple(text_of(cell).strip() for cell in row)
             if any(header):
-                return number, header
-        raise SourceError(f"{self.description} of {path.name} is empty.", "Name another sheet with --sheet.")
+                self.header = header if has_header else numbered(len(row))
+                self.row = number if has_header else number - 1
+                self.rows = self.rows if has_header else chain([row], self.rows)
+                break
 
 
-def _choose_sheet(book: calamine.CalamineWorkbook, wanted: str | None) -> str:
-    names = tuple(sheet.name for sheet in book.sheets_metadata if sheet.typ == calamine.SheetTypeEnum.WorkSheet)
-    if wanted is not None and wanted not in names:
-        raise SourceError(f"There is no sheet {excerpt(wanted)}; the sheets are {listing(names)}.", "Look at --sheet.")
-    if not names:
-        raise SourceError("The workbook has no sheet with cells.")
-    return names[0] if wanted is None else wanted
+@contextmanager
+def _translated(path: Path) -> Iterator[None]:
+    """Make a sentence of what calamine raises."""
+    try:
+        yield
+    except SourceError:
+        raise
+    except BaseException as error:
+        panicked = type(error).__name__ == "PanicException"  # Rust's own, which is no Exception and has no module
+        if not panicked and not isinstance(error, calamine.CalamineError | OSError | ValueError):
+            raise
+        if isinstance(error, calamine.PasswordError) or _is_encrypted(path):
+            raise SourceError(f"{path.name} is protected by a password.", "Save it without one.") from None
+        raise SourceError(
+            f"{path.name} is not a workbook that can be read: {error}.",
+            "Open it in Excel and save it again as .xlsx, or as CSV UTF-8.",
+        ) from None
 
 
-def _text(cell: Cell) -> str:
-    match cell:
-        case str():
-            return cell
-        case bool():
-            return "TRUE" if cell else "FALSE"
-        case int() | float():
-            whole = math.isfinite(cell) and cell == int(cell)
-            return str(int(cell)) if whole else format(cell, ".15g")
-        case datetime.date() | datetime.time():
-            return cell.isoformat()
-        case datetime.timedelta():
-            return str(cell)
-        case _:
-            assert_never(cell)
+def _kind(path: Path) -> str:
+    """``ooxml``, ``ods`` or, for the binary ones, ``other``."""
+    if not zipfile.is_zipfile(path):
+        return "other"
+    with zipfile.ZipFile(path) as archive:
+        names = set(archive.namelist())
+    if "mimetype" in names:
+        return "ods"
+    return "other" if "xl/workbook.bin" in names else "ooxml"
 
 
-def _flaws(row: list[Cell], columns: Columns) -> Iterator[Flaw]:
-    """The cells of the three that are not text and cannot become it."""
-    for column, is_id in ((columns.user, True), (columns.group, True), (columns.remark, False)):
-        cell = row[column.index]
-        flaw = None if isinstance(cell, str) else _cell_flaw(cell, column, is_id=is_id)
-        if flaw is not None:
-            yield flaw
-
-
-def _cell_flaw(cell: Cell, column: Column, *, is_id: bool) -> Flaw | None:
-    what = f"Column {excerpt(column.name)} holds"
-    match cell:
-        case str():
-            return None
-        case bool():
-            problem = ("boolean-in-id", f"{what} the truth value {_text(cell)}") if is_id else None
-        case int() | float():
-            problem = _number_problem(cell, what, is_id=is_id)
-        case datetime.date() | datetime.time() | datetime.timedelta():
-            reason = "date-in-id" if is_id else "date-in-remark"
-            problem = (reason, f"{what} the date or time {_text(cell)}, whose text is not in the file")
-        case _:
-            assert_never(cell)
-    if problem is None:
-        return None
-    reason, sentence = problem
-    return Flaw(reason=reason, message=f"{sentence}; format the column as text and enter the value again.")
-
-
-def _number_problem(number: float, what: str, *, is_id: bool) -> tuple[str, str] | None:
-    if not math.isfinite(number) or abs(number) >= (EXACT_IN_ID if is_id else EXACT_IN_ALIAS):
-        return "number-too-long", f"{what} the number {_text(number)}, of which Excel may have changed the last digits"
-    if is_id and number != int(number):
-        return "decimal-in-id", f"{what} the number {_text(number)}, which is not whole"
-    if "e" in _text(number):
-        return "number-too-long", f"{what} the number {_text(number)}, which Excel shows in another way"
-    return None
+def _is_encrypted(path: Path) -> bool:
+    """Whether it is the envelope that Office puts around an encrypted workbook ([MS-OFFCRYPTO] 2.3.4.4)."""
+    name = "EncryptedPackage".encode("utf-16-le")
+    with path.open("rb") as file:
+        end = b""
+        while block := file.read(256 * 1024):
+            if name in end + block:
+                return True
+            end = block[-len(name) :]
+    return False

@@ -1,0 +1,108 @@
+"""The cells of a workbook: what text they become, and which cannot become any.
+
+A cell is not always text, and what Excel made of a long id cannot be undone: a number keeps 15 digits, and ids are
+longer. So whole numbers become their digits as long as Excel can hold them, with the zeros their format puts in front,
+and everything else that is not text is rejected where it would be sent.
+"""
+
+import datetime
+import math
+from typing import assert_never
+
+from batch_alias.sources.excerpts import excerpt
+from batch_alias.sources.formats import Shown
+from batch_alias.sources.table import Flaw
+
+Cell = str | int | float | bool | datetime.date | datetime.time | datetime.timedelta
+
+EXACT_IN_ID = 10**14
+"""A number with 15 digits or more may have been longer before Excel cut it."""
+EXACT_IN_REMARK = 10**15
+"""Of a number with more than 15 digits Excel shows zeros."""
+
+FORMAT_AS_TEXT = "format the column as text and enter the value again."
+
+
+def text_of(cell: Cell) -> str:
+    """The text of a cell, without regard to its format."""
+    match cell:
+        case str():
+            return cell
+        case bool():
+            return "TRUE" if cell else "FALSE"
+        case int() | float():
+            whole = math.isfinite(cell) and cell == int(cell)
+            return str(int(cell)) if whole else format(cell, ".15g")
+        case datetime.date() | datetime.time():
+            return cell.isoformat()
+        case datetime.timedelta():
+            return str(cell)
+        case _:
+            assert_never(cell)
+
+
+def error_flaw(column: str) -> Flaw:
+    """The flaw of an error cell."""
+    return Flaw(reason="error-cell", message=f"Column {excerpt(column)} holds a formula's error; repair the formula.")
+
+
+def flaw_of(cell: Cell, column: str, *, is_id: bool) -> Flaw | None:
+    """What is wrong with a cell that is not text.
+
+    Args:
+        cell: Its value.
+        column: The name of its column.
+        is_id: Whether an id is wanted there, or an alias.
+    """
+    what = f"Column {excerpt(column)} holds"
+    match cell:
+        case str():
+            return None
+        case bool():
+            problem = ("boolean-in-id", f"{what} the truth value {text_of(cell)}") if is_id else None
+        case int() | float():
+            problem = _number_problem(cell, what, is_id=is_id)
+        case datetime.date() | datetime.time() | datetime.timedelta():
+            reason = "date-in-id" if is_id else "date-in-remark"
+            problem = (reason, f"{what} the date or time {text_of(cell)}, whose text is not in the file")
+        case _:
+            assert_never(cell)
+    if problem is None:
+        return None
+    reason, sentence = problem
+    return Flaw(reason=reason, message=f"{sentence}; {FORMAT_AS_TEXT}")
+
+
+def formatted(cell: Cell, style: Shown, column: str) -> tuple[str, Flaw | None]:
+    """The text of a number under its format, and what is to be said about it."""
+    text = text_of(cell)
+    if isinstance(cell, str | bool) or not isinstance(cell, int | float):
+        return text, None
+    what = f"Column {excerpt(column)} holds the number {text}"
+    if style.otherwise or (style.width and not text.isdecimal()):
+        return text, Flaw(reason="number-format", message=f"{what}, which Excel shows in another way; {FORMAT_AS_TEXT}")
+    padded = text.zfill(style.width)
+    if padded == text:
+        return text, None
+    return padded, Flaw(reason="zeros-restored", message=f"{what}, shown as {padded}.")
+
+
+def unknown_format(cell: Cell, column: str) -> Flaw | None:
+    """The flaw of a number in an id column of a file whose formats may pad numbers and cannot be told cell by cell."""
+    if isinstance(cell, str | bool) or not isinstance(cell, int | float):
+        return None
+    what = f"Column {excerpt(column)} holds the number {text_of(cell)}"
+    return Flaw(reason="number-format", message=f"{what}, which may be shown with zeros in front; save it as .xlsx.")
+
+
+def _number_problem(number: float, what: str, *, is_id: bool) -> tuple[str, str] | None:
+    if not math.isfinite(number) or abs(number) >= (EXACT_IN_ID if is_id else EXACT_IN_REMARK):
+        return (
+            "number-too-long",
+            f"{what} the number {text_of(number)}, of which Excel may have changed the last digits",
+        )
+    if is_id and number != int(number):
+        return "decimal-in-id", f"{what} the number {text_of(number)}, which is not whole"
+    if "e" in text_of(number):
+        return "number-too-long", f"{what} the number {text_of(number)}, which Excel shows in another way"
+    return None
