@@ -11,6 +11,8 @@ from batch_alias.records import Entry, JobInfo, Notice, RunRecord, Second, Tally
 from batch_alias.reports import not_accepted, results, summary
 from batch_alias.reports.summary import Summary, summarize
 
+WORKBOOK = "results.xlsx"
+
 __all__ = ["Accounts", "Summary", "summarize", "write_reports"]
 
 
@@ -36,13 +38,15 @@ class Accounts(Protocol):
         """What was worth knowing."""
 
 
-def write_reports(folder: Path, accounts: Accounts, totals: Summary) -> list[Path]:
+def write_reports(folder: Path, accounts: Accounts, totals: Summary, *, workbook: bool = False) -> list[Path]:
     """Write every report of a job; each takes its name only when it is complete.
 
     Args:
         folder: The job's folder.
         accounts: The ledger.
         totals: The summary.
+        workbook: Whether ``results.xlsx`` is wanted. One that is there already is always written again, so that it
+            never tells an older story than the other reports.
 
     Returns:
         The files written.
@@ -57,6 +61,8 @@ def write_reports(folder: Path, accounts: Accounts, totals: Summary) -> list[Pat
         "results.csv": lambda path: results.write(path, accounts.entries()),
         "report.html": lambda path: _write_page(path, folder, accounts, totals),
     }
+    if workbook or (folder / WORKBOOK).exists():
+        writers[WORKBOOK] = lambda path: _write_workbook(path, accounts, totals)
     problems = []
     for name, write in writers.items():
         try:
@@ -95,4 +101,17 @@ def _write_page(path: Path, folder: Path, accounts: Accounts, totals: Summary) -
         notices=notices,
         timeline=timeline.build(runs, accounts.seconds, notices),
         not_accepted=causes.read_not_accepted(accounts.entries(*not_accepted.STATES), page.MOST_ROWS),
+    )
+
+
+def _write_workbook(path: Path, accounts: Accounts, totals: Summary) -> None:
+    from batch_alias.reports import causes, workbook
+
+    workbook.write(
+        path,
+        info=accounts.info(),
+        totals=totals,
+        entries=accounts.entries(),
+        not_accepted=accounts.entries(*not_accepted.STATES),
+        causes=causes.read_not_accepted(accounts.entries(*not_accepted.STATES), 0),
     )
