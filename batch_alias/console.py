@@ -6,7 +6,7 @@ import os
 import sys
 import time
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Never
 
 from tqdm import tqdm
@@ -49,6 +49,7 @@ class Console:
         self._colour = self._terminal and "NO_COLOR" not in os.environ
         self._bar: tqdm[Never] | None = None
         self._drawing: asyncio.Task[None] | None = None
+        self._draw: Callable[[], None] = lambda: None
         self._run: Sending | None = None
 
     def say(self, text: str = "") -> None:
@@ -132,28 +133,27 @@ class Console:
             self._drawing.cancel()
             self._drawing = None
         if self._bar is not None:
+            self._draw()
             self._bar.close()
             self._bar = None
 
     async def _draw_bar(self, run: Sending, total: int) -> None:
-        form = "{percentage:3.0f}%|{bar}| {n:,}/{total:,}  {postfix}"
+        # tqdm itself puts ", " before the postfix.
+        form = "{percentage:3.0f}%|{bar}| {n:,}/{total:,}{postfix}"
         colour = "green" if self._colour else None
-        bar = tqdm(total=total, file=sys.stderr, bar_format=form, dynamic_ncols=True, colour=colour)
-        self._bar = bar
+        self._bar = bar = tqdm(total=total, file=sys.stderr, bar_format=form, dynamic_ncols=True, colour=colour)
         outlook = _Outlook(total)
-        try:
-            while True:
-                progress = run.progress()
-                bar.n = outlook.settled(progress)
-                # tqdm puts ", " before a postfix of its own making; one of ours it takes as it is.
-                bar.postfix = progress_text(progress, outlook.left(progress))
-                bar.refresh()
-                await asyncio.sleep(REDRAW)
-        finally:
+
+        def draw() -> None:
             progress = run.progress()
             bar.n = outlook.settled(progress)
-            bar.postfix = progress_text(progress, None)
+            bar.postfix = progress_text(progress, outlook.left(progress))
             bar.refresh()
+
+        self._draw = draw
+        while True:
+            draw()
+            await asyncio.sleep(REDRAW)
 
     async def _draw_lines(self, run: Sending, total: int) -> None:
         outlook = _Outlook(total)
@@ -198,6 +198,6 @@ class _Outlook:
         while now - self._seen[0][0] > HORIZON:
             self._seen.popleft()
         since, before = self._seen[0]
-        if done <= before or now - since < 1:
+        if done <= before or done >= self._total or now - since < 1:
             return None
         return (self._total - done) * (now - since) / (done - before)
