@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -80,14 +80,7 @@ class Job:
             ledger.record_notice(notice)
             watcher.notice(notice)
 
-        client = Client(
-            self._service,
-            timeout=settings.timeout,
-            ca_bundle=settings.ca_bundle,
-            proxies=settings.proxies and not settings.sandbox,
-            switch_interval=timing.switch_interval,
-            on_switch=lambda host: notify(_switched(host)),
-        )
+        client = self._client(timing, notify)
         ledger.set_meta(TARGET, _identity(settings, self._service))
         ledger.begin_run(host=self.target, version=__version__, settings=_told(settings))
         dispatcher = Dispatcher(
@@ -112,6 +105,17 @@ class Job:
             watcher.sent()
         ledger.end_run(exit_code=code, host_switches=client.hosts.switches)
         return self.report(code, stopped=stopped)
+
+    def _client(self, timing: Timing, notify: Callable[[Notice], None]) -> Client:
+        settings = self._settings
+        return Client(
+            self._service,
+            timeout=settings.timeout,
+            ca_bundle=settings.ca_bundle,
+            proxies=settings.proxies and not settings.sandbox,
+            switch_interval=timing.switch_interval,
+            on_switch=lambda host: notify(_switched(host)),
+        )
 
     def report(self, exit_code: ExitCode, *, stopped: str = "") -> Summary:
         """Write the reports.
