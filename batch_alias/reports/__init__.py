@@ -7,7 +7,7 @@ from typing import Protocol
 
 from batch_alias.errors import ReportError
 from batch_alias.model import State
-from batch_alias.records import Entry, JobInfo, Notice, RunRecord, Second, Tally
+from batch_alias.records import Entry, JobInfo, Notice, Problem, RunRecord, Second, Tally
 from batch_alias.reports import not_accepted, results, summary
 from batch_alias.reports.summary import Summary, summarize
 
@@ -37,6 +37,9 @@ class Accounts(Protocol):
     def notices(self) -> list[Notice]:
         """What was worth knowing."""
 
+    def warnings(self) -> list[Problem]:
+        """What is odd about rows that may be sent all the same, most frequent first."""
+
 
 def write_reports(folder: Path, accounts: Accounts, totals: Summary, *, workbook: bool = False) -> list[Path]:
     """Write every report of a job; each takes its name only when it is complete.
@@ -54,17 +57,11 @@ def write_reports(folder: Path, accounts: Accounts, totals: Summary, *, workbook
     Raises:
         ReportError: One could not be written. The others are.
     """
-    info = accounts.info()
-    writers: dict[str, Callable[[Path], None]] = {
-        "summary.json": lambda path: summary.write(path, totals),
-        "not-accepted.csv": lambda path: not_accepted.write(path, info, accounts.entries(*not_accepted.STATES)),
-        "results.csv": lambda path: results.write(path, accounts.entries()),
-        "report.html": lambda path: _write_page(path, folder, accounts, totals),
-    }
-    if workbook or (folder / WORKBOOK).exists():
-        writers[WORKBOOK] = lambda path: _write_workbook(path, accounts, totals)
+    wanted = writers(folder, accounts, totals)
+    if not workbook and not (folder / WORKBOOK).exists():
+        del wanted[WORKBOOK]
     problems = []
-    for name, write in writers.items():
+    for name, write in wanted.items():
         try:
             _write_whole(folder / name, write)
         except OSError as error:
@@ -74,7 +71,19 @@ def write_reports(folder: Path, accounts: Accounts, totals: Summary, *, workbook
             f"Not written: {', '.join(problems)}.",
             f"The ledger is whole; once the cause is gone, run: batch-alias report {folder}",
         )
-    return [folder / name for name in writers]
+    return [folder / name for name in wanted]
+
+
+def writers(folder: Path, accounts: Accounts, totals: Summary) -> dict[str, Callable[[Path], None]]:
+    """What writes each report, by its file name, in the order in which they are written."""
+    info = accounts.info()
+    return {
+        "summary.json": lambda path: summary.write(path, totals),
+        "not-accepted.csv": lambda path: not_accepted.write(path, info, accounts.entries(*not_accepted.STATES)),
+        "results.csv": lambda path: results.write(path, accounts.entries()),
+        "report.html": lambda path: _write_page(path, folder, accounts, totals),
+        WORKBOOK: lambda path: _write_workbook(path, accounts, totals),
+    }
 
 
 def _write_whole(path: Path, write: Callable[[Path], None]) -> None:
@@ -99,6 +108,7 @@ def _write_page(path: Path, folder: Path, accounts: Accounts, totals: Summary) -
         totals=totals,
         runs=runs,
         notices=notices,
+        warnings=accounts.warnings(),
         timeline=timeline.build(runs, accounts.seconds, notices),
         not_accepted=causes.read_not_accepted(accounts.entries(*not_accepted.STATES), page.MOST_ROWS),
     )

@@ -136,8 +136,10 @@ def _chart(name: str, layout: Layout) -> Iterator[tuple[Axes, Callable[[], str]]
     with mpl.rc_context(_STYLE | style):
         width, height = layout.size
         figure = Figure(figsize=(width / 72, height / 72))
-        left, bottom = 4.4 * layout.font, 2.2 * layout.font
-        axes = figure.add_axes((left / width, bottom / height, 1 - (left + 10) / width, 1 - (bottom + 6) / height))
+        # Room for the marks, of which the last on the time axis stands half to the right of it.
+        left, right, bottom, top = 4.4 * layout.font, 2.6 * layout.font, 2.2 * layout.font, 6
+        size = width - left - right, height - bottom - top
+        axes = figure.add_axes((left / width, bottom / height, size[0] / width, size[1] / height))
         axes.grid(axis="y")
         yield axes, lambda: _as_svg(figure)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from batch_alias.records import JobInfo, Notice, NoticeKind, RunRecord
+from batch_alias.records import JobInfo, Notice, NoticeKind, Problem, RunRecord
 from batch_alias.reports import advice, wording
 from batch_alias.reports.causes import NotAccepted
 from batch_alias.reports.not_accepted import STATES, said
@@ -96,6 +96,7 @@ def write(
     totals: Summary,
     runs: Sequence[RunRecord],
     notices: Sequence[Notice],
+    warnings: Sequence[Problem],
     timeline: "Timeline | None",
     not_accepted: NotAccepted,
 ) -> None:
@@ -108,6 +109,7 @@ def write(
         totals: The job in numbers.
         runs: What is noted of each run.
         notices: What was worth knowing.
+        warnings: What is odd about rows that may be sent all the same.
         timeline: The job over time; ``None`` when nothing was sent.
         not_accepted: The rows that were not accepted.
     """
@@ -129,6 +131,7 @@ def write(
         rate=runs[-1].settings.get("rate") if runs else None,
         asked=_asked(info, runs),
         notices=[(notice.at, notice.kind, KINDS[notice.kind], notice.text) for notice in notices],
+        warnings=warnings,
         charts=_charts(timeline, totals),
         codes=[(code, wording.code_in_words(code), count) for code, count in totals.codes.items()],
         answers=sum(totals.codes.values()),

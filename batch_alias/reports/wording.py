@@ -52,8 +52,8 @@ def code_in_words(code: str) -> str:
     if found is None:
         return ""
     status = int(found[1])
-    phrase = f" ({HTTPStatus(status).phrase})" if status in set(HTTPStatus) else ""
-    return f"an answer without RongCloud's code, as a gateway gives{phrase}"
+    phrase = HTTPStatus(status).phrase if status in set(HTTPStatus) else "an answer"
+    return f"{phrase}, without RongCloud's code: from a gateway"
 
 
 def visible(text: str, most: int) -> str:

@@ -1,12 +1,18 @@
 """The page says what the ledger says, and nothing from a file is more than text in it."""
 
+import asyncio
+import hashlib
 import time
+from dataclasses import asdict
 
 import pytest
 
+from batch_alias.job import run_job
+from batch_alias.ledger import Accounts
 from batch_alias.model import State
 from batch_alias.records import Notice, NoticeKind
 from batch_alias.reports import write_reports
+from batch_alias.settings import Settings
 
 NASTY = [
     "<script>alert(1)</script>",
@@ -18,6 +24,23 @@ NASTY = [
     "<!-- comment",
     "]]><svg onload=alert(1)>",
 ]
+
+
+def test_the_page_of_a_real_run_says_what_its_ledger_says(tmp_path, page):
+    source = tmp_path / "names.csv"
+    lines = [f"user{number},group{number % 3},名字 {number}" for number in range(40)]
+    source.write_text("\n".join(["userId,groupId,remark", *lines, ",group1,nobody"]), encoding="utf-8")
+    folder = tmp_path / "job"
+    summary = asyncio.run(run_job(Settings(source=source, job=folder, sandbox=True, rate=200, max_rejected=0.5)))
+    with Accounts(folder) as accounts:
+        tally, seconds = accounts.tally(), list(accounts.seconds())
+    found = page(folder)
+    assert {tile[1]: int(tile[0]) for tile in found.tiles if len(tile) == 4} == asdict(tally)
+    assert found.facts["Requests"] == str(sum(second.requests for second in seconds)) == "40"
+    assert found.tables["What the service answered"][1:] == [["200", "accepted", "40", "100\xa0%"]]
+    assert found.facts["SHA-256"] == hashlib.sha256(source.read_bytes()).hexdigest() == summary.sha256
+    assert [row[0] for row in found.tables["Rows not accepted"][1:]] == ["42"]
+    assert found.headings[0] == "1 of 41 rows was not accepted."
 
 
 def test_the_states_on_the_page_add_up_to_the_rows_of_the_ledger(jobs, run, totals, page):
@@ -59,7 +82,7 @@ def test_the_numbers_of_the_run_are_those_of_the_ledger(jobs, run, totals, page,
     assert found.facts["Busiest second"] == "100 limit 100"
     assert found.tables["What the service answered"][1:] == [
         ["200", "accepted", "128", "91.4\xa0%"],
-        ["HTTP 502", "an answer without RongCloud's code, as a gateway gives (Bad Gateway)", "5", "3.6\xa0%"],
+        ["HTTP 502", "Bad Gateway, without RongCloud's code: from a gateway", "5", "3.6\xa0%"],
         ["timeout", "no answer in time", "3", "2.1\xa0%"],
         ["1008", "over the rate limit", "2", "1.4\xa0%"],
         ["4321", "a code that RongCloud's table does not have", "2", "1.4\xa0%"],
@@ -103,6 +126,12 @@ def test_reasons_are_counted_and_the_most_frequent_comes_first(jobs, run, totals
     first, second = page(jobs.folder).tables["Why rows were not accepted"][1:]
     assert first[:4] == ["3", "rejected", "empty-user-id", "row 4: The user id is empty."]
     assert second[:3] == ["2", "failed", "1002 parameter missing or invalid"]
+
+
+def test_rows_that_are_odd_but_may_be_sent_are_named(jobs, totals, page):
+    ledger = jobs.stage([{"remark": "a"}, {"remark": "null", "warning": "null-word-in-remark"}])
+    write_reports(jobs.folder, ledger, totals(ledger, exit_code=None))
+    assert page(jobs.folder).tables["Odd, but not refused"][1:] == [["1", "null-word-in-remark", "row 3"]]
 
 
 def test_only_the_first_thousand_rows_are_shown_and_the_page_says_so(jobs, totals, page):
