@@ -5,15 +5,27 @@ longer. So whole numbers become their digits as long as Excel can hold them, wit
 and everything else that is not text is rejected where it would be sent.
 """
 
-import datetime
 import math
+from dataclasses import dataclass
 from typing import assert_never
 
 from batch_alias.sources.excerpts import excerpt
 from batch_alias.sources.formats import Shown
 from batch_alias.sources.table import Flaw
 
-Cell = str | int | float | bool | datetime.date | datetime.time | datetime.timedelta
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A date, time or duration.
+
+    Attributes:
+        text: It in ISO 8601, which is not what Excel shows.
+    """
+
+    text: str
+
+
+Cell = str | int | float | bool | Moment
 
 EXACT_IN_ID = 10**14
 """A number with 15 digits or more may have been longer before Excel cut it."""
@@ -33,10 +45,8 @@ def text_of(cell: Cell) -> str:
         case int() | float():
             whole = math.isfinite(cell) and cell == int(cell)
             return str(int(cell)) if whole else format(cell, ".15g")
-        case datetime.date() | datetime.time():
-            return cell.isoformat()
-        case datetime.timedelta():
-            return str(cell)
+        case Moment():
+            return cell.text
         case _:
             assert_never(cell)
 
@@ -62,7 +72,7 @@ def flaw_of(cell: Cell, column: str, *, is_id: bool) -> Flaw | None:
             problem = ("boolean-in-id", f"{what} the truth value {text_of(cell)}") if is_id else None
         case int() | float():
             problem = _number_problem(cell, what, is_id=is_id)
-        case datetime.date() | datetime.time() | datetime.timedelta():
+        case Moment():
             reason = "date-in-id" if is_id else "date-in-remark"
             problem = (reason, f"{what} the date or time {text_of(cell)}, whose text is not in the file")
         case _:

@@ -18,7 +18,7 @@ from batch_alias.errors import SourceError
 from batch_alias.sources.bytestream import DAMAGES
 from batch_alias.sources.formats import AS_IS, BUILT_IN, Shown, shown
 
-WIDEST = 16_384
+TALLEST, WIDEST = 1_048_576, 16_384
 MOST_CELLS = 30_000_000
 MOST_BYTES = 2 * 1024**3
 BOMB_BYTES, BOMB_RATIO = 64 * 1024**2, 250
@@ -128,6 +128,8 @@ class Package:
                 if column >= marks.columns:
                     marks.columns = column + 1
                 if row >= marks.rows:
+                    if row >= TALLEST:
+                        raise ValueError(f"there is no row {row + 1}")
                     marks.rows = row + 1
                 kind, style = attributes.get("t"), attributes.get("s", "0")
                 if kind == "e":
@@ -146,7 +148,7 @@ class Package:
 
         def sheet(name: str, attributes: dict[str, str]) -> None:
             if name == "sheet":
-                relation = next(value for key, value in attributes.items() if key.endswith("id") and key != "sheetId")
+                relation = next((value for key, value in attributes.items() if key.endswith(":id")), "")
                 self._sheets[attributes["name"]] = parts[relation]
 
         _parse(archive, book, sheet)

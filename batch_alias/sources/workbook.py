@@ -2,14 +2,12 @@
 
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import chain, islice
 from pathlib import Path
 
-import python_calamine as calamine
-
 from batch_alias.errors import SourceError
 from batch_alias.settings import Reading
+from batch_alias.sources.calamine_rows import CalamineRows, sheets
 from batch_alias.sources.cells import Cell, error_flaw, flaw_of, formatted, text_of, unknown_format
 from batch_alias.sources.columns import Column, Columns, Role, numbered, roles_named
 from batch_alias.sources.excerpts import excerpt, listing
@@ -42,13 +40,16 @@ class Workbook:
                 self._may_pad = open_document_pads(path)
             case _:
                 self._may_pad = pads_numbers(path)
-        with path.open("rb") as file, _translated(path):
-            # By content: from a path calamine would believe the extension.
-            self._book = calamine.load_workbook(file)
+        try:
             self._sheet = self._choose(reading)
+        except SourceError:
+            if _is_encrypted(path):
+                raise SourceError(f"{path.name} is protected by a password.", "Save it without one.") from None
+            raise
         self.description = f"workbook, sheet {excerpt(self._sheet.name)}"
         self.header = self._sheet.header
         if not self.header:
+            self.close()
             raise SourceError(f"The sheet {excerpt(self._sheet.name)} of {path.name} is empty.", "Look at --sheet.")
 
     def progress(self) -> tuple[int, int]:
@@ -57,7 +58,7 @@ class Workbook:
 
     def close(self) -> None:
         """Let go of the workbook."""
-        self._book.close()
+        self._sheet.close()
 
     def chunks(self, columns: Columns) -> Iterator[Chunk]:
         """Read the rows under the header."""
@@ -96,27 +97,35 @@ class Workbook:
         return formatted(cell, style, column.name)
 
     def _choose(self, reading: Reading) -> "_Sheet":
-        sheets = [sheet for sheet in self._book.sheets_metadata if sheet.typ == calamine.SheetTypeEnum.WorkSheet]
-        names = tuple(sheet.name for sheet in sheets)
+        found = sheets(self._path)
+        names = tuple(name for name, _ in found)
         if reading.sheet is not None:
             if reading.sheet not in names:
                 raise SourceError(
                     f"There is no sheet {excerpt(reading.sheet)}; the sheets are {listing(names)}.", "Look at --sheet."
                 )
             return self._open(reading.sheet, reading)
-        visible = [sheet.name for sheet in sheets if sheet.visible == calamine.SheetVisibleEnum.Visible]
-        if not visible:
-            raise SourceError(f"{self._path.name} has no visible sheet with cells.", "Name a hidden one with --sheet.")
-        opened = [self._open(name, reading) for name in visible]
-        fitting = [sheet for sheet in opened if roles_named(sheet.header, reading) == len(Role)]
+        visible = tuple(name for name, is_visible in found if is_visible)
+        match visible:
+            case ():
+                raise SourceError(f"{self._path.name} has no visible sheet.", "Name a hidden one with --sheet.")
+            case (only,):
+                return self._open(only, reading)
+        headers = {name: self._header_of(name, reading) for name in visible}
+        fitting = tuple(name for name, header in headers.items() if roles_named(header, reading) == len(Role))
         if len(fitting) > 1:
-            both = listing(tuple(sheet.name for sheet in fitting))
-            raise SourceError(f"Several sheets have the columns: {both}.", "Say which is meant with --sheet.")
-        return next(iter([*fitting, *(sheet for sheet in opened if sheet.header), *opened]))
+            raise SourceError(f"Several sheets have the columns: {listing(fitting)}.", "Say which with --sheet.")
+        filled = (name for name, header in headers.items() if header)
+        return self._open(next(chain(fitting, filled, visible)), reading)
+
+    def _header_of(self, name: str, reading: Reading) -> tuple[str, ...]:
+        sheet = self._open(name, reading)
+        sheet.close()
+        return sheet.header
 
     def _open(self, name: str, reading: Reading) -> "_Sheet":
         marks = self._package.scan(name) if self._package is not None else Marks()
-        return _Sheet(self._book.get_sheet_by_name(name), marks, has_header=reading.header)
+        return _Sheet(self._path, name, marks, has_header=reading.header)
 
 
 class _Sheet:
@@ -131,13 +140,14 @@ class _Sheet:
         marks: The cells that are more than their value.
     """
 
-    def __init__(self, sheet: calamine.CalamineSheet, marks: Marks, *, has_header: bool) -> None:
-        self.name = sheet.name
+    def __init__(self, path: Path, name: str, marks: Marks, *, has_header: bool) -> None:
+        self.name = name
         self.marks = marks
-        self.offset = sheet.start[1] if sheet.start else 0
         self.header: tuple[str, ...] = ()
         self.row = 0
-        self.rows: Iterator[list[Cell]] = sheet.iter_rows()
+        self._read = CalamineRows(path, name)
+        self.offset = self._read.offset
+        self.rows = iter(self._read)
         for number, row in enumerate(self.rows, start=1):
             header = tuple(text_of(cell).strip() for cell in row)
             if any(header):
@@ -146,24 +156,9 @@ class _Sheet:
                 self.rows = self.rows if has_header else chain([row], self.rows)
                 break
 
-
-@contextmanager
-def _translated(path: Path) -> Iterator[None]:
-    """Make a sentence of what calamine raises."""
-    try:
-        yield
-    except SourceError:
-        raise
-    except BaseException as error:
-        panicked = type(error).__name__ == "PanicException"  # Rust's own, which is no Exception and has no module
-        if not panicked and not isinstance(error, calamine.CalamineError | OSError | ValueError):
-            raise
-        if isinstance(error, calamine.PasswordError) or _is_encrypted(path):
-            raise SourceError(f"{path.name} is protected by a password.", "Save it without one.") from None
-        raise SourceError(
-            f"{path.name} is not a workbook that can be read: {error}.",
-            "Open it in Excel and save it again as .xlsx, or as CSV UTF-8.",
-        ) from None
+    def close(self) -> None:
+        """Let go of it."""
+        self._read.close()
 
 
 def _kind(path: Path) -> str:

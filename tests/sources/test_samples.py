@@ -1,5 +1,7 @@
 from pathlib import Path
 
+import pytest
+
 SAMPLES = Path(__file__).parents[2] / "samples"
 ROW = ["number", "user_id", "group_id", "remark"]
 
@@ -33,3 +35,63 @@ def test_the_bad_rows_have_one_of_each_kind(read):
     ]
     good = rows[rows["reason"] == ""]
     assert good.duplicated(["user_id", "group_id"]).sum() == 1
+
+
+NUMBERED = {"header": False, "user_column": "1", "group_column": "2", "remark_column": "3"}
+
+
+@pytest.mark.parametrize(
+    ("name", "reading"),
+    [
+        ("excel-chinese-gb18030.csv", {}),
+        ("excel-unicode-utf16.txt", {}),
+        ("excel-utf8-mark.csv", {}),
+        ("excel-sep-semicolon.csv", {}),
+        ("excel-several-sheets.xlsx", {}),
+        ("excel-2003.xls", {}),
+        ("libreoffice.ods", {}),
+        ("database-tab-utf8.tsv", {}),
+        ("old-mac-pipe-cr.csv", {}),
+        ("more-columns.csv", {}),
+        ("no-header.csv", NUMBERED),
+        ("objects.jsonl", {}),
+        ("columns.parquet", {}),
+        ("packed.csv.gz", {}),
+        ("packed.zip", {}),
+    ],
+)
+def test_the_gallery_holds_the_same_rows_in_many_shapes(read, name, reading):
+    if name.endswith(".parquet"):
+        pytest.importorskip("pyarrow")
+    rows = read(SAMPLES / "gallery" / name, **reading)
+    assert (rows["reason"] == "").all()
+    assert rows[ROW[1:]].equals(read(SAMPLES / "nicknames.csv")[ROW[1:]].head(20))
+
+
+def test_the_gallery_shows_what_spreadsheets_do_to_ids(read):
+    assert read(SAMPLES / "gallery" / "damaged-ids.xlsx")["reason"].tolist() == [
+        "",
+        "",
+        "number-too-long",
+        "decimal-in-id",
+        "date-in-id",
+        "boolean-in-id",
+        "error-cell",
+        "number-format",
+        "scientific-notation-in-id",
+    ]
+    assert read(SAMPLES / "gallery" / "damaged-ids.csv")["reason"].tolist() == [
+        "",
+        "scientific-notation-in-id",
+        "decimal-in-id",
+        "error-value-in-id",
+        "invisible-character-in-id",
+        "invisible-character-in-id",
+        "full-width-character-in-id",
+        "invisible-character-in-id",
+    ]
+
+
+def test_every_file_of_the_gallery_is_read_by_a_test():
+    here = Path(__file__).read_text(encoding="utf-8")
+    assert [path.name for path in (SAMPLES / "gallery").iterdir() if path.name not in here] == []

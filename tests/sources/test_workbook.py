@@ -4,7 +4,7 @@ import zipfile
 import openpyxl
 import pytest
 import xlwt
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batch_alias.errors import SourceError
@@ -93,6 +93,7 @@ def test_row_numbers_are_the_spreadsheets_wherever_the_table_stands(workbook, na
     assert source.blank_rows == 1
 
 
+@settings(max_examples=40, deadline=None)
 @given(rows=st.lists(st.tuples(WRITABLE, WRITABLE, WRITABLE), min_size=1, max_size=5))
 def test_text_cells_are_read_as_written_or_rejected_with_a_reason(read, tmp_path_factory, rows):
     book = openpyxl.Workbook()

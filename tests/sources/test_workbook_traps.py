@@ -214,7 +214,7 @@ def test_a_workbook_made_to_hurt_is_an_error_in_one_sentence(read, tmp_path, tam
         read(tampered(path, part, lambda content: content.replace(old, new, 1)))
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 @pytest.mark.parametrize("kind", ["xlsx", "xls", "ods"])
 def test_no_scratch_in_a_workbook_gives_a_traceback(book, tmp_path, kind, data):
