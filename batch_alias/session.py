@@ -42,8 +42,25 @@ def same_command() -> str:
     return shlex.join(["batch-alias", *sys.argv[1:]])
 
 
+def _permit_connections(most: int) -> None:
+    """Raise this process's limit on open files, often 1,024, to what so many connections need.
+
+    On the sandbox both ends of each connection are in this process.
+    """
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 2 * most + 256
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        permitted = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (permitted, hard))
+
+
 def send(settings: Settings, given: OutputFlags) -> int:
     """Run a job, or what is left of it, and return the exit code."""
+    _permit_connections(settings.max_in_flight)
     console = Console(quiet=given["quiet"])
     with (
         logging_to(given["log"], console.say if given["verbose"] else None),

@@ -25,9 +25,12 @@ if TYPE_CHECKING:
 
 _UNFINISHED = "ledger.new"
 _LOCK = "ledger.lock"
+_VALUES = ("number", "user_id", "group_id", "remark")
+_INSERT_PLAIN = "INSERT INTO rows (number, user_id, group_id, remark, state) VALUES (?, ?, ?, ?, 'pending')"
+_ACCOUNT = (*_VALUES, "reason", "message", "warning", "cells")
 _INSERT = (
-    "INSERT INTO rows (number, user_id, group_id, remark, state, reason, message, warning, cells)"
-    " VALUES (?, ?, ?, ?, iif(?6 = '', 'pending', 'rejected'), ?6, ?7, ?8, ?9)"
+    "INSERT INTO rows (number, user_id, group_id, remark, reason, message, warning, cells, state)"
+    " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, iif(?5 = '', 'pending', 'rejected'))"
 )
 _RESOLVE_DUPLICATES = """
 CREATE INDEX key ON rows (group_id, user_id, number) WHERE state = 'pending';
@@ -91,9 +94,11 @@ def stage(folder: Path, batches: "Iterable[pd.DataFrame]", describe: Callable[[]
             db.executescript(files("batch_alias.ledger").joinpath("schema.sql").read_text(encoding="utf-8"))
             db.execute("BEGIN")
         for frame in batches:
-            columns = ("number", "user_id", "group_id", "remark", "reason", "reason", "message", "warning", "cells")
+            # Nine rows of ten say nothing but the four values, and binding the rest would double the time.
+            plain = not (frame["reason"].any() or frame["warning"].any() or frame["cells"].notna().any())
+            query, columns = (_INSERT_PLAIN, _VALUES) if plain else (_INSERT, _ACCOUNT)
             with translated(unfinished):
-                db.executemany(_INSERT, zip(*(frame[name].tolist() for name in columns), strict=True))
+                db.executemany(query, zip(*(frame[name].tolist() for name in columns), strict=True))
         with translated(unfinished):
             db.execute("COMMIT")
             db.executescript(_RESOLVE_DUPLICATES)
