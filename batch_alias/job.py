@@ -82,7 +82,7 @@ class Job:
 
         client = self._client(timing, notify)
         ledger.set_meta(TARGET, _identity(settings, self._service))
-        ledger.begin_run(host=self.target, version=__version__, settings=_told(settings))
+        ledger.begin_run(host=self.target, version=__version__, settings=_told(settings, self._service))
         dispatcher = Dispatcher(
             ledger=ledger,
             carrier=client,
@@ -258,10 +258,10 @@ def _identity(settings: Settings, service: Service) -> str:
     return SANDBOX if settings.sandbox else service.fingerprint
 
 
-def _told(settings: Settings) -> dict[str, object]:
+def _told(settings: Settings, service: Service) -> dict[str, object]:
     """What a run was told, for its record; no secret among it."""
     names = ("rate", "max_in_flight", "attempts", "timeout", "max_rejected", "max_failed", "patience", "limit")
-    return {name: getattr(settings, name) for name in names}
+    return {"masked_key": service.masked_key, **{name: getattr(settings, name) for name in names}}
 
 
 def _switched(host: str) -> Notice:
