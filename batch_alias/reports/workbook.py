@@ -83,6 +83,7 @@ class Formats:
     def __init__(self, book: xlsxwriter.Workbook) -> None:
         self.text = book.add_format({"num_format": "@"})
         self.number = book.add_format({"num_format": "#,##0"})
+        self.decimal = book.add_format({"num_format": "#,##0.0"})
         self.bold = book.add_format({"bold": True, "num_format": "@"})
         self.header = book.add_format({"bold": True, "bg_color": "#E9ECF0", "bottom": 1, "num_format": "@"})
         self.states: dict[str, Format] = {
@@ -134,6 +135,8 @@ class Sheets:
         self._count += 1
         self._sheet = self._book.add_worksheet(self._name if self._count == 1 else f"{self._name} {self._count}")
         self._sheet.freeze_panes(1, 0)
+        # Excel puts a green mark on every id of digits otherwise.
+        self._sheet.ignore_errors({"number_stored_as_text": "A1:XFD1048576"})
         for at, column in enumerate(self._columns):
             self._sheet.set_column(at, at, column.width, self._formats.text if column.text else None)
             self._sheet.write_string(0, at, column.name, self._formats.header)
@@ -182,7 +185,7 @@ def write(
         sheets.end()
 
 
-class Target:
+class Detachable:
     """A file that can be taken away from a zip archive, which otherwise complains when it is collected."""
 
     def __init__(self, file: IO[bytes]) -> None:
@@ -196,7 +199,7 @@ class Target:
 def _new_workbook(path: Path) -> Iterator[xlsxwriter.Workbook]:
     # XlsxWriter keeps each sheet in a file until the end: beside the ledger there is room, in /tmp there may be none.
     with TemporaryDirectory(prefix=".results-", dir=path.parent) as scratch, path.open("wb") as file:
-        target = Target(file)
+        target = Detachable(file)
         book = xlsxwriter.Workbook(target, {"constant_memory": True, "tmpdir": scratch, "use_zip64": True})
         try:
             yield book
@@ -251,6 +254,6 @@ def _write_summary(sheet: Worksheet, formats: Formats, info: JobInfo, totals: Su
         looks = formats.states.get(name, formats.text if row else formats.bold)
         for column, cell in enumerate((name, value, text)):
             if isinstance(cell, int | float):
-                sheet.write_number(row, column, cell, formats.number)
+                sheet.write_number(row, column, cell, formats.decimal if isinstance(cell, float) else formats.number)
             elif cell:
                 write_text(sheet, row, column, cell, looks if column == 0 else formats.text)
