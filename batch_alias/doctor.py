@@ -7,6 +7,7 @@ import ssl
 import time
 from dataclasses import dataclass
 from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 from batch_alias.errors import ExitCode, UsageError
 from batch_alias.model import Action
@@ -57,13 +58,15 @@ async def examine(settings: Settings) -> Diagnosis:
     findings: list[Finding] = []
     client = Client(settings.service, timeout=settings.timeout, ca_bundle=settings.ca_bundle, proxies=settings.proxies)
     for url in settings.service.urls:
-        findings += await _way(url, client.tls)
+        findings += await _way(url, client.tls, proxies=settings.proxies)
     findings += await _call(client, settings.rate)
     return Diagnosis(findings=findings)
 
 
-async def _way(url: str, tls: ssl.SSLContext) -> list[Finding]:
+async def _way(url: str, tls: ssl.SSLContext, *, proxies: bool) -> list[Finding]:
     parts = urlsplit(url)
+    if proxies and parts.scheme in getproxies() and not proxy_bypass(parts.hostname or ""):
+        return [Finding(what=f"Way to {parts.hostname}", good=True, detail="through a proxy, which looks up the host")]
     host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
     try:
         found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
@@ -101,9 +104,9 @@ async def _call(client: Client, rate: int) -> list[Finding]:
     accepted = verdict.action is Action.ACCEPT
     findings = [
         Finding(
-            what="Key and secret",
+            what="Signed call",
             good=accepted,
-            detail="accepted" if accepted else f"{verdict.meaning}{code}{said}. {verdict.advice}".strip(),
+            detail="key and secret accepted" if accepted else f"{verdict.meaning}{code}{said}. {verdict.advice}".strip(),
         )
     ]
     if reply.clock_skew is not None:
