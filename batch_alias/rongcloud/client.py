@@ -73,9 +73,9 @@ class Client:
         """A connection of its own for one lane; opened on first use."""
         return Connection(self)
 
-    def try_other_host(self) -> None:
-        """Move to the other host of the data centre, if it has one."""
-        if self.hosts.alternate(now=time.monotonic()):
+    def leave(self, host: str) -> None:
+        """Move from a host to the other one of the data centre, if it has one and that has not happened yet."""
+        if self.hosts.alternate(host, now=time.monotonic()):
             self._on_switch(self.hosts.current)
 
     def note(self, url: str, verdict: Verdict) -> None:

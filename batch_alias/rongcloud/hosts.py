@@ -5,6 +5,7 @@ or a refusal by the limit, and at most once in 30 seconds.
 """
 
 from collections.abc import Sequence
+from urllib.parse import urlsplit
 
 SWITCH_INTERVAL = 30.0
 """Least seconds between two switches."""
@@ -44,9 +45,15 @@ class Hosts:
         self._switch(now)
         return True
 
-    def alternate(self, *, now: float) -> bool:
-        """Switch regardless of the interval: the probes of an outage try both hosts in turn."""
-        if len(self._urls) < 2:
+    def alternate(self, host: str, *, now: float) -> bool:
+        """Switch regardless of the interval: the probes of an outage try both hosts in turn.
+
+        Args:
+            host: The host that the probe went to. One that has been left already, which the probe's own report may
+                have done, is not left again.
+            now: A monotonic reading in seconds.
+        """
+        if len(self._urls) < 2 or urlsplit(self.current).netloc != host:
             return False
         self._switch(now)
         return True

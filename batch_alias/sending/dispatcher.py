@@ -36,8 +36,8 @@ class Carrier(Protocol):
     def connect(self) -> Connection:
         """A connection for one more lane."""
 
-    def try_other_host(self) -> None:
-        """Move to the other host, if there is one."""
+    def leave(self, host: str) -> None:
+        """Move from a host to the other one, if there is one and that has not happened yet."""
 
 
 class Dispatcher:
@@ -54,6 +54,7 @@ class Dispatcher:
         notify: Told each thing worth knowing.
         proven: Whether this job has had a row accepted before.
         wall: The wall clock, seconds since the epoch.
+        clock: A monotonic clock in seconds.
     """
 
     def __init__(
@@ -69,10 +70,12 @@ class Dispatcher:
         notify: Callable[[Notice], None],
         proven: bool = False,
         wall: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._carrier = carrier
         self._timing = timing
         self._wall = wall
+        self._clock = clock
         self._meter = Meter(ledger)
         self._pace = Pace(rate, timing.pace)
         self._breaker = Breaker(timing.breaker)
@@ -104,7 +107,7 @@ class Dispatcher:
 
     def progress(self) -> Progress:
         """How the run stands now."""
-        now = time.monotonic()
+        now = self._clock()
         opened_at = self._breaker.opened_at
         settled = self._meter.settled
         return Progress(
@@ -126,11 +129,11 @@ class Dispatcher:
             StoppedByService: Further requests would be refused as well, or the patience is used up.
             LedgerError: An outcome could not be kept.
         """
-        self._triage.begin(now=time.monotonic())
-        reaped_at = time.monotonic()
+        self._triage.begin(now=self._clock())
+        reaped_at = self._clock()
         try:
             while not self._is_over():
-                now = time.monotonic()
+                now = self._clock()
                 if now - reaped_at > self._timing.tick:
                     reaped_at = now
                     await self._lanes.close_idle(before=now - self._timing.idle)
@@ -141,7 +144,7 @@ class Dispatcher:
                     continue
                 await self._throttle.change(self._pace.rate)
                 await self._throttle.acquire()
-                if self._wait(now=time.monotonic()) <= 0:
+                if self._wait(now=self._clock()) <= 0:
                     self._start()
         finally:
             await self._wind_up()
@@ -179,7 +182,7 @@ class Dispatcher:
             pass
 
     def _start(self) -> None:
-        now = time.monotonic()
+        now = self._clock()
         work = self._backlog.take(now=now)
         lane = self._lanes.take(now=now)
         self._meter.started(retry=work.history.requests > 0, wall=self._wall(), now=now)
@@ -188,16 +191,16 @@ class Dispatcher:
         task.add_done_callback(self._ended)
 
     async def _attempt(self, work: Work, lane: Lane, *, probe: bool) -> None:
-        started = time.monotonic()
+        started = self._clock()
         try:
             reply, verdict = await lane.connection.set_alias(work.row)
             # No await from here on: a cancellation cannot come between a reply and its record.
-            now = time.monotonic()
+            now = self._clock()
             self._triage.take(work, reply, verdict, started=started, now=now, probe=probe)
             if probe and verdict.unwell:
-                self._carrier.try_other_host()
+                self._carrier.leave(reply.host)
         finally:
-            self._lanes.give_back(lane, now=time.monotonic())
+            self._lanes.give_back(lane, now=self._clock())
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

@@ -184,12 +184,21 @@ def test_after_the_interval_a_second_switch_is_possible(respx_mock, service, att
 def test_a_probe_tries_the_other_host_and_says_so(service):
     switched: list[str] = []
     client = Client(service(), timeout=5, on_switch=switched.append)
-    client.try_other_host()
-    client.try_other_host()
+    client.leave("one.example")
+    client.leave("one.example")
+    client.leave("two.example")
     assert switched == ["https://two.example", "https://one.example"]
     alone = Client(service("https://one.example"), timeout=5, on_switch=switched.append)
-    alone.try_other_host()
+    alone.leave("one.example")
     assert len(switched) == 2
+
+
+def test_a_probe_after_the_interval_moves_to_the_other_host_and_not_back_again(respx_mock, service, attempt):
+    respx_mock.post(ONE).mock(return_value=httpx.Response(503))
+    client = Client(service(), timeout=5, switch_interval=0)
+    reply, _verdict = attempt(client)
+    client.leave(reply.host)
+    assert (client.hosts.current, client.hosts.switches) == ("https://two.example", 1)
 
 
 def test_the_connections_requests_are_counted_anew_on_another_host(respx_mock, service, attempt):

@@ -27,14 +27,24 @@ def test_there_are_thirty_seconds_between_two_switches():
 
 def test_the_probes_of_an_outage_take_turns_whatever_the_interval():
     hosts = Hosts((ONE, TWO))
-    assert [(hosts.alternate(now=0.1 * n), hosts.current)[1] for n in range(4)] == [TWO, ONE, TWO, ONE]
-    assert not hosts.report_unwell(ONE, now=1.0)
+    for number, (left, other) in enumerate(2 * [("one.example", TWO), ("two.example", ONE)]):
+        assert hosts.alternate(left, now=0.1 * number)
+        assert hosts.current == other
+    assert hosts.switches == 4
+
+
+def test_a_probe_that_has_moved_the_lanes_by_its_own_report_does_not_move_them_back():
+    hosts = Hosts((ONE, TWO))
+    hosts.alternate("one.example", now=0.0)
+    assert hosts.report_unwell(TWO, now=40.0)
+    assert not hosts.alternate("two.example", now=40.0)
+    assert (hosts.current, hosts.switches) == (ONE, 2)
 
 
 def test_a_service_of_one_host_never_switches():
     hosts = Hosts((ONE,))
     assert not hosts.report_unwell(ONE, now=0.0)
-    assert not hosts.alternate(now=100.0)
+    assert not hosts.alternate("one.example", now=100.0)
     assert (hosts.current, hosts.switches) == (ONE, 0)
 
 
