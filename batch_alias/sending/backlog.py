@@ -49,13 +49,9 @@ class Backlog:
         self._first: set[int] = set()
 
     def put_first(self, rows: list[Row]) -> None:
-        """Let some rows go before all others."""
-        now_due = -math.inf
-        for row in rows:
-            if self._left > 0:
-                self._left -= 1
-                self._first.add(row.number)
-                self.put_back(Work(row), due=now_due)
+        """Let some rows go before all others; one of them that is sent again goes before the rest of them."""
+        self._first.update(row.number for row in rows)
+        self._page.extend(rows)
 
     def put_back(self, work: Work, *, due: float) -> None:
         """Let a row wait until a monotonic reading, then go again."""

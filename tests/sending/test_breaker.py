@@ -1,0 +1,56 @@
+import pytest
+
+from batch_alias.sending.breaker import Breaker, BreakerRules
+
+
+@pytest.fixture
+def breaker() -> Breaker:
+    return Breaker(BreakerRules(failures=6, rows=3, first_interval=1.0, longest_interval=8.0))
+
+
+def test_a_run_of_failures_over_several_rows_is_an_outage(breaker):
+    began = [breaker.failure(row, now=10.0 + row) for row in (1, 2, 3, 1, 2, 3)]
+    assert began == [False] * 5 + [True]
+    assert breaker.is_open
+    assert (breaker.opened_at, breaker.next_probe_at) == (13.0, 14.0)
+
+
+def test_one_row_that_the_service_chokes_on_is_none(breaker):
+    assert not any(breaker.failure(row % 2, now=row) for row in range(100))
+    assert not breaker.is_open
+    assert breaker.failure(2, now=100.0)
+
+
+def test_a_single_success_begins_the_count_anew(breaker):
+    for row in range(5):
+        breaker.failure(row, now=0.0)
+    assert not breaker.success()
+    assert not any(breaker.failure(row, now=0.0) for row in range(5))
+    assert breaker.failure(5, now=0.0)
+
+
+def test_probes_come_at_growing_intervals_up_to_the_longest(breaker):
+    breaker.open(now=100.0)
+    intervals = []
+    now = breaker.next_probe_at
+    for _ in range(6):
+        breaker.probe_failed(now=now)
+        intervals.append(breaker.next_probe_at - now)
+        now = breaker.next_probe_at
+    assert intervals == [2, 4, 8, 8, 8, 8]
+
+
+def test_the_first_success_ends_the_outage_and_the_next_one_begins_with_short_intervals(breaker):
+    breaker.open(now=0.0)
+    breaker.probe_failed(now=1.0)
+    assert breaker.success()
+    assert not breaker.is_open
+    assert not breaker.success()
+    breaker.open(now=50.0)
+    assert breaker.next_probe_at == 51.0
+
+
+def test_failures_during_an_outage_begin_no_other(breaker):
+    breaker.open(now=0.0)
+    assert not any(breaker.failure(row, now=9.0) for row in range(20))
+    assert (breaker.opened_at, breaker.next_probe_at) == (0.0, 1.0)
