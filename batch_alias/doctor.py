@@ -106,7 +106,9 @@ async def _call(client: Client, rate: int) -> list[Finding]:
         Finding(
             what="Signed call",
             good=accepted,
-            detail="key and secret accepted" if accepted else f"{verdict.meaning}{code}{said}. {verdict.advice}".strip(),
+            detail=f"{verdict.meaning}{code}{said}. {verdict.advice}".strip()
+            if not accepted
+            else "credentials accepted",
         )
     ]
     if reply.clock_skew is not None:
