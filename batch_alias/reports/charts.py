@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from io import StringIO
+from math import ceil, floor
 from typing import TYPE_CHECKING, Literal
 
 import pandas as pd
@@ -171,25 +172,33 @@ def _time_axis(axes: Axes, clock: Clock, layout: Layout) -> None:
     """Sending time, marked by the time of day at which it was."""
     axes.set_xlim(0, clock.total)
     step = next((step for step in WIDTHS if clock.total <= step * layout.ticks), clock.total / layout.ticks)
+    runs = list(zip(clock.starts, clock.offsets, clock.lengths, strict=True))
+    marks = [(offset + at - start, at) for start, offset, length in runs for at in _multiples(step, start, length)]
+    if len(marks) > 1:
+        labelled = [(place, _time_of_day(at, step)) for place, at in marks]
+    else:  # of many short runs, none may see the clock strike
+        labelled = [(offset, f"run {number}") for number, offset in enumerate(clock.offsets, 1)]
     places: list[float] = []
     labels: list[str] = []
-    for start, offset, length in zip(clock.starts, clock.offsets, clock.lengths, strict=True):
-        at = start + -start % step
-        while at <= start + length:
-            place = offset + at - start
-            if not places or place - places[-1] >= 0.7 * step:
-                places.append(place)
-                labels.append(_time_of_day(at, step))
-            at += step
+    for place, label in labelled:
+        if not places or place - places[-1] >= 0.7 * step:
+            places.append(place)
+            labels.append(label)
     axes.set_xticks(places, labels)
-    if len(clock.starts) > 1:
+    if len(runs) > 1:
         _separate_runs(axes, clock, layout)
+
+
+def _multiples(step: float, start: int, length: int) -> list[float]:
+    """The multiples of a step within a run."""
+    first = ceil(start / step)
+    return [number * step for number in range(first, floor((start + length) / step) + 1)]
 
 
 def _separate_runs(axes: Axes, clock: Clock, layout: Layout) -> None:
     for number, (start, offset, length) in enumerate(zip(clock.starts, clock.offsets, clock.lengths, strict=True), 1):
         if offset:
-            axes.axvline(offset, color=INK, linewidth=0.8)
+            axes.axvline(offset, color=INK, linewidth=0.8 if len(clock.starts) < 10 else 0.4)
         label = f"run {number}, {datetime.fromtimestamp(start, UTC):%d %b %H:%M}"
         if length / clock.total * layout.size[0] > 0.62 * layout.font * len(label):
             _label(axes, label, (offset, axes.get_ylim()[1]), layout, "top")

@@ -143,6 +143,14 @@ def test_only_the_first_thousand_rows_are_shown_and_the_page_says_so(jobs, total
     assert (jobs.folder / "report.html").stat().st_size < 2_000_000
 
 
+def test_values_made_to_swell_the_page_hardly_do(jobs, totals):
+    # A quote is the longest of all characters when it is escaped.
+    row = {"user_id": '"' * 5000, "group_id": '"' * 5000, "remark": '"' * 5000}
+    ledger = jobs.stage([row | {"reason": "too-few-fields", "message": '"' * 5000}] * 1500)
+    write_reports(jobs.folder, ledger, totals(ledger, exit_code=None))
+    assert (jobs.folder / "report.html").stat().st_size < 2_500_000
+
+
 @pytest.mark.parametrize("value", NASTY)
 def test_markup_in_a_value_stays_text(jobs, run, totals, page, value):
     ledger = jobs.stage(
