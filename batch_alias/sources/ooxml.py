@@ -82,7 +82,7 @@ class Package:
             with zipfile.ZipFile(path) as archive:
                 self._refuse_bombs(archive)
                 self._find_parts(archive)
-        except (*DAMAGES, KeyError, expat.ExpatError) as error:
+        except (*DAMAGES, LookupError, expat.ExpatError) as error:
             raise self._damaged(error) from None
 
     def scan(self, sheet: str) -> Marks:
@@ -99,7 +99,7 @@ class Package:
                 if "xl/sharedStrings.xml" in archive.namelist():
                     _drain(archive, "xl/sharedStrings.xml")
                 marks = self._walk_sheet(archive, self._sheets[sheet])
-        except (*DAMAGES, KeyError, expat.ExpatError) as error:
+        except (*DAMAGES, LookupError, expat.ExpatError) as error:
             raise self._damaged(error) from None
         if marks.rows * marks.columns > MOST_CELLS:
             raise SourceError(

@@ -57,7 +57,7 @@ def open_document_pads(path: Path) -> bool:
             for part in ("styles.xml", "content.xml"):
                 if part in archive.namelist():
                     walk.parse(archive, part)
-    except (*DAMAGES, expat.ExpatError) as error:
+    except (*DAMAGES, LookupError, expat.ExpatError) as error:
         raise SourceError(
             f"{path.name} is not a workbook that can be read: {error}.", "Save it again, or as CSV UTF-8."
         ) from None
