@@ -103,7 +103,7 @@ class Job:
             code, stopped = error.exit_code, str(error)
         finally:
             watcher.sent()
-        ledger.end_run(exit_code=code, host_switches=client.hosts.switches)
+        ledger.end_run(exit_code=code, host_switches=client.hosts.switches, stopped=stopped)
         return self.report(code, stopped=stopped)
 
     def _client(self, timing: Timing, notify: Callable[[Notice], None]) -> Client:
@@ -224,7 +224,8 @@ def write_job_reports(folder: Path, *, xlsx: bool = False) -> Summary:
     """
     with Accounts(folder) as accounts:
         runs = accounts.runs()
-        return _report(folder, accounts, runs[-1].exit_code if runs else None, "", xlsx=xlsx)
+        code, stopped = (runs[-1].exit_code, runs[-1].stopped) if runs else (None, "")
+        return _report(folder, accounts, code, stopped, xlsx=xlsx)
 
 
 def _report(folder: Path, accounts: Accounts, exit_code: int | None, stopped: str, *, xlsx: bool) -> Summary:

@@ -73,6 +73,7 @@ class RunRecord:
         busiest_second: Most attempts started within any sliding second.
         host_switches: How often all lanes moved to the other host.
         exit_code: How it ended; ``None`` as for ``ended_at``.
+        stopped: Why it ended before its end; empty when it did not.
     """
 
     started_at: float
@@ -83,6 +84,7 @@ class RunRecord:
     busiest_second: int
     host_switches: int
     exit_code: int | None
+    stopped: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

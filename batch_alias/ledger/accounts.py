@@ -125,7 +125,7 @@ class Accounts:
     def runs(self) -> list[RunRecord]:
         """What is noted of each run, in their order."""
         query = (
-            "SELECT started_at, ended_at, host, version, settings, busiest_second, host_switches, exit_code"
+            "SELECT started_at, ended_at, host, version, settings, busiest_second, host_switches, exit_code, stopped"
             " FROM runs ORDER BY id"
         )
         with translated(self.path):
@@ -140,8 +140,9 @@ class Accounts:
                 busiest_second=busiest,
                 host_switches=switches,
                 exit_code=code,
+                stopped=stopped,
             )
-            for started, ended, host, version, settings, busiest, switches, code in found
+            for started, ended, host, version, settings, busiest, switches, code, stopped in found
         ]
 
     def seconds(self) -> Iterator[Second]:

@@ -98,12 +98,12 @@ class Ledger(Accounts):
             )
             self._run = cursor.lastrowid or 0
 
-    def end_run(self, *, exit_code: int, host_switches: int) -> None:
+    def end_run(self, *, exit_code: int, host_switches: int, stopped: str = "") -> None:
         """Note how the run ended."""
         with translated(self.path):
             self._db.execute(
-                "UPDATE runs SET ended_at = ?, exit_code = ?, host_switches = ? WHERE id = ?",
-                (time.time(), exit_code, host_switches, self._run),
+                "UPDATE runs SET ended_at = ?, exit_code = ?, host_switches = ?, stopped = ? WHERE id = ?",
+                (time.time(), exit_code, host_switches, stopped, self._run),
             )
 
     def record_second(self, second: Second, *, busiest: int) -> None:

@@ -28,7 +28,8 @@ CREATE TABLE runs (
     settings TEXT NOT NULL,               -- JSON, without any secret
     busiest_second INTEGER NOT NULL DEFAULT 0,
     host_switches INTEGER NOT NULL DEFAULT 0,
-    exit_code INTEGER
+    exit_code INTEGER,
+    stopped TEXT NOT NULL DEFAULT ''      -- why it ended before its end
 );
 
 CREATE TABLE seconds (
