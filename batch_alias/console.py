@@ -185,7 +185,7 @@ class _Outlook:
 
     def __init__(self, total: int) -> None:
         self._total = total
-        self._seen: deque[tuple[float, int]] = deque()
+        self._seen: deque[tuple[float, int]] = deque([(time.monotonic(), 0)])
 
     def settled(self, progress: Progress) -> int:
         """Rows that have ended in this run."""
