@@ -25,7 +25,7 @@ SOURCE = "A CSV, TSV, Excel, JSON Lines or Parquet file: a user id, a group id a
 JOB = "The folder of a job that has been run."
 
 
-@cloup.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@cloup.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100, "show_default": True})
 @click.version_option(__version__, prog_name="batch-alias", message="%(prog)s %(version)s")
 def cli() -> None:
     """Set RongCloud group member push aliases in bulk, from CSV or Excel.
