@@ -9,8 +9,7 @@ from pathlib import Path
 from batch_alias.errors import SourceError
 from batch_alias.sources import calamine_worker
 from batch_alias.sources.cells import Cell, Moment
-
-REPAIR = "Open it in Excel and save it again as .xlsx, or as CSV UTF-8."
+from batch_alias.sources.xmlparts import not_a_workbook
 
 
 class CalamineRows:
@@ -81,18 +80,14 @@ class _Answers:
         line = self._process.stdout.readline()
         if not line.endswith(b"\n"):
             self.close()
-            raise SourceError(
-                f"{self._path.name} is not a workbook that can be read: reading it took more memory or time than "
-                "any workbook should.",
-                REPAIR,
-            )
+            raise not_a_workbook(self._path.name, "it takes more memory or time than any workbook should")
         match json.loads(line, object_hook=_understood):
             case {"password": _}:
                 self.close()
                 raise SourceError(f"{self._path.name} is protected by a password.", "Save it without one.")
             case {"damage": damage}:
                 self.close()
-                raise SourceError(f"{self._path.name} is not a workbook that can be read: {damage}.", REPAIR)
+                raise not_a_workbook(self._path.name, damage)
             case answer:
                 return answer
 

@@ -1,30 +1,24 @@
 """What calamine does not tell about an .xlsx: error cells, number formats, and whether it is safe to open.
 
 calamine gives an error cell as an empty one, knows no number formats, and makes room for every cell between the first
-and the last: one stray cell in the last row and column ends the process. So a sheet is first walked through with
-expat, which keeps nothing, and in which a document type, the door to entity bombs, is refused.
+and the last: one stray cell in the last row and column asks for hundreds of gigabytes. So a sheet is walked through
+first.
 """
 
 import posixpath
 import zipfile
 from array import array
 from bisect import bisect_left
-from collections.abc import Callable
 from pathlib import Path
-from typing import IO
-from xml.parsers import expat
 
 from batch_alias.errors import SourceError
-from batch_alias.sources.bytestream import DAMAGES
 from batch_alias.sources.formats import AS_IS, BUILT_IN, Shown, shown
+from batch_alias.sources.xmlparts import BLOCK, BROKEN, not_a_workbook, walk
 
 TALLEST, WIDEST = 1_048_576, 16_384
 MOST_CELLS = 30_000_000
 MOST_BYTES = 2 * 1024**3
 BOMB_BYTES, BOMB_RATIO = 64 * 1024**2, 250
-BLOCK = 256 * 1024
-
-Element = Callable[[str, dict[str, str]], None]
 
 
 class Marks:
@@ -82,8 +76,8 @@ class Package:
             with zipfile.ZipFile(path) as archive:
                 self._refuse_bombs(archive)
                 self._find_parts(archive)
-        except (*DAMAGES, LookupError, expat.ExpatError) as error:
-            raise self._damaged(error) from None
+        except BROKEN as error:
+            raise not_a_workbook(path.name, error) from None
 
     def scan(self, sheet: str) -> Marks:
         """Walk through a sheet.
@@ -99,8 +93,8 @@ class Package:
                 if "xl/sharedStrings.xml" in archive.namelist():
                     _drain(archive, "xl/sharedStrings.xml")
                 marks = self._walk_sheet(archive, self._sheets[sheet])
-        except (*DAMAGES, LookupError, expat.ExpatError) as error:
-            raise self._damaged(error) from None
+        except BROKEN as error:
+            raise not_a_workbook(self._path.name, error) from None
         if marks.rows * marks.columns > MOST_CELLS:
             raise SourceError(
                 f"The sheet {sheet!r} reaches to row {marks.rows:,} and column {marks.columns:,}: too many cells.",
@@ -139,7 +133,7 @@ class Package:
             elif name == "row":
                 row, column = int(attributes.get("r", row + 2)) - 1, -1
 
-        _parse(archive, part, element)
+        walk(archive, part, element)
         return marks
 
     def _find_parts(self, archive: zipfile.ZipFile) -> None:
@@ -151,7 +145,7 @@ class Package:
                 relation = next((value for key, value in attributes.items() if key.endswith(":id")), "")
                 self._sheets[attributes["name"]] = parts[relation]
 
-        _parse(archive, book, sheet)
+        walk(archive, book, sheet)
         for part in _relations(archive, book, "styles").values():
             self._read_styles(archive, part)
 
@@ -168,7 +162,7 @@ class Package:
             elif name in {"cellStyleXfs", "cellXfs", "cellStyles", "dxfs"}:
                 within = name
 
-        _parse(archive, part, style)
+        walk(archive, part, style)
 
     def _refuse_bombs(self, archive: zipfile.ZipFile) -> None:
         for part in archive.infolist():
@@ -178,12 +172,6 @@ class Package:
                 )
         if sum(part.file_size for part in archive.infolist()) > MOST_BYTES:
             raise SourceError(f"{self._path.name} is too large to be opened.", "Save the sheet as CSV UTF-8.")
-
-    def _damaged(self, error: Exception) -> SourceError:
-        return SourceError(
-            f"{self._path.name} is not a workbook that can be read: {error}.",
-            "Open it in Excel and save it again as .xlsx, or as CSV UTF-8.",
-        )
 
 
 def _column(letters: str) -> int:
@@ -204,36 +192,10 @@ def _relations(archive: zipfile.ZipFile, part: str, kind: str) -> dict[str, str]
         if element == "Relationship" and attributes.get("Type", "").endswith(kind):
             found[attributes["Id"]] = posixpath.normpath(posixpath.join("/", folder, attributes["Target"]))[1:]
 
-    _parse(archive, posixpath.join(folder, "_rels", f"{name}.rels"), relation)
+    walk(archive, posixpath.join(folder, "_rels", f"{name}.rels"), relation)
     if kind == "officeDocument" and not found:
         raise KeyError("it names no workbook")
     return found
-
-
-def _parse(archive: zipfile.ZipFile, part: str, element: Element) -> None:
-    """Tell of every element, by its name without a namespace, and its attributes."""
-    parser = expat.ParserCreate()
-    names: dict[str, str] = {}
-
-    def start(name: str, attributes: dict[str, str]) -> None:
-        local = names.get(name)
-        if local is None:
-            local = names[name] = name.rpartition(":")[2]
-        element(local, attributes)
-
-    def refuse(*_: object) -> None:
-        raise SourceError("The workbook declares a document type, which no spreadsheet program writes.")
-
-    parser.StartElementHandler = start
-    parser.StartDoctypeDeclHandler = refuse
-    with archive.open(part) as file:
-        _feed(parser, file)
-
-
-def _feed(parser: expat.XMLParserType, file: IO[bytes]) -> None:
-    while block := file.read(BLOCK):
-        parser.Parse(block)
-    parser.Parse(b"", True)
 
 
 def _drain(archive: zipfile.ZipFile, part: str) -> None:

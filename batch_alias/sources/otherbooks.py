@@ -7,15 +7,13 @@ numbers with zeros; where one does, numbers in id columns are not trusted.
 import re
 import zipfile
 from pathlib import Path
-from xml.parsers import expat
 
 from batch_alias.errors import SourceError
-from batch_alias.sources.bytestream import DAMAGES
 from batch_alias.sources.formats import PADDING
+from batch_alias.sources.xmlparts import BLOCK, BROKEN, not_a_workbook, walk
 
 MOST_CELLS = 30_000_000
 MOST_BYTES = 1024**3
-BLOCK = 256 * 1024
 
 # A FORMAT record of BIFF8 ([MS-XLS] 2.4.126): its number, sizes, and a format of zeros only, in one-byte characters.
 PADDING_IN_XLS = re.compile(rb"\x1e\x04[\x07-\x40]\x00[\x00-\xff]{2}[\x02-\x40]\x00\x00(0{2,})(?![0-9A-Za-z.#])")
@@ -49,19 +47,17 @@ def open_document_pads(path: Path) -> bool:
     Raises:
         SourceError: It is damaged, or repeats cells beyond measure.
     """
-    walk = _OpenDocument()
+    found = _OpenDocument()
     try:
         with zipfile.ZipFile(path) as archive:
             if sum(part.file_size for part in archive.infolist()) > MOST_BYTES:
                 raise SourceError(f"{path.name} is too large to be opened.", "Save the sheet as CSV UTF-8.")
             for part in ("styles.xml", "content.xml"):
                 if part in archive.namelist():
-                    walk.parse(archive, part)
-    except (*DAMAGES, LookupError, expat.ExpatError) as error:
-        raise SourceError(
-            f"{path.name} is not a workbook that can be read: {error}.", "Save it again, or as CSV UTF-8."
-        ) from None
-    return walk.pads
+                    walk(archive, part, found.start, found.end)
+    except BROKEN as error:
+        raise not_a_workbook(path.name, error) from None
+    return found.pads
 
 
 class _OpenDocument:
@@ -75,18 +71,8 @@ class _OpenDocument:
         self._tallest = 0
         self._widest = 0
 
-    def parse(self, archive: zipfile.ZipFile, part: str) -> None:
-        parser = expat.ParserCreate()
-        parser.StartElementHandler = self._start
-        parser.EndElementHandler = self._end
-        parser.StartDoctypeDeclHandler = self._refuse
-        with archive.open(part) as file:
-            while block := file.read(BLOCK):
-                parser.Parse(block)
-        parser.Parse(b"", True)
-
-    def _start(self, name: str, attributes: dict[str, str]) -> None:
-        match name.rpartition(":")[2]:
+    def start(self, name: str, attributes: dict[str, str]) -> None:
+        match name:
             case "number":
                 digits = attributes.get("number:min-integer-digits", "1")
                 self.pads = self.pads or PADDING.fullmatch("0" * int(digits)) is not None
@@ -100,12 +86,9 @@ class _OpenDocument:
                 if "office:value-type" in attributes:
                     self._reach = self._width
 
-    def _end(self, name: str) -> None:
-        if name.rpartition(":")[2] == "table-row" and self._reach:
+    def end(self, name: str) -> None:
+        if name == "table-row" and self._reach:
             self._tallest += self._rows
             self._widest = max(self._widest, self._reach)
             if self._tallest * self._widest > MOST_CELLS:
                 raise SourceError("A sheet repeats its cells to more than can be held.", "Save the sheet as CSV UTF-8.")
-
-    def _refuse(self, *_: object) -> None:
-        raise SourceError("The workbook declares a document type, which no spreadsheet program writes.")

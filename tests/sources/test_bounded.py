@@ -3,9 +3,16 @@
 import gzip
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from batch_alias.errors import SourceError
+from batch_alias.settings import Reading
+from batch_alias.sources import open_source
 
 PEAK = """
 import re, sys
@@ -55,3 +62,18 @@ def test_memory_stays_bounded(written, name, content, says):
     told, peak = done.stdout.rsplit("\n", 2)[:2]
     assert any(part in told for part in says.split("|")), told
     assert int(peak) < MOST
+
+
+OLD_EXCEL = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+STARTS = [b"", HEADER, b"\xff\xfe", b"\x1f\x8b\x08", b"PK\x03\x04", b"PAR1", b'{"userId":1}\n', OLD_EXCEL]
+
+
+@pytest.mark.parametrize("start", STARTS)
+@settings(max_examples=40, deadline=None)
+@given(rest=st.binary(max_size=300))
+def test_no_bytes_at_all_give_a_traceback(tmp_path_factory, start, rest):
+    path = tmp_path_factory.mktemp("any") / "rows.csv"
+    path.write_bytes(start + rest)
+    with suppress(SourceError), open_source(path, Reading()) as source:
+        for batch in source.batches():
+            assert len(batch)
