@@ -75,9 +75,16 @@ class Backlog:
             return 0.0
         return self._retries[0][0] - now if self._retries else math.inf
 
-    def take(self, *, now: float) -> Work:
-        """The row that goes next. Only while ``due`` is 0."""
-        if self._retries and self._retries[0][0] <= now:
+    def take(self, *, now: float, new_first: bool = False) -> Work:
+        """The row that goes next. Only while ``due`` is 0.
+
+        Args:
+            now: A monotonic reading in seconds.
+            new_first: Take a new row if there is one: the probe of an outage, for which a row that has been sent may be
+                the very one that the service chokes on.
+        """
+        retry_is_due = self._retries and self._retries[0][0] <= now
+        if retry_is_due and not (new_first and self._has_new()):
             return heapq.heappop(self._retries)[2]
         self._left -= 1
         return Work(self._page.popleft())

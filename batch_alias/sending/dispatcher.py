@@ -142,9 +142,7 @@ class Dispatcher:
                 if (wait := self._wait(now=now)) > 0:
                     await self._sleep(wait)
                     continue
-                await self._throttle.change(self._pace.rate)
-                await self._throttle.acquire()
-                if self._wait(now=self._clock()) <= 0:
+                if await self._token() and self._wait(now=self._clock()) <= 0:
                     self._start()
         finally:
             await self._wind_up()
@@ -173,6 +171,16 @@ class Dispatcher:
             return math.inf
         return max(self._pace.paused_until - now, self._backlog.due(now=now), 0.0)
 
+    async def _token(self) -> bool:
+        """Wait for a token, but not longer than a tick: a stop does not wait for a slow pace."""
+        try:
+            async with asyncio.timeout(self._timing.tick):
+                await self._throttle.change(self._pace.rate)
+                await self._throttle.acquire()
+        except TimeoutError:
+            return False
+        return True
+
     async def _sleep(self, seconds: float) -> None:
         self._changed.clear()
         try:
@@ -183,7 +191,7 @@ class Dispatcher:
 
     def _start(self) -> None:
         now = self._clock()
-        work = self._backlog.take(now=now)
+        work = self._backlog.take(now=now, new_first=self._breaker.is_open)
         lane = self._lanes.take(now=now)
         self._meter.started(retry=work.history.requests > 0, wall=self._wall(), now=now)
         task = asyncio.create_task(self._attempt(work, lane, probe=self._breaker.is_open))

@@ -216,7 +216,9 @@ class Sent:
     carrier: FakeCarrier
     dispatcher: Dispatcher
     notices: list[Notice] = field(default_factory=list)
+    running: asyncio.Task | None = None
     error: BatchAliasError | None = None
+    was_cancelled: bool = False
     seconds: float = 0.0
 
     @property
@@ -265,11 +267,14 @@ def send(driven) -> Callable:
                 clock=loop.time,
             )
             sent = Sent(ledger, carrier, dispatcher, notices)
+            sent.running = asyncio.create_task(dispatcher.run())
             beside = asyncio.create_task(meanwhile(sent, loop)) if meanwhile else None
             try:
-                await dispatcher.run()
+                await sent.running
             except BatchAliasError as error:
                 sent.error = error
+            except asyncio.CancelledError:
+                sent.was_cancelled = True
             sent.seconds = loop.time()
             if beside is not None:
                 await beside

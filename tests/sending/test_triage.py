@@ -1,0 +1,200 @@
+"""Outages, refusals by the limit, and rows that are withheld until the service has proved itself."""
+
+import itertools
+from collections import Counter
+
+import pytest
+
+from batch_alias.model import Failure, State
+
+
+def down(service, start: float, end: float) -> bool:
+    return start <= service.loop.time() < end
+
+
+@pytest.fixture
+def outage(answer):
+    """A script: no connection from one time to another, otherwise fine."""
+    return lambda start, end: (
+        lambda service, _row: (
+            answer(failure=Failure.CONNECT, message="refused") if down(service, start, end) else answer()
+        )
+    )
+
+
+def test_ten_minutes_of_outage_cost_no_row(send, outage):
+    sent = send(outage(5.0, 605.0), count=2000)
+    assert Counter(sent.ledger.states().values()) == {State.ACCEPTED: 2000}
+    assert sent.news == ["outage-began", "outage-ended"]
+    assert "refused" in sent.notices[0].text
+    assert 605 <= sent.seconds <= 605 + 30 + 30
+
+
+def test_during_an_outage_one_probe_at_a_time_goes_out_at_growing_intervals(send, outage):
+    sent = send(outage(5.0, 305.0), count=2000)
+    began = next(notice.at for notice in sent.notices) - 1_800_000_000
+    probes = [start.at for start in sent.carrier.starts if began < start.at < 306]
+    gaps = [later - earlier for earlier, later in itertools.pairwise(probes)]
+    assert [round(gap) for gap in gaps[:4]] == [2, 4, 8, 16]
+    assert all(29.9 <= gap <= 31.1 for gap in gaps[4:])
+
+
+def test_probes_take_the_two_hosts_in_turn(send, answer):
+    def script(service, _row):
+        # The primary does not come back; the backup does after ten minutes.
+        is_down = service.hosts[0] == "one" and service.loop.time() > 5
+        return answer(failure=Failure.CONNECT) if is_down or down(service, 5, 605) else answer()
+
+    sent = send(script, count=2000)
+    probes = [start.host for start in sent.carrier.starts if 10 < start.at < 600]
+    assert len(probes) > 15
+    assert all(earlier != later for earlier, later in itertools.pairwise(probes))
+    assert len(sent.ledger.outcomes) == 2000
+
+
+def test_after_an_outage_the_pace_rises_step_by_step(send, outage):
+    sent = send(outage(5.0, 65.0), count=3000)
+    again = next(notice.at for notice in sent.notices if notice.kind == "outage-ended") - 1_800_000_000
+    seconds = Counter(int(start.at - again) for start in sent.carrier.starts if start.at >= again)
+    assert seconds[0] <= 12
+    assert seconds[3] <= 50
+    assert seconds[12] >= 97
+
+
+def test_a_service_that_is_down_from_the_beginning_is_an_outage_after_one_request(send, outage):
+    sent = send(outage(0.0, 50.0), count=20)
+    assert sent.news == ["outage-began", "outage-ended"]
+    assert len([start for start in sent.carrier.starts if start.at < 50]) <= 7
+    assert Counter(sent.ledger.states().values()) == {State.ACCEPTED: 20}
+
+
+@pytest.mark.parametrize("patience", [60.0, 1800.0])
+def test_when_the_patience_is_used_up_the_run_stops_with_every_row_pending(patience, send, outage):
+    sent = send(outage(5.0, 1e9), count=2000, patience=patience)
+    assert sent.error.exit_code == 4
+    assert f"{patience / 60:.0f} minutes" in sent.error.problem
+    assert set(sent.ledger.states().values()) == {State.ACCEPTED}
+    assert sent.seconds == pytest.approx(5 + patience, abs=3)
+
+
+def test_without_a_patience_it_waits_for_ever(send, outage):
+    sent = send(outage(5.0, 7200.0), count=1000, patience=0)
+    assert sent.error is None
+    assert len(sent.ledger.outcomes) == 1000
+
+
+def test_one_row_that_the_service_chokes_on_is_no_outage_and_unknown_in_the_end(send, answer):
+    sent = send(lambda _service, row: answer(code=1000) if row.number == 50 else answer(), count=100)
+    assert sent.news == []
+    assert sent.carrier.sent.count(50) == 6
+    assert Counter(sent.ledger.states().values()) == {State.ACCEPTED: 99, State.UNKNOWN: 1}
+    assert sent.ledger.outcomes[50].attempts == 6
+
+
+@pytest.mark.parametrize("poison", [2, 51, 101])
+def test_a_first_row_that_the_service_chokes_on_does_not_hold_up_the_others(poison, send, answer):
+    sent = send(lambda _service, row: answer(code=1000) if row.number == poison else answer(), count=100)
+    assert sent.error is None
+    assert sent.ledger.outcomes[poison].state is State.UNKNOWN
+    assert Counter(sent.ledger.states().values()) == {State.ACCEPTED: 99, State.UNKNOWN: 1}
+    assert sent.seconds < 120
+
+
+def test_a_row_that_never_got_through_while_others_did_is_failed_and_not_in_doubt(send, answer):
+    sent = send(lambda _service, row: answer(failure=Failure.CONNECT) if row.number == 50 else answer(), count=4000)
+    assert sent.ledger.outcomes[50].state is State.FAILED
+    assert sent.news == []
+
+
+def test_a_single_timeout_leaves_a_row_in_doubt(send, answer):
+    def script(service, row):
+        if row.number != 50:
+            return answer()
+        return answer(failure=Failure.CONNECT if 50 in service.sent else Failure.TIMEOUT)
+
+    sent = send(script, count=100)
+    assert sent.ledger.outcomes[50].state is State.UNKNOWN
+
+
+def test_rows_out_of_attempts_when_an_outage_is_recognised_are_forgiven(send, outage):
+    # With one attempt a row, every row hit before the outage is recognised would be lost otherwise.
+    sent = send(outage(5.0, 65.0), count=2000, attempts=1)
+    assert Counter(sent.ledger.states().values()) == {State.ACCEPTED: 2000}
+
+
+def test_what_other_rows_settle_of_a_withheld_row_is_not_waited_for_at_the_end(send, answer):
+    last = 101
+    sent = send(lambda _service, row: answer(code=1050) if row.number == last else answer(), count=100, proven=True)
+    assert sent.ledger.outcomes[last].state is State.UNKNOWN
+    assert sent.error is None
+
+
+def test_a_smaller_grant_is_found_and_used(send, answer):
+    granted = 40
+    refused = []
+
+    def script(service, row):
+        """A strict sliding second of 40, in which refused requests count too."""
+        now = service.loop.time()
+        recent = sum(1 for start in reversed(service.starts[-300:]) if start.at > now - 1)
+        if recent >= granted:
+            refused.append(row.number)
+            return answer(code=1008)
+        return answer()
+
+    sent = send(script, count=6000)
+    assert Counter(sent.ledger.states().values()) == {State.ACCEPTED: 6000}
+    assert 6000 / sent.seconds >= 36
+    assert len(refused) <= 0.1 * len(sent.carrier.starts)
+    assert "pace-lowered" in sent.news
+
+
+def test_a_row_is_never_failed_by_the_limit(send, answer):
+    def script(service, row):
+        return answer(code=1008) if service.sent.count(row.number) < 15 else answer()
+
+    sent = send(script, count=10, attempts=1)
+    assert Counter(sent.ledger.states().values()) == {State.ACCEPTED: 10}
+    assert sent.ledger.outcomes[5].attempts == 16
+
+
+def test_nothing_is_sent_while_the_server_asks_to_wait(send, answer):
+    def script(service, _row):
+        return answer(code=None, status=429, retry_after=20.0) if len(service.starts) == 100 else answer()
+
+    sent = send(script, count=300)
+    refused_at = sent.carrier.starts[100].at + 0.05
+    later = [start.at for start in sent.carrier.starts if start.at > refused_at + 0.01]
+    assert min(later) >= refused_at + 20
+    assert sent.news == ["pace-lowered"]
+    assert len(sent.ledger.outcomes) == 300
+
+
+def test_a_limit_that_refuses_everything_uses_up_the_patience_too(send, answer):
+    sent = send(lambda _service, _row: answer(code=1008), count=100, patience=300.0)
+    assert sent.error.exit_code == 4
+    assert "limit" in sent.error.problem
+    assert sent.ledger.outcomes == {}
+    assert sent.seconds == pytest.approx(300, abs=5)
+
+
+def test_mixed_trouble_loses_nothing(send, answer):
+    troubles = [
+        {"code": 1000},
+        {"code": 1050},
+        {"code": 1008},
+        {"code": None, "status": 502},
+        {"code": None, "status": 429},
+        {"failure": Failure.TIMEOUT, "latency": 2.0},
+        {"failure": Failure.DROPPED},
+        {"failure": Failure.CONNECT},
+    ]
+
+    def script(service, _row):
+        number = len(service.starts)
+        return answer(**troubles[number // 7 % len(troubles)]) if number % 7 == 0 else answer()
+
+    sent = send(script, count=1500, attempts=12)
+    assert Counter(sent.ledger.states().values()) == {State.ACCEPTED: 1500}
+    times = [start.at for start in sent.carrier.starts]
+    assert all(later - earlier >= 1 for earlier, later in zip(times, times[100:], strict=False))
