@@ -16,7 +16,7 @@ from batch_alias.settings import Format, Reading
 from batch_alias.sources.bytestream import ByteStream
 from batch_alias.sources.columns import Columns, find_columns
 from batch_alias.sources.reasons import ACCEPTABLE, WARNINGS
-from batch_alias.sources.table import Table
+from batch_alias.sources.table import Chunk, Table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -73,11 +73,10 @@ class Source:
         Raises:
             SourceError: The source is damaged further down, or has no rows.
         """
-        # pandas takes 0.4 s to import
-        from batch_alias.sources.checks import check
+        from batch_alias.sources.checks import check  # brings pandas, 0.4 s
 
         found = 0
-        for chunk in self._table.chunks(self.columns):
+        for chunk in self._chunks():
             frame, blank = check(chunk, self.header, self.columns, self._reading)
             self.blank_rows += blank
             found += len(frame)
@@ -85,6 +84,12 @@ class Source:
                 yield frame
         if not found:
             raise SourceError(f"The source ({self.description}) has a header but no rows.")
+
+    def _chunks(self) -> Iterator[Chunk]:
+        try:
+            yield from self._table.chunks(self.columns)
+        except OSError as error:
+            raise SourceError(f"The source cannot be read any further: {error.strerror or error}.") from error
 
     def progress(self) -> tuple[int, int]:
         """How much was read of how much, in bytes of the file."""
@@ -113,8 +118,6 @@ def open_source(path: Path, reading: Reading) -> Iterator[Source]:
     table = _open_table(path, reading)
     try:
         yield Source(table, find_columns(table.header, reading), reading)
-    except OSError as error:
-        raise SourceError(f"{path} cannot be read any further: {error.strerror or error}.") from error
     finally:
         table.close()
 

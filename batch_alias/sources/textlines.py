@@ -123,7 +123,7 @@ def _sample(stream: ByteStream) -> bytes:
     """The first bytes, and if they are all ASCII, those around the first that are not."""
     with stream.open() as file:
         sample = file.read(SAMPLE_BYTES)
-        if not sample.isascii():
+        if not sample.isascii() or 0 in sample:  # UTF-16 shows itself by its NULs
             return sample
         for _ in range(FURTHEST_SAMPLE // SAMPLE_BYTES):
             block = file.read(SAMPLE_BYTES)

@@ -151,6 +151,16 @@ def test_what_is_no_file_is_said_to_be_none(read, tmp_path, name, says):
         read(tmp_path / name)
 
 
+def test_what_fails_around_the_source_is_not_laid_at_its_door(written):
+    def use(path):
+        with open_source(path, Reading()) as source:
+            for _ in source.batches():
+                raise OSError("the disk of the ledger is full")
+
+    with pytest.raises(OSError, match="the disk of the ledger is full"):
+        use(written(HEADER + "u1,g1,a\n"))
+
+
 def test_one_long_line_is_refused_before_it_is_read(written):
     path = written(HEADER + "u1,g1,a\n" * 10_000)
     with path.open("r+b") as file:

@@ -93,6 +93,12 @@ def test_an_encoding_is_told_by_characters_far_behind_an_ascii_beginning(read, w
     assert read(path)["remark"].tolist()[-len(SIMPLIFIED) :] == SIMPLIFIED
 
 
+@pytest.mark.parametrize("codec", ["utf-16-le", "utf-16-be"])
+def test_utf_16_is_told_by_an_ascii_beginning(read, written, codec):
+    path = written(table(["Anna"] * 20_000 + SIMPLIFIED).encode(codec))
+    assert read(path)["remark"].tolist()[-len(SIMPLIFIED) :] == SIMPLIFIED
+
+
 def test_no_character_is_ever_replaced(read, written):
     frame = read(written(table(["a\ufffdb"])))
     assert frame["remark"].tolist() == ["a\ufffdb"]
