@@ -7,6 +7,7 @@ and everything else that is not text is rejected where it would be sent.
 
 import math
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import assert_never
 
 from batch_alias.sources.excerpts import excerpt
@@ -27,10 +28,10 @@ class Moment:
 
 Cell = str | int | float | bool | Moment
 
-EXACT_IN_ID = 10**14
-"""A number with 15 digits or more may have been longer before Excel cut it."""
-EXACT_IN_REMARK = 10**15
-"""Of a number with more than 15 digits Excel shows zeros."""
+DOUBTFUL_ID = 10**14
+"""An id with 15 digits is all that Excel keeps, so it may have been longer."""
+EXACT = 10**15
+"""From here on Excel has replaced digits by zeros."""
 
 FORMAT_AS_TEXT = "format the column as text and enter the value again."
 
@@ -43,8 +44,10 @@ def text_of(cell: Cell) -> str:
         case bool():
             return "TRUE" if cell else "FALSE"
         case int() | float():
-            whole = math.isfinite(cell) and cell == int(cell)
-            return str(int(cell)) if whole else format(cell, ".15g")
+            if not math.isfinite(cell) or cell != int(cell):
+                return format(cell, ".15g")
+            # Of a longer number Excel shows 15 digits and then zeros; the rest would be the noise of a float.
+            return str(int(cell)) if abs(cell) < EXACT else format(Decimal(format(cell, ".15g")), "f")
         case Moment():
             return cell.text
         case _:
@@ -106,13 +109,13 @@ def unknown_format(cell: Cell, column: str) -> Flaw | None:
 
 
 def _number_problem(number: float, what: str, *, is_id: bool) -> tuple[str, str] | None:
-    if not math.isfinite(number) or abs(number) >= (EXACT_IN_ID if is_id else EXACT_IN_REMARK):
-        return (
-            "number-too-long",
-            f"{what} the number {text_of(number)}, of which Excel may have changed the last digits",
-        )
+    text = text_of(number)
+    if not math.isfinite(number) or abs(number) >= EXACT:
+        return "digits-lost", f"{what} the number {text}, of which Excel has replaced the last digits by zeros"
     if is_id and number != int(number):
-        return "decimal-in-id", f"{what} the number {text_of(number)}, which is not whole"
-    if "e" in text_of(number):
-        return "number-too-long", f"{what} the number {text_of(number)}, which Excel shows in another way"
+        return "decimal-in-id", f"{what} the number {text}, which is not whole"
+    if is_id and abs(number) >= DOUBTFUL_ID:
+        return "number-too-long", f"{what} the number {text}, which may have been longer before Excel cut it off"
+    if "e" in text:
+        return "number-format", f"{what} the number {text}, which Excel shows in another way"
     return None

@@ -21,6 +21,7 @@ from batch_alias.sources import open_source
 from batch_alias.sources.formats import AS_IS, Shown, shown
 
 HEADER = ["userId", "groupId", "remark"]
+LONG = frozenset({"number-too-long"})
 SHEET, END = "xl/worksheets/sheet1.xml", b"</sheetData>"
 FAR_CELL = b'<row r="1048576"><c r="XFD1048576"><v>1</v></c></row></sheetData>'
 NO_CELL = b'<row r="9"><c r="ZZZZZ9"><v>1</v></c></row></sheetData>'
@@ -121,6 +122,12 @@ def test_a_number_shown_in_another_way_is_rejected_unless_let_through(read, book
     path = book([(123, code), "g1", "a"])
     assert read(path)["reason"].tolist() == ["number-format"]
     assert read(path, accept=frozenset({"number-format"}))["user_id"].tolist() == ["123"]
+
+
+def test_an_id_of_15_digits_can_be_let_through_but_lost_digits_cannot(read, book):
+    rows = read(book([123_456_789_012_345, "g1", "a"], [1_234_567_890_123_456, "g1", "b"]), accept=LONG)
+    assert rows["reason"].tolist() == ["", "digits-lost"]
+    assert rows["user_id"][0] == "123456789012345"
 
 
 def test_letting_one_flaw_through_does_not_let_another_through(read, book):
