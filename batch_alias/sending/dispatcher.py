@@ -129,6 +129,7 @@ class Dispatcher:
             StoppedByService: Further requests would be refused as well, or the patience is used up.
             LedgerError: An outcome could not be kept.
         """
+        grace = self._timing.grace
         self._triage.begin(now=self._clock())
         reaped_at = self._clock()
         try:
@@ -144,8 +145,13 @@ class Dispatcher:
                     continue
                 if await self._token() and self._wait(now=self._clock()) <= 0:
                     self._start()
+        except asyncio.CancelledError:
+            # Cancelled after it was asked to stop: whoever asks twice does not want to wait.
+            if self.was_stopped:
+                grace = 0.0
+            raise
         finally:
-            await self._wind_up()
+            await self._wind_up(grace=grace)
         if self._crash is not None:
             raise self._crash
         if self._triage.halt is not None:
@@ -156,8 +162,8 @@ class Dispatcher:
             return True
         if self._tasks or not self._backlog.is_empty:
             return False
-        self._triage.settle_withheld()
-        return True
+        self._triage.settle_withheld(now=self._clock())
+        return self._backlog.is_empty
 
     def _wait(self, *, now: float) -> float:
         """Seconds until an attempt may start: 0 at once, infinity when something else must happen first."""
@@ -216,14 +222,16 @@ class Dispatcher:
             self._crash = self._crash or error
         self._changed.set()
 
-    async def _wind_up(self) -> None:
+    async def _wind_up(self, *, grace: float) -> None:
         """Let the attempts under way end, within the grace; rows without an answer stay pending."""
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=self._timing.grace)
-        for task in list(self._tasks):
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
-        await self._lanes.aclose()
-        if self._crash is None:
-            self._meter.flush()
+        try:
+            if self._tasks:
+                await asyncio.wait(self._tasks, timeout=grace)
+        finally:
+            for task in list(self._tasks):
+                task.cancel()
+            if self._tasks:
+                await asyncio.wait(self._tasks)
+            await self._lanes.aclose()
+            if self._crash is None:
+                self._meter.flush()

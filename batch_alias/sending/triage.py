@@ -153,8 +153,17 @@ class Triage:
                 "Nothing is lost: run the same command again when it is back.",
             )
 
-    def settle_withheld(self) -> None:
-        """Settle the rows that were withheld, when nothing else is left to wait for."""
+    def settle_withheld(self, *, now: float) -> None:
+        """Settle the rows that were withheld, when nothing else is left to wait for.
+
+        Unless one of them never got a connection: that says nothing of the row, so it is an outage, however few rows
+        are left to show it.
+        """
+        for _work, outcome in self._withheld:
+            if outcome.state is State.FAILED and outcome.code is None:
+                self._breaker.open(now=now)
+                self._hold(outcome.message, now=now)
+                return
         self._release_withheld()
 
     def _held(self, *, now: float) -> bool:
@@ -182,9 +191,12 @@ class Triage:
 
     def _outage(self, reply: Reply, verdict: Verdict, *, now: float) -> None:
         detail = f"{verdict.meaning}: {reply.message}" if reply.message else verdict.meaning
+        self._hold(f"{reply.host}: {detail}", now=now)
+
+    def _hold(self, detail: str, *, now: float) -> None:
         self._say(
             NoticeKind.OUTAGE_BEGAN,
-            f"The service does not work ({reply.host}: {detail}). Sending is on hold; one row at a time tries again.",
+            f"The service does not work ({detail}). Sending is on hold; one row at a time tries again.",
         )
         for work, _outcome in self._withheld:
             self._backlog.put_back(Work(work.row, replace(work.history, failures=0)), due=now)

@@ -40,7 +40,7 @@ GIVE_UP = 20.0
 """Seconds after which a condition that does not come true fails its story."""
 FAST = Timing(
     backoff=Backoff(base=0.02, cap=0.2),
-    pace=PaceRules(pause=0.05, ramp=0.5),
+    pace=PaceRules(pause=0.05, ramp=1.0),
     breaker=BreakerRules(first_interval=0.05, longest_interval=0.4),
     switch_interval=0.5,
     grace=2.0,
@@ -235,6 +235,7 @@ class Command:
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self.process = process
+        self._read: list[str] = []
 
     def signal(self, number: int) -> None:
         self.process.send_signal(number)
@@ -243,9 +244,18 @@ class Command:
     def over(self) -> bool:
         return self.process.poll() is not None
 
+    def read_until(self, said: str) -> None:
+        """Read what people are told, up to a line that says so."""
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            self._read.append(line)
+            if said in line:
+                return
+        raise AssertionError(f"{said!r} was never said: {self.end()}")
+
     def end(self) -> Ended:
         out, err = self.process.communicate(timeout=GIVE_UP)
-        return Ended(self.process.returncode, out, err)
+        return Ended(self.process.returncode, out, "".join([*self._read, err]))
 
 
 @pytest.fixture
