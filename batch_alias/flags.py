@@ -135,7 +135,16 @@ reading = cloup.option_group(
     cloup.option(
         "--sheet", cls=Flag, metavar="NAME", help="The sheet of a workbook; the one with the columns otherwise."
     ),
-    cloup.option("--no-header", "header", cls=Flag, is_flag=True, flag_value=False, default=True, help=NO_HEADER),
+    cloup.option(
+        "--no-header",
+        "header",
+        cls=Flag,
+        is_flag=True,
+        flag_value=False,
+        default=True,
+        show_default=False,
+        help=NO_HEADER,
+    ),
     cloup.option("--encoding", cls=Flag, metavar="NAME", help="The text's encoding, such as gb18030; found otherwise."),
     cloup.option("--delimiter", cls=Flag, metavar="CHAR", help="Comma, tab, semicolon or pipe; found otherwise."),
     cloup.option(
@@ -183,6 +192,7 @@ service = cloup.option_group(
         is_flag=True,
         flag_value=False,
         default=True,
+        show_default=False,
         help="Ignore the proxy variables.",
     ),
 )
