@@ -33,8 +33,6 @@ DOUBTFUL_ID = 10**14
 EXACT = 10**15
 """From here on Excel has replaced digits by zeros."""
 
-FORMAT_AS_TEXT = "format the column as text and enter the value again."
-
 
 def text_of(cell: Cell) -> str:
     """The text of a cell, without regard to its format."""
@@ -72,18 +70,14 @@ def flaw_of(cell: Cell, column: str, *, is_id: bool) -> Flaw | None:
         case str():
             return None
         case bool():
-            problem = ("boolean-in-id", f"{what} the truth value {text_of(cell)}") if is_id else None
+            return _flaw("boolean-in-id", f"{what} the truth value {text_of(cell)}") if is_id else None
         case int() | float():
-            problem = _number_problem(cell, what, is_id=is_id)
+            return _number_flaw(cell, f"{what} the number {text_of(cell)}", is_id=is_id)
         case Moment():
             reason = "date-in-id" if is_id else "date-in-remark"
-            problem = (reason, f"{what} the date or time {text_of(cell)}, whose text is not in the file")
+            return _flaw(reason, f"{what} the date or time {cell.text}, whose text is not in the file")
         case _:
             assert_never(cell)
-    if problem is None:
-        return None
-    reason, sentence = problem
-    return Flaw(reason=reason, message=f"{sentence}; {FORMAT_AS_TEXT}")
 
 
 def formatted(cell: Cell, style: Shown, column: str) -> tuple[str, Flaw | None]:
@@ -93,7 +87,7 @@ def formatted(cell: Cell, style: Shown, column: str) -> tuple[str, Flaw | None]:
         return text, None
     what = f"Column {excerpt(column)} holds the number {text}"
     if style.otherwise or (style.width and not text.isdecimal()):
-        return text, Flaw(reason="number-format", message=f"{what}, which Excel shows in another way; {FORMAT_AS_TEXT}")
+        return text, _flaw("number-format", f"{what}, which Excel shows in another way")
     padded = text.zfill(style.width)
     if padded == text:
         return text, None
@@ -108,14 +102,17 @@ def unknown_format(cell: Cell, column: str) -> Flaw | None:
     return Flaw(reason="number-format", message=f"{what}, which may be shown with zeros in front; save it as .xlsx.")
 
 
-def _number_problem(number: float, what: str, *, is_id: bool) -> tuple[str, str] | None:
-    text = text_of(number)
+def _number_flaw(number: float, what: str, *, is_id: bool) -> Flaw | None:
     if not math.isfinite(number) or abs(number) >= EXACT:
-        return "digits-lost", f"{what} the number {text}, of which Excel has replaced the last digits by zeros"
+        return _flaw("number-too-long", f"{what}, of which Excel has replaced the last digits by zeros", final=True)
     if is_id and number != int(number):
-        return "decimal-in-id", f"{what} the number {text}, which is not whole"
+        return _flaw("decimal-in-id", f"{what}, which is not whole")
     if is_id and abs(number) >= DOUBTFUL_ID:
-        return "number-too-long", f"{what} the number {text}, which may have been longer before Excel cut it off"
-    if "e" in text:
-        return "number-format", f"{what} the number {text}, which Excel shows in another way"
+        return _flaw("number-too-long", f"{what}, which may have been longer before Excel cut it off")
+    if "e" in text_of(number):
+        return _flaw("number-format", f"{what}, which Excel shows in another way")
     return None
+
+
+def _flaw(reason: str, sentence: str, *, final: bool = False) -> Flaw:
+    return Flaw(reason=reason, message=f"{sentence}; format the column as text and enter the value again.", final=final)

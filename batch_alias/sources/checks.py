@@ -91,7 +91,7 @@ def _add_flaws(frame: pd.DataFrame, chunk: Chunk, reading: Reading) -> None:
     if not chunk.flaws:
         return
     found = [chunk.flaws.get(number - chunk.first, ()) for number in frame["number"]]
-    fatal = [next((flaw for flaw in flaws if rejects(flaw.reason, reading)), None) for flaws in found]
+    fatal = [next((flaw for flaw in flaws if flaw.final or rejects(flaw.reason, reading)), None) for flaws in found]
     frame["reason"] = pd.Series([flaw.reason if flaw else "" for flaw in fatal], dtype=TEXT)
     frame["message"] = pd.Series([flaw.message if flaw else "" for flaw in fatal], dtype=TEXT)
     odd = [",".join(dict.fromkeys(flaw.reason for flaw in flaws)) for flaws in found]

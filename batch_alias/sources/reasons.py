@@ -12,7 +12,7 @@ ACCEPTABLE = {
     "scientific-notation-in-id": "an id like 1.23457E+15: a spreadsheet has cut its digits off",
     "decimal-in-id": "an id like 123.0: a number that should be text",
     "error-value-in-id": "an id like #N/A",
-    "number-too-long": "a numeric id of 15 digits, which may have been longer before a spreadsheet cut it off",
+    "number-too-long": "a numeric cell of 15 digits or more: a spreadsheet keeps 15 (no more can be let through)",
     "number-format": "a numeric cell that Excel shows in another way than it is stored",
 }
 """Rejections that ``--accept`` lets through, and what they mean."""
@@ -25,7 +25,6 @@ REJECTIONS = ACCEPTABLE | {
     "not-text": "a JSON value that is neither text nor a whole number",
     "surrogate-character": "half a character, which no encoding can carry",
     "nul-character": "a NUL character",
-    "digits-lost": "a number of more than 15 digits, the last of which a spreadsheet has replaced by zeros",
     "error-cell": "an error cell such as #N/A",
     "boolean-in-id": "a TRUE or FALSE cell in an id column",
     "date-in-id": "a date or time cell in an id column",

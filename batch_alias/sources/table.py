@@ -16,10 +16,12 @@ class Flaw:
     Attributes:
         reason: The kind of problem, one of ``reasons``.
         message: The problem in one sentence.
+        final: The text that was meant is not in the file, so that nobody can let it through.
     """
 
     reason: str
     message: str
+    final: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

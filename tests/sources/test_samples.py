@@ -72,7 +72,7 @@ def test_the_gallery_shows_what_spreadsheets_do_to_ids(read):
     assert read(SAMPLES / "gallery" / "damaged-ids.xlsx")["reason"].tolist() == [
         "",
         "",
-        "digits-lost",
+        "number-too-long",
         "decimal-in-id",
         "date-in-id",
         "boolean-in-id",

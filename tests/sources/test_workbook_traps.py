@@ -126,7 +126,7 @@ def test_a_number_shown_in_another_way_is_rejected_unless_let_through(read, book
 
 def test_an_id_of_15_digits_can_be_let_through_but_lost_digits_cannot(read, book):
     rows = read(book([123_456_789_012_345, "g1", "a"], [1_234_567_890_123_456, "g1", "b"]), accept=LONG)
-    assert rows["reason"].tolist() == ["", "digits-lost"]
+    assert rows["reason"].tolist() == ["", "number-too-long"]
     assert rows["user_id"][0] == "123456789012345"
 
 

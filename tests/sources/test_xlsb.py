@@ -81,7 +81,7 @@ def test_what_was_written_is_read(read, tmp_path_factory, rows):
 
 def test_numbers_become_their_digits(read, written):
     frame = read(written(workbook([[12.0, "g1", 1.5], [1e15, "g1", "a"], [0.5, "g1", "a"]])))
-    assert frame["reason"].tolist() == ["", "digits-lost", "decimal-in-id"]
+    assert frame["reason"].tolist() == ["", "number-too-long", "decimal-in-id"]
     assert frame.loc[0, ["user_id", "remark"]].tolist() == ["12", "1.5"]
 
 
