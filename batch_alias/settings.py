@@ -2,26 +2,30 @@
 
 import hashlib
 import math
+import re
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from batch_alias.errors import UsageError
 
 DELIMITER_NAMES = {"comma": ",", "tab": "\t", "semicolon": ";", "pipe": "|"}
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+_URL = re.compile(r"(?i:https?)://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]+)?(/[A-Za-z0-9._~%/-]*)?")
 
 
-@dataclass(frozen=True, slots=True)
 class Secret:
     """The App Secret: a value that does not show itself.
 
     It never appears in ``repr``, ``str``, a traceback's locals or a log line; ``reveal`` is called where a request is
-    signed and nowhere else.
+    signed and nowhere else. It is no dataclass, so that ``asdict`` of what holds it does not take it apart.
     """
 
-    _value: str = field(repr=False)
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
 
     def reveal(self) -> str:
         """The secret itself."""
@@ -30,7 +34,11 @@ class Secret:
     def __repr__(self) -> str:
         return "Secret(…)"
 
-    __str__ = __repr__
+    def __eq__(self, other: object) -> bool:
+        return self._value == other._value if isinstance(other, Secret) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,21 +63,24 @@ class Service:
     def __post_init__(self) -> None:
         if not self.app_key:
             raise UsageError("The App Key is missing.", "Set the environment variable RONGCLOUD_APP_KEY.")
-        if not self.app_key.isascii() or not self.app_key.isprintable():
+        # Checked here since a header or a signature that cannot be made would look like a service that is down.
+        if not (self.app_key.isascii() and _is_one_word(self.app_key)):
             raise UsageError("The App Key has characters that no App Key has.", "Look at RONGCLOUD_APP_KEY.")
         if not self.app_secret.reveal():
             raise UsageError("The App Secret is missing.", "Set the environment variable RONGCLOUD_APP_SECRET.")
+        if not _is_one_word(self.app_secret.reveal()):
+            raise UsageError("The App Secret has characters that no App Secret has.", "Look at RONGCLOUD_APP_SECRET.")
         if not 1 <= len(self.urls) <= 2:
             raise UsageError(f"{len(self.urls)} URLs were given.", "Give one, or a primary and its backup.")
         for url in self.urls:
             self._check_url(url)
 
     def _check_url(self, url: str) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise UsageError(f"{url!r} is not a URL.", "Write it as https://api.example.com.")
-        if parts.username or parts.query or parts.fragment:
-            raise UsageError(f"The URL of {parts.hostname} has more than a host and a path.")
+        if "@" in url:
+            raise UsageError("A URL has a name or a password in it.", "Write it as https://api.example.com.")
+        parts = _split(url)
+        if parts is None:
+            raise UsageError(f"{url!r} is not the URL of a service.", "Write it as https://api.example.com.")
         if parts.scheme == "http" and parts.hostname not in LOOPBACK and not self.allow_http:
             raise UsageError(
                 f"{url} is not encrypted: names and ids would be readable on the way.",
@@ -221,6 +232,19 @@ class Settings:
         if self.job is not None:
             return self.job
         return Path(f"{self.source.stem}.aliases" if self.source is not None else "")
+
+
+def _is_one_word(text: str) -> bool:
+    return text.isprintable() and " " not in text
+
+
+def _split(url: str) -> SplitResult | None:
+    """A URL of nothing but a host and a path, taken apart."""
+    try:
+        parts = urlsplit(url)
+        return parts if _URL.fullmatch(url) and parts.hostname and parts.port != 0 else None
+    except ValueError:
+        return None
 
 
 def _share(name: str, value: float) -> None:
