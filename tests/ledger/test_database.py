@@ -19,7 +19,7 @@ def foreign(path) -> None:
 
 def change(path, offset: int, content: bytes) -> None:
     with path.open("r+b") as file:
-        file.seek(offset, os.SEEK_SET if offset >= 0 else os.SEEK_END)
+        file.seek(offset)
         file.write(content)
 
 
