@@ -11,7 +11,7 @@ from batch_alias.model import State
 from batch_alias.records import Check
 from batch_alias.sending.throttle import LEAK
 from batch_alias.settings import Settings
-from batch_alias.staging import OnRead, staged
+from batch_alias.staging import OnRead, explained, staged
 
 SAMPLE = 3
 """Rows that are shown as they would be sent."""
@@ -46,7 +46,7 @@ def check_file(
             info=ledger.info(),
             tally=tally,
             problems=ledger.problems(State.REJECTED),
-            warnings=ledger.warnings(),
+            warnings=explained(ledger.warnings()),
             same=same,
             conflicting=conflicting,
             repeats=repeats,

@@ -19,7 +19,7 @@ from batch_alias.sending.throttle import LEAK
 from batch_alias.sending.timing import Timing
 from batch_alias.sending.triage import Limits
 from batch_alias.settings import Service, Settings
-from batch_alias.staging import OnRead, staged
+from batch_alias.staging import OnRead, explained, staged
 from batch_alias.version import __version__
 from batch_alias.watching import NoWatcher, Watcher
 
@@ -51,7 +51,7 @@ class Job:
             info=self._ledger.info(),
             tally=tally,
             problems=self._ledger.problems(State.REJECTED),
-            warnings=self._ledger.warnings(),
+            warnings=explained(self._ledger.warnings()),
             target=self.target,
             masked_key=self._service.masked_key,
             to_send=to_send,

@@ -97,6 +97,7 @@ class JobInfo:
         description: What kind of file it was taken for.
         header: The source's own column names.
         columns: The positions of user id, group id and alias in it.
+        why: Why each of the three was taken for what it is.
         blank_rows: Rows without any content, which are counted in the row numbers but are no rows of the job.
         reading: How it was read, as canonical JSON; part of the job's identity.
         staged_at: Seconds since the epoch.
@@ -112,6 +113,7 @@ class JobInfo:
     reading: str
     staged_at: float
     version: str
+    why: tuple[str, ...] = ()
 
 
 class Entry(NamedTuple):

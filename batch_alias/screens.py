@@ -90,6 +90,8 @@ def check_lines(found: Check) -> Iterator[str]:
     """What a check has found."""
     tally = found.tally
     yield from _source_lines(found.info, tally)
+    for at, why in zip(found.info.columns, found.info.why, strict=False):
+        yield f"          {found.info.header[at]!r}: {why}"
     for row in found.sample:
         yield f"Row {row.number:<5} user {row.user_id}, group {row.group_id}: {printable(row.remark)}"
     yield f"To send   {tally.pending:,} rows for {found.users:,} users in {found.groups:,} groups;" + (

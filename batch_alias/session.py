@@ -18,7 +18,7 @@ from batch_alias.flags import OutputFlags
 from batch_alias.job import Job, opened
 from batch_alias.logs import logging_to
 from batch_alias.reports import Summary
-from batch_alias.settings import Settings
+from batch_alias.settings import Reading, Settings
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 STDIN = Path("-")
@@ -73,7 +73,7 @@ def send(settings: Settings, given: OutputFlags) -> int:
             console.warn("Nothing was sent.")
             return ExitCode.INTERRUPTED
         summary = asyncio.run(_interruptible(job, console))
-        _tell(job, summary, console)
+        _tell(job, settings, summary, console)
     if given["json"]:
         click.echo(summary.as_json(), nl=False)
     return ExitCode.DONE if summary.exit_code is None else summary.exit_code
@@ -100,7 +100,17 @@ async def _interruptible(job: Job, console: Console) -> Summary:
                 loop.remove_signal_handler(number)
 
 
-def _tell(job: Job, summary: Summary, console: Console) -> None:
+def _column_flags(reading: Reading) -> list[str]:
+    """The flags that name columns. not-accepted.csv has them too: it keeps the source's header, or the numbers."""
+    named = {
+        "--user-column": reading.user_column,
+        "--group-column": reading.group_column,
+        "--remark-column": reading.remark_column,
+    }
+    return [part for flag, name in named.items() if name is not None for part in (flag, name)]
+
+
+def _tell(job: Job, settings: Settings, summary: Summary, console: Console) -> None:
     """Say how it ended, where the reports are, and what to do next."""
     console.ended(job.tally(), job.problems(), stopped=summary.stopped)
     console.say(f"Reports   {job.folder}: report.html, results.csv, not-accepted.csv, summary.json")
@@ -113,4 +123,5 @@ def _tell(job: Job, summary: Summary, console: Console) -> None:
         )
     if states["rejected"]:
         wrong = job.folder / "not-accepted.csv"
-        console.say(f"Correct   {wrong}, then: {shlex.join(['batch-alias', 'run', str(wrong)])}")
+        again = shlex.join(["batch-alias", "run", str(wrong), *_column_flags(settings.reading)])
+        console.say(f"Correct   {wrong}, then: {again}, with the same --region or --url")

@@ -7,15 +7,16 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from batch_alias.errors import LedgerError, SourceError
 from batch_alias.ledger import LEDGER, TARGET, Accounts, Ledger, locked, stage
-from batch_alias.records import JobInfo
+from batch_alias.records import JobInfo, Problem
 from batch_alias.settings import Reading
 from batch_alias.sources import open_source
+from batch_alias.sources.reasons import REJECTIONS, WARNINGS
 from batch_alias.version import __version__
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 if TYPE_CHECKING:
     import pandas as pd
+
+_MEANINGS = REJECTIONS | WARNINGS  # a rejection that was let through is a warning of its own name
 
 OnRead = Callable[[int, int], None]
 
@@ -91,6 +94,7 @@ def _fill(source: Path, reading: Reading, folder: Path, fingerprint: str, on_rea
                 description=table.description,
                 header=table.header,
                 columns=table.columns.indexes,
+                why=tuple(column.why for column in table.columns),
                 blank_rows=table.blank_rows,
                 reading=_canonical(reading),
                 staged_at=time.time(),
@@ -104,7 +108,7 @@ def _fill(source: Path, reading: Reading, folder: Path, fingerprint: str, on_rea
             _done, total = table.progress()
             on_read(total, total)
 
-        stage(folder, batches(), describe)
+        stage(folder, batches(), describe, strict=reading.strict)
 
 
 def _fingerprint(source: Path) -> str:
@@ -119,6 +123,11 @@ def _fingerprint(source: Path) -> str:
 def _identity(source: Path) -> tuple[int, int, int]:
     stat: os.stat_result = source.stat()
     return stat.st_ino, stat.st_size, stat.st_mtime_ns
+
+
+def explained(problems: list[Problem]) -> list[Problem]:
+    """Warnings with what they mean."""
+    return [replace(problem, message=_MEANINGS.get(problem.name, problem.message)) for problem in problems]
 
 
 def _canonical(reading: Reading) -> str:

@@ -43,7 +43,14 @@ class Accounts:
     def info(self) -> JobInfo:
         """What the job is."""
         facts = json.loads(self.meta("job") or "{}")
-        return JobInfo(**{**facts, "header": tuple(facts["header"]), "columns": tuple(facts["columns"])})
+        return JobInfo(
+            **{
+                **facts,
+                "header": tuple(facts["header"]),
+                "columns": tuple(facts["columns"]),
+                "why": tuple(facts["why"]),
+            }
+        )
 
     def meta(self, key: str) -> str | None:
         """A fact noted about the job."""

@@ -46,6 +46,10 @@ DROP INDEX key;
 """
 
 
+TWINS = "ids-differ-only-in-case"
+"""The warning for ids that are the same but for capital letters: to RongCloud two ids, to people often one."""
+
+
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Hold a job's folder against every other run; make it if it is not there.
@@ -70,13 +74,16 @@ def locked(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def stage(folder: Path, batches: "Iterable[pd.DataFrame]", describe: Callable[[], JobInfo]) -> None:
+def stage(
+    folder: Path, batches: "Iterable[pd.DataFrame]", describe: Callable[[], JobInfo], *, strict: bool = False
+) -> None:
     """Fill a new ledger with checked rows and resolve duplicates: the last row for a (group, user) wins.
 
     Args:
         folder: The job's folder; a ledger in it is replaced once the new one is complete.
         batches: Frames with the columns number, user_id, group_id, remark, reason, message, warning, cells.
         describe: Called when all batches are read.
+        strict: Reject ids that differ only in case, instead of warning of them.
 
     Raises:
         LedgerError: The ledger cannot be written.
@@ -101,6 +108,8 @@ def stage(folder: Path, batches: "Iterable[pd.DataFrame]", describe: Callable[[]
                 db.executemany(query, zip(*(frame[name].tolist() for name in columns), strict=True))
         with translated(unfinished):
             db.execute("COMMIT")
+            for column, name in (("user_id", "user id"), ("group_id", "group id")):
+                _mark_twins(db, column, name, strict=strict)
             db.executescript(_RESOLVE_DUPLICATES)
             db.execute("INSERT INTO meta VALUES ('job', ?)", (json.dumps(asdict(describe()), ensure_ascii=False),))
             db.executescript(
@@ -113,3 +122,24 @@ def stage(folder: Path, batches: "Iterable[pd.DataFrame]", describe: Callable[[]
         for companion in ("-wal", "-shm"):
             (folder / f"{LEDGER}{companion}").unlink(missing_ok=True)
         unfinished.replace(folder / LEDGER)
+
+
+def _mark_twins(db: sqlite3.Connection, column: str, name: str, *, strict: bool) -> None:
+    """Mark the rows whose id differs from another one only in case."""
+    db.execute(
+        f"CREATE TEMP TABLE twins AS SELECT lower(id) AS folded FROM"
+        f" (SELECT {column} AS id FROM rows WHERE state = 'pending' GROUP BY {column})"
+        f" GROUP BY lower(id) HAVING count(*) > 1"
+    )
+    if db.execute("SELECT count(*) FROM twins").fetchone()[0]:
+        mark = (
+            f"state = 'rejected', reason = '{TWINS}', message = 'Another {name} is the same but for capitals.'"
+            if strict
+            else f"warning = ltrim(warning || ',{TWINS}', ',')"
+        )
+        # A row whose user and group both have a twin is marked once.
+        db.execute(
+            f"UPDATE rows SET {mark} WHERE state = 'pending' AND instr(warning, '{TWINS}') = 0"
+            f" AND lower({column}) IN (SELECT folded FROM twins)"
+        )
+    db.execute("DROP TABLE twins")

@@ -46,6 +46,7 @@ WARNINGS = {
     "formula-error-in-remark": "an alias like #N/A",
     "null-word-in-remark": "an alias like NULL, None or nan",
     "white-space-removed": "white space around a value, which is not sent",
+    "ids-differ-only-in-case": "ids that are the same but for capital letters: to RongCloud they are two",
     "zeros-restored": "a number whose leading zeros were taken from its number format",
 }
 """All warnings, and what they mean. A rejection let through by ``--accept`` becomes a warning of its own name."""

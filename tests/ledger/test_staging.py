@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from batch_alias.errors import LedgerError, SourceError
 from batch_alias.ledger import LEDGER, Accounts, Ledger, locked, stage
+from batch_alias.ledger.staging import TWINS
 from batch_alias.model import State
 from batch_alias.records import Repeat, Tally
 
@@ -211,3 +212,26 @@ def test_the_tally_of_nothing_is_nothing(tmp_path, frame, info):
         assert ledger.tally() == Tally()
         assert ledger.pending(after=0, most=10) == []
         assert ledger.opening_rows(3) == []
+
+
+def test_ids_that_differ_only_in_case_are_marked_and_sent(staged):
+    folder = staged(
+        {"number": 2, "user_id": "Ann", "warning": "odd"},
+        {"number": 3, "user_id": "ann", "group_id": "g"},
+        {"number": 4, "user_id": "bob", "group_id": "G"},
+        {"number": 5, "user_id": "bob2", "group_id": "other"},
+    )
+    with Accounts(folder) as accounts:
+        assert {entry.number: entry.warning for entry in accounts.entries()} == {
+            2: f"odd,{TWINS}",
+            3: TWINS,
+            4: TWINS,
+            5: "",
+        }
+        assert accounts.tally().pending == 4
+
+
+def test_strict_rejects_ids_that_differ_only_in_case(tmp_path, frame, info):
+    rows = frame({"number": 2, "user_id": "Ann"}, {"number": 3, "user_id": "ann"}, {"number": 4, "user_id": "bob"})
+    stage(tmp_path, [rows], lambda: info, strict=True)
+    assert states(tmp_path) == {2: "rejected", 3: "rejected", 4: "pending"}
