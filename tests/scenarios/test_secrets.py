@@ -1,0 +1,146 @@
+"""Secret, signature and nonce stay between the two ends, and a signed request goes to no other host."""
+
+import re
+import ssl
+import traceback
+from pathlib import Path
+
+import pytest
+import trustme
+
+from batch_alias.errors import ExitCode, UsageError
+from batch_alias.model import State
+from batch_alias.settings import Secret, Service
+
+ACCEPTED = b'{"code":200}'
+
+
+def echoed(heard) -> str:
+    return "; ".join(f"{name}: {value}" for name, value in heard.headers.items())
+
+
+ECHOES = {
+    "page": lambda http: lambda heard: http(f"<html>{echoed(heard)}</html>".encode(), "400 Bad Request"),
+    "message": lambda http: (
+        lambda heard: http(f'{{"code":1005,"errorMessage":"{echoed(heard)}"}}'.encode(), "400 Bad Request")
+    ),
+    "location": lambda http: (
+        lambda heard: http(
+            b"", "302 Found", f"Location: http://127.0.0.1:9/?{heard.headers['signature']}&{heard.headers['nonce']}"
+        )
+    ),
+    "status-line": lambda http: lambda heard: f"{heard.headers['signature']} {heard.headers['nonce']}\r\n".encode(),
+    "header": lambda http: lambda heard: http(b"x", "500 Oh", f"{heard.headers['signature']} no colon"),
+}
+
+
+@pytest.mark.parametrize("echo", ECHOES)
+def test_a_server_that_echoes_the_request_gets_nothing_of_it_into_a_file_or_an_output(
+    echo, command, impostor, http, write_csv, tmp_path
+):
+    server = impostor(ECHOES[echo](http))
+    secret = "the-secret-of-the-story"
+    environment = {"RONGCLOUD_URL": server.url, "RONGCLOUD_APP_KEY": "the-key", "RONGCLOUD_APP_SECRET": secret}
+    limits = ("--attempts", 1, "--patience", 0.1, "--max-failed", "100%")
+    ended = command("run", write_csv(3), "--job", "job", "--json", *limits, environment=environment).end()
+    assert ended.code in {ExitCode.NOT_ALL_ACCEPTED, ExitCode.STOPPED}, ended.err
+    assert server.heard
+    words = {secret} | {heard.headers[name] for heard in server.heard for name in ("signature", "nonce")}
+    written = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+    told = (ended.out + ended.err).encode()
+    for word in words:
+        assert word.encode() not in written
+        assert word.encode() not in told
+
+
+def test_no_traceback_of_ours_shows_the_secret(run, settings_for, write_csv, sandbox, onlooker):
+    running = sandbox()
+
+    def break_off(_run):
+        raise RuntimeError("the watcher breaks")
+
+    with pytest.raises(RuntimeError) as caught:
+        run(settings_for(write_csv(3), running), watcher=onlooker(at_start=break_off))
+    frames = traceback.StackSummary.extract(traceback.walk_tb(caught.tb), capture_locals=True)
+    ours = "".join(traceback.StackSummary.from_list(frames).format())
+    assert "settings" in ours
+    assert "app_secret" in ours
+    assert running.app_secret.reveal() not in ours
+
+
+def test_a_redirect_is_never_followed(run, sandbox, impostor, http, settings_for, write_csv, accounts, service_of):
+    elsewhere = impostor(lambda heard: http(ACCEPTED))
+    target = f"Location: {elsewhere.url}/group/remarks/set.json"
+    kinds = iter(["301 Moved", "302 Found", "303 See Other", "307 Temporary", "308 Permanent"] * 20)
+    first = impostor(lambda heard: http(b"", next(kinds), target))
+    service = service_of(sandbox(), urls=(first.url,))
+    summary = run(settings_for(write_csv(3), sandbox(), service=service, attempts=6, patience=1.0))
+    assert len(first.heard) >= 5
+    assert elsewhere.heard == []
+    assert summary.states["accepted"] == 0
+
+
+def test_http_to_another_machine_is_refused_unless_it_is_allowed(command, write_csv):
+    secret = Secret("s")
+    with pytest.raises(UsageError, match="not encrypted"):
+        Service(urls=("http://10.0.0.1",), app_key="k", app_secret=secret)
+    with pytest.raises(UsageError, match="not encrypted"):
+        Service(urls=("https://10.0.0.1", "http://10.0.0.2"), app_key="k", app_secret=secret)
+    assert Service(urls=("http://10.0.0.1",), app_key="k", app_secret=secret, allow_http=True)
+    assert Service(urls=("http://localhost:1",), app_key="k", app_secret=secret)
+    environment = {"RONGCLOUD_APP_KEY": "k", "RONGCLOUD_APP_SECRET": "s"}
+    ended = command("run", write_csv(1), "--url", "http://10.0.0.1", environment=environment).end()
+    assert ended.code == ExitCode.USAGE
+    assert "--allow-http" in ended.err
+
+
+@pytest.fixture
+def private_cloud(impostor, http, tmp_path):
+    """A server with a certificate of an authority of its own, and that authority's file."""
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    bundle = tmp_path / "authority.pem"
+    authority.cert_pem.write_to_path(str(bundle))
+    return impostor(lambda heard: http(ACCEPTED), context), bundle
+
+
+def test_an_unknown_authority_is_not_trusted_until_it_is_named(
+    private_cloud, run, sandbox, settings_for, service_of, write_csv, accounts
+):
+    server, bundle = private_cloud
+    service = service_of(sandbox(), urls=(server.url,))
+    settings = {"service": service, "attempts": 2, "patience": 0.5}
+    source = write_csv(5)
+    summary = run(settings_for(source, sandbox(), **settings))
+    assert summary.exit_code == ExitCode.STOPPED
+    assert set(summary.codes) == {"connect"}
+    assert server.heard == []
+    assert accounts().states == {State.PENDING: 5}
+    assert run(settings_for(source, sandbox(), ca_bundle=bundle, **settings)).exit_code == ExitCode.DONE
+    assert len(server.heard) == 5
+
+
+def test_a_bundle_that_is_no_bundle_is_named(run, sandbox, settings_for, write_csv, tmp_path):
+    with pytest.raises(UsageError, match="CA bundle"):
+        run(settings_for(write_csv(1), sandbox(), ca_bundle=tmp_path / "nothing.pem"))
+
+
+def test_proxy_variables_are_honoured_and_can_be_ignored(command, sandbox, impostor, http, write_csv):
+    running = sandbox()
+    proxy = impostor(lambda heard: http(ACCEPTED))
+    variables = {"HTTP_PROXY": proxy.url, "http_proxy": proxy.url, "NO_PROXY": "", "no_proxy": ""}
+    source = write_csv(4)
+    through = command("run", source, "--job", "a", to=running, environment=variables).end()
+    assert through.code == ExitCode.DONE, through.err
+    assert (len(proxy.heard), running.stats().requests) == (4, 0)
+    assert proxy.heard[0].line.startswith(f"POST {running.url}/group/remarks/set.json")
+    direct = command("run", source, "--job", "b", "--no-proxy", to=running, environment=variables).end()
+    assert direct.code == ExitCode.DONE, direct.err
+    assert (len(proxy.heard), running.stats().requests) == (4, 4)
+
+
+def test_the_secret_has_no_flag_and_no_place_in_the_settings_text(sandbox, settings_for, command, tmp_path):
+    settings = settings_for(Path("rows.csv"), sandbox())
+    assert settings.service.app_secret.reveal() not in f"{settings!r} {settings}"
+    assert not re.search("--[a-z-]*secret", command("run", "--help").end().out)
