@@ -224,6 +224,30 @@ def test_a_run_that_is_cancelled_keeps_what_is_answered_within_the_grace(send, a
     assert len(sent.ledger.outcomes) == len(sent.carrier.starts) > 50
 
 
+def test_a_run_that_is_cancelled_twice_ends_at_once(send, always):
+    async def cancel(sent, loop):
+        for _ in range(2):
+            await asyncio.sleep(2)
+            sent.running.cancel()
+
+    sent = send(always(), count=5000, latency=100.0, proven=True, max_in_flight=1, meanwhile=cancel)
+    assert sent.was_cancelled
+    assert sent.seconds == pytest.approx(4.0, abs=0.1)
+    assert sent.ledger.outcomes == {}
+
+
+def test_a_run_that_is_cancelled_after_it_was_stopped_does_not_use_up_the_grace(send, always):
+    async def stop(sent, loop):
+        await asyncio.sleep(2)
+        sent.dispatcher.stop()
+        await asyncio.sleep(0.5)
+        sent.running.cancel()
+
+    sent = send(always(), count=5000, latency=100.0, proven=True, max_in_flight=1, meanwhile=stop)
+    assert sent.was_cancelled
+    assert sent.seconds == pytest.approx(2.5, abs=0.1)
+
+
 def test_a_stop_does_not_wait_for_the_next_token_of_a_slow_pace(send, answer):
     """After an outage the pace begins at a tenth: with --rate 1 that is a token every ten seconds."""
 

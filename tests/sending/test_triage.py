@@ -30,6 +30,17 @@ def test_ten_minutes_of_outage_cost_no_row(send, outage):
     assert 605 <= sent.seconds <= 605 + 30 + 30
 
 
+@pytest.mark.parametrize("left", [1, 5])
+def test_not_even_one_that_begins_with_the_last_rows(left, send, answer):
+    def script(service, _row):
+        began = len(service.starts) >= 50 - left
+        return answer(failure=Failure.CONNECT) if began and service.loop.time() < 605 else answer()
+
+    sent = send(script, count=50)
+    assert Counter(sent.ledger.states().values()) == {State.ACCEPTED: 50}
+    assert 605 <= sent.seconds <= 605 + 60
+
+
 def test_during_an_outage_one_probe_at_a_time_goes_out_at_growing_intervals(send, outage):
     sent = send(outage(5.0, 305.0), count=2000)
     began = next(notice.at for notice in sent.notices) - 1_800_000_000
