@@ -21,7 +21,7 @@ class ReadingFlags(TypedDict):
     file_format: str | None
     encoding: str | None
     delimiter: str | None
-    header: bool
+    no_header: bool
     strict: bool
     accept: tuple[str, ...]
 
@@ -34,7 +34,7 @@ class ServiceFlags(TypedDict):
     url: str | None
     allow_http: bool
     ca_bundle: Path | None
-    proxies: bool
+    no_proxy: bool
 
 
 class SendingFlags(ServiceFlags):
@@ -137,12 +137,8 @@ reading = cloup.option_group(
     ),
     cloup.option(
         "--no-header",
-        "header",
         cls=Flag,
         is_flag=True,
-        flag_value=False,
-        default=True,
-        show_default=False,
         help=NO_HEADER,
     ),
     cloup.option("--encoding", cls=Flag, metavar="NAME", help="The text's encoding, such as gb18030; found otherwise."),
@@ -187,12 +183,8 @@ service = cloup.option_group(
     ),
     cloup.option(
         "--no-proxy",
-        "proxies",
         cls=Flag,
         is_flag=True,
-        flag_value=False,
-        default=True,
-        show_default=False,
         help="Ignore the proxy variables.",
     ),
 )

@@ -33,7 +33,7 @@ def read_settings(flags: ReadingFlags) -> Reading:
         format=Format(flags["file_format"]) if flags["file_format"] else None,
         encoding=flags["encoding"],
         delimiter=flags["delimiter"],
-        header=flags["header"],
+        header=not flags["no_header"],
         strict=flags["strict"],
         accept=frozenset(flags["accept"]),
     )
@@ -119,7 +119,7 @@ def doctor_settings(flags: DoctorFlags) -> Settings:
         rate=flags["rate"],
         timeout=flags["timeout"],
         ca_bundle=flags["ca_bundle"],
-        proxies=flags["proxies"],
+        proxies=not flags["no_proxy"],
     )
 
 
@@ -159,5 +159,5 @@ def _sending_settings(flags: SendingFlags, *, source: Path | None, job: Path | N
         max_failed=flags["max_failed"],
         limit=flags["limit"],
         ca_bundle=flags["ca_bundle"],
-        proxies=flags["proxies"],
+        proxies=not flags["no_proxy"],
     )

@@ -4,15 +4,15 @@ aiolimiter's bucket takes a burst of ``b`` at once and leaks ``r`` per second, s
 into any second. The obvious ``AsyncLimiter(100, 1)`` is a burst of 100 leaking at 100: it lets 199 through in its first
 second. ``AsyncLimiter(1, 0.01)`` has no burst and loses every millisecond that a timer is late: it reaches 86 to 97.
 
-Hence the arithmetic below: the burst forgives a timer that is 5 ms late, and the leak takes the burst back, less one
+Hence the arithmetic below: the burst forgives a timer that is 3 ms late, and the leak takes the burst back, less one
 per cent of a second for attempts that start apart and arrive together:
 
-    b = 1 + N / 200        r = 0.985 * N        b + r = 1 + 0.99 * N, which is below N + 1
+    b = 1 + 0.003 * N      r = 0.985 * N        b + r = 1 + 0.988 * N, which is below N + 1
 """
 
 from aiolimiter import AsyncLimiter
 
-LATE = 0.005
+LATE = 0.003
 """Seconds by which a timer may be late without a loss of pace."""
 LEAK = 0.985
 """Share of the rate at which the bucket leaks."""

@@ -72,7 +72,7 @@ def test_the_first_second_is_no_exception(rate, starts):
 def test_timers_that_are_late_cost_no_pace_and_break_no_promise(rate, starts):
     draw = random.Random(rate)
     seconds = 100 if rate == 1 else 10
-    started = starts(rate, seconds, late=lambda: draw.uniform(0, 0.004))
+    started = starts(rate, seconds, late=lambda: draw.uniform(0, 0.003))
     assert busiest(started) <= rate
     assert len(started) >= 0.98 * rate * seconds
 
