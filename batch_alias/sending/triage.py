@@ -181,7 +181,8 @@ class Triage:
                 self._breaker.probe_failed(now=now)
             self._backlog.put_back(forgiven, due=now)
             return
-        if self.opening:
+        # RongCloud's own code shows a service that is there; if it is ill for all rows, the breaker will see.
+        if self.opening and reply.code is None:
             self._breaker.open(now=now)
         if self._breaker.is_open or self._breaker.failure(work.row.number, now=now):
             self._outage(reply, verdict, now=now)

@@ -318,3 +318,10 @@ def test_every_request_and_row_is_in_some_second(send, answer):
     assert sum(second.retries for second in seconds) == len(sent.carrier.starts) - 400
     assert sum(second.settled["accepted"] for second in seconds) == 400
     assert sum(sum(second.latencies.values()) for second in seconds) == len(sent.carrier.starts)
+
+
+def test_a_few_rows_that_all_choke_the_service_become_unknown_and_are_no_outage(send, always):
+    sent = send(always(code=1000), count=4)
+    assert set(sent.ledger.states().values()) == {State.UNKNOWN}
+    assert Counter(sent.carrier.sent) == {row.number: 6 for row in sent.ledger.rows}
+    assert sent.news == []
