@@ -198,8 +198,9 @@ class Dispatcher:
     def _start(self) -> None:
         now = self._clock()
         work = self._backlog.take(now=now, new_first=self._breaker.is_open)
-        lane = self._lanes.take(now=now)
+        # May find the ledger broken: no lane must be on its way then, for nobody would close it.
         self._meter.started(retry=work.history.requests > 0, wall=self._wall(), now=now)
+        lane = self._lanes.take(now=now)
         task = asyncio.create_task(self._attempt(work, lane, probe=self._breaker.is_open))
         self._tasks.add(task)
         task.add_done_callback(self._ended)
