@@ -42,8 +42,8 @@ atexit.register(lambda: print("peak", resource.getrusage(resource.RUSAGE_SELF).r
 
 def test_megabytes_and_bombs_are_not_kept(command, sandbox, write_csv):
     flood = {Trouble.HUGE_BODY: 0.1, Trouble.GZIP_BOMB: 0.1, Trouble.ENDLESS_BODY: 0.1}
-    source, peaks = write_csv(150), []
-    for name, faults in (("calm", Faults()), ("flood", Faults(shares=flood, seed=5))):
+    source, peaks = write_csv(50), []
+    for name, faults in (("calm", Faults()), ("flood", Faults(shares=flood, seed=6))):
         begin = ("run", source, "--job", name, "--rate", 200, "--attempts", 100)
         ended = command(*begin, to=sandbox(faults), after=PEAK).end()
         assert ended.code == ExitCode.DONE, ended.err

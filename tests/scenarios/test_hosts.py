@@ -68,7 +68,7 @@ def test_two_flaky_hosts_are_not_swapped_more_often_than_permitted(run, pair, se
     flaky = {Trouble.UNAVAILABLE: 0.3}
     primary, backup = pair(Faults(shares=flaky, seed=1), Faults(shares=flaky, seed=2))
     began = time.monotonic()
-    summary = run(settings_for(write_csv(600), primary, backup, attempts=50))
+    summary = run(settings_for(write_csv(350), primary, backup, attempts=50))
     took = time.monotonic() - began
     assert summary.exit_code == ExitCode.DONE
     assert 1 <= summary.host_switches <= 1 + took / fast.switch_interval
@@ -77,14 +77,14 @@ def test_two_flaky_hosts_are_not_swapped_more_often_than_permitted(run, pair, se
 @pytest.mark.parametrize(
     "faults",
     [
-        Faults(shares={Trouble.REFUSAL: 0.1, Trouble.GATEWAY_LIMIT: 0.1}),
+        Faults(shares={Trouble.REFUSAL: 0.15, Trouble.GATEWAY_LIMIT: 0.15}),
         Faults(forced=Forced(code=1005, share=0.2)),
     ],
     ids=["429", "4xx"],
 )
 def test_a_refusal_never_moves_the_lanes(faults, run, pair, settings_for, write_csv):
     primary, backup = pair(faults)
-    summary = run(settings_for(write_csv(60), primary, backup))
+    summary = run(settings_for(write_csv(25), primary, backup))
     assert summary.states["pending"] == 0
     assert (summary.host_switches, backup.stats().requests) == (0, 0)
 

@@ -16,7 +16,7 @@ from batch_alias.sandbox.faults import Faults, Outage, Trouble
 from batch_alias.sandbox.server import serve
 from batch_alias.sending.breaker import BreakerRules
 
-ROWS = 300
+ROWS = 240
 PROBES = 8
 """Most probes in an outage of most of a second, at intervals that double from 0.05 s up to 0.4 s."""
 
@@ -33,7 +33,7 @@ PROBES = 8
     ],
 )
 def test_an_outage_in_the_middle_costs_no_row(trouble, run, sandbox, settings_for, write_csv, accounts, onlooker):
-    running = sandbox(Faults(latency=0.01, outages=(Outage(start=0.15, end=0.85, trouble=trouble),)))
+    running = sandbox(Faults(latency=0.01, outages=(Outage(start=0.1, end=0.7, trouble=trouble),)))
     requests, pace = [], []
 
     def look(sending, _notice):
@@ -52,7 +52,7 @@ def test_an_outage_in_the_middle_costs_no_row(trouble, run, sandbox, settings_fo
     assert pace[1] <= settings.rate * 0.2
 
 
-@pytest.mark.parametrize(("rows", "left", "rate"), [(ROWS, ROWS // 2, 1000), (24, 8, 20)], ids=["midway", "at-the-end"])
+@pytest.mark.parametrize(("rows", "left", "rate"), [(ROWS, ROWS // 2, 1000), (40, 8, 60)], ids=["midway", "at-the-end"])
 def test_a_server_that_is_gone_and_comes_back_costs_no_row_not_even_one_of_the_last(
     rows, left, rate, run, settings_for, write_csv, accounts, onlooker, until
 ):
@@ -112,14 +112,14 @@ def test_a_patience_of_nought_waits_on(run, sandbox, settings_for, write_csv):
 
 def test_one_outage_after_another_costs_no_row(run, sandbox, settings_for, write_csv, accounts, onlooker):
     outages = tuple(
-        Outage(start=at, end=at + 0.4, trouble=trouble)
-        for at, trouble in ((0.2, Trouble.UNAVAILABLE), (1.8, Trouble.DROP_AFTER))
+        Outage(start=at, end=at + 0.3, trouble=trouble)
+        for at, trouble in ((0.2, Trouble.UNAVAILABLE), (1.4, Trouble.DROP_AFTER))
     )
     running = sandbox(Faults(latency=0.01, outages=outages))
     watcher = onlooker()
-    summary = run(settings_for(write_csv(900), running, timeout=0.3), watcher=watcher)
+    summary = run(settings_for(write_csv(700), running, timeout=0.3), watcher=watcher)
     assert summary.exit_code == ExitCode.DONE
-    assert accounts().states == {State.ACCEPTED: 900}
+    assert accounts().states == {State.ACCEPTED: 700}
     assert len(watcher.heard(NoticeKind.OUTAGE_ENDED)) == 2
 
 

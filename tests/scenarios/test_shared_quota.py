@@ -19,7 +19,7 @@ def test_with_less_than_half_of_the_quota_the_rate_settles_just_below_it_and_few
     run, sandbox, settings_for, write_csv, accounts, tmp_path
 ):
     running = sandbox(Faults(latency=0.02, jitter=0.3), rules=Rules(rate=GRANTED))
-    rows = GRANTED * 8
+    rows = GRANTED * 7
     summary = run(settings_for(write_csv(rows), running, rate=ASKED), timing=Timing())
     assert summary.exit_code == ExitCode.DONE, summary.stopped
     assert accounts().states == {State.ACCEPTED: rows}
