@@ -1,0 +1,59 @@
+"""A long run: ``python -m tests.benchmarks.soak [--minutes 30] [--rate 300]``.
+
+Connections are dropped often enough for 10,000 reconnects. Prints memory and descriptors of the client each minute
+while it sends, and at the end what changed since the first minute.
+"""
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+
+from tests.benchmarks.processes import descriptors, make_rows, resident_mib, sandbox_process, start_client
+
+RECONNECTS = 10_000
+MINUTE = 60.0
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--minutes", type=float, default=30)
+    parser.add_argument("--rate", type=int, default=300, help="requests a second")
+    given = parser.parse_args()
+    requests = int(given.minutes * MINUTE * given.rate)
+    drops = min(0.2, 1.1 * RECONNECTS / requests)
+    faults = ("--latency", 0.1, "--jitter", "30%", "--drops", f"{drops:.2%}", "--refusals", "0.01%", "--errors", "1%")
+    with tempfile.TemporaryDirectory() as folder, sandbox_process("--rate", 100_000, *faults) as service:
+        # A dropped request is sent again: so many rows take so many requests.
+        rows = int(requests * (1 - drops))
+        source = make_rows(Path(folder) / "rows.csv", rows)
+        flags = ("--rate", given.rate, "--attempts", 50, "--max-failed", "100%")
+        client = start_client("run", source, "--job", Path(folder) / "job", *flags, environment=service.environment)
+        samples: list[tuple[float, float, int]] = []
+        began = None
+        while client.poll() is None:
+            seen, now = service.stats(), time.monotonic()
+            if seen["requests"] and began is None:
+                began = now
+            # The reports come after the last request; what they need is not what sending needs.
+            if began is not None and seen["aliases"] < rows:
+                samples.append((now - began, resident_mib(client.pid), descriptors(client.pid)))
+                if len(samples) == 1 or samples[-1][0] // MINUTE > samples[-2][0] // MINUTE:
+                    print(
+                        f"{samples[-1][0] / MINUTE:6.1f} min {samples[-1][1]:7.1f} MiB {samples[-1][2]:5} descriptors"
+                        f" {seen['requests']:10,} requests {seen['connections_opened']:8,} connections",
+                        flush=True,
+                    )
+            time.sleep(1)
+        seen = service.stats()
+    settled = [sample for sample in samples if sample[0] >= min(MINUTE, samples[-1][0] / 3)]
+    first, last = settled[0], settled[-1]
+    print(f"exit code {client.returncode}; {rows:,} rows, {seen['aliases']:,} held, {seen['requests']:,} requests")
+    print(f"connections {seen['connections_opened']:,}; most requests on one {seen['most_requests_on_a_connection']}")
+    print(f"rate {rows / last[0]:.1f} rows a second; busiest second {seen['busiest_second']}")
+    print(f"memory {first[1]:.1f} MiB after {first[0]:.0f} s, {last[1]:.1f} MiB at the end: {last[1] - first[1]:+.1f}")
+    print(f"descriptors {first[2]} then, {last[2]} at the end, {max(sample[2] for sample in settled)} at most")
+
+
+if __name__ == "__main__":
+    main()
