@@ -3,7 +3,6 @@
 matplotlib draws with stand-in colours; they become CSS variables, so that one drawing serves by day and by night.
 """
 
-import logging
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,19 +12,15 @@ from io import StringIO
 from math import ceil, floor
 from typing import TYPE_CHECKING, Literal
 
+import matplotlib as mpl
 import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
-# It warns where its cache cannot be kept (a home that is read-only), which is no news to whoever sets aliases.
-logging.getLogger("matplotlib").addHandler(logging.NullHandler())
-
-import matplotlib as mpl  # noqa: E402 - after the handler, since it warns while it is imported
-from matplotlib.axes import Axes  # noqa: E402
-from matplotlib.figure import Figure  # noqa: E402
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator  # noqa: E402
-
-from batch_alias.records import LATENCY_STEP, NoticeKind  # noqa: E402
-from batch_alias.reports.timeline import WIDTHS, Clock, Timeline  # noqa: E402
-from batch_alias.reports.wording import latency  # noqa: E402
+from batch_alias.records import LATENCY_STEP, NoticeKind
+from batch_alias.reports.timeline import WIDTHS, Clock, Timeline
+from batch_alias.reports.wording import latency
 
 if TYPE_CHECKING:
     from matplotlib.typing import RcKeyType

@@ -4,6 +4,7 @@ It has no script and fetches nothing. Every value from the file is text to the t
 browser would draw oddly (control characters, very long values) is made visible or short before.
 """
 
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,6 +114,36 @@ def write(
         timeline: The job over time; ``None`` when nothing was sent.
         not_accepted: The rows that were not accepted.
     """
+    page = (
+        _environment()
+        .get_template("report.html")
+        .render(
+            info=info,
+            totals=totals,
+            conclusion=advice.conclude(totals),
+            steps=advice.next_steps(totals, folder),
+            states=[(state, totals.states[state], meaning) for state, meaning in wording.STATES.items()],
+            runs=runs,
+            rate=runs[-1].settings.get("rate") if runs else None,
+            asked=_asked(info, runs),
+            notices=[(notice.at, notice.kind, KINDS[notice.kind], notice.text) for notice in notices],
+            warnings=warnings,
+            charts=_charts(timeline, totals),
+            codes=[(code, wording.code_in_words(code), count) for code, count in totals.codes.items()],
+            answers=sum(totals.codes.values()),
+            left=sum(totals.states[state] for state in STATES),
+            not_accepted=not_accepted,
+            advise=advice.advise,
+            said=said,
+            share=wording.share,
+            count=wording.count,
+            most_lines=MOST_LINES,
+        )
+    )
+    path.write_text(page, encoding="utf-8")
+
+
+def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("batch_alias.reports"),
         autoescape=True,
@@ -121,29 +152,7 @@ def write(
         lstrip_blocks=True,
     )
     environment.filters |= FILTERS
-    page = environment.get_template("report.html").render(
-        info=info,
-        totals=totals,
-        conclusion=advice.conclude(totals),
-        steps=advice.next_steps(totals, folder),
-        states=[(state, totals.states[state], meaning) for state, meaning in wording.STATES.items()],
-        runs=runs,
-        rate=runs[-1].settings.get("rate") if runs else None,
-        asked=_asked(info, runs),
-        notices=[(notice.at, notice.kind, KINDS[notice.kind], notice.text) for notice in notices],
-        warnings=warnings,
-        charts=_charts(timeline, totals),
-        codes=[(code, wording.code_in_words(code), count) for code, count in totals.codes.items()],
-        answers=sum(totals.codes.values()),
-        left=sum(totals.states[state] for state in STATES),
-        not_accepted=not_accepted,
-        advise=advice.advise,
-        said=said,
-        share=wording.share,
-        count=wording.count,
-        most_lines=MOST_LINES,
-    )
-    path.write_text(page, encoding="utf-8")
+    return environment
 
 
 def _asked(info: JobInfo, runs: Sequence[RunRecord]) -> list[tuple[str, str]]:
@@ -183,11 +192,13 @@ def _setting(name: str, value: object) -> str:
 def _charts(timeline: "Timeline | None", totals: Summary) -> list[Chart]:
     if timeline is None:
         return []
+    # It warns, while it is imported, where its cache cannot be kept (a home that is read-only): no news to our readers.
+    logging.getLogger("matplotlib").addHandler(logging.NullHandler())
     from batch_alias.reports import charts  # matplotlib takes half a second to import
 
     def drawn(draw: "Iterable[tuple[charts.Layout, str]]") -> Mapping[str, Markup]:
         # The drawing is matplotlib's, of numbers and times alone: nothing from the file is in it.
-        return {layout.name: Markup(svg) for layout, svg in draw}  # noqa: S704
+        return {layout.name: Markup(svg) for layout, svg in draw}  # noqa: S704 - see above
 
     over = f"over {wording.duration(timeline.clock.total)} of sending"
     found = [
