@@ -60,7 +60,7 @@ def cases(outage: float) -> list[Case]:
         Case("5 % dropped", mixed(**LATENCY, drops=0.05, seed=2)),
         Case("2 % never answered", mixed(**LATENCY, hangs=0.02, seed=3)),
         Case("5 % gateway pages", mixed(**LATENCY, pages=0.05, seed=4)),
-        Case("5 % refused", mixed(**LATENCY, refusals=0.05, seed=5)),
+        Case("1 % refused", mixed(**LATENCY, refusals=0.01, seed=5)),
         Case("10 % hostile answers", mixed(**LATENCY, hostile=0.1, seed=6)),
         Case("40 % of the quota", rules=Rules(rate=RATE * 2 // 5)),
         Case(f"outage {outage:.0f} s, 503", down(Trouble.UNAVAILABLE)),
