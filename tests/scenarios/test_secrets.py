@@ -1,8 +1,14 @@
 """Secret, signature and nonce stay between the two ends, and a signed request goes to no other host."""
 
 import re
+import socket
+import socketserver
 import ssl
+import threading
 import traceback
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -13,6 +19,76 @@ from batch_alias.model import State
 from batch_alias.settings import Secret, Service
 
 ACCEPTED = b'{"code":200}'
+
+
+@dataclass(frozen=True)
+class Heard:
+    """A request as an impostor heard it."""
+
+    line: str
+    headers: dict[str, str]
+    body: bytes
+
+
+class Impostor(socketserver.ThreadingTCPServer):
+    """A server of a few lines that is not RongCloud: it hears each request and says the bytes it is told to say."""
+
+    daemon_threads = True
+    allow_reuse_address = True
+
+    def __init__(self, say: Callable[[Heard], bytes], tls: ssl.SSLContext | None) -> None:
+        super().__init__(("127.0.0.1", 0), ImpostorHandler)
+        self.say = say
+        self.heard: list[Heard] = []
+        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self.server_address[1]}"
+        self._tls = tls
+
+    def get_request(self) -> tuple[socket.socket, object]:
+        connection, address = super().get_request()
+        if self._tls is not None:
+            connection = self._tls.wrap_socket(connection, server_side=True)
+        return connection, address
+
+    def handle_error(self, *_: object) -> None:
+        """A client that goes away is no error of the story's."""
+
+
+class ImpostorHandler(socketserver.StreamRequestHandler):
+    server: Impostor
+
+    def handle(self) -> None:
+        line = self.rfile.readline().decode("latin-1").strip()
+        headers = {}
+        while field := self.rfile.readline().decode("latin-1").strip():
+            name, _, value = field.partition(":")
+            headers[name.lower()] = value.strip()
+        heard = Heard(line, headers, self.rfile.read(int(headers.get("content-length", 0))))
+        self.server.heard.append(heard)
+        self.wfile.write(self.server.say(heard))
+
+
+@pytest.fixture
+def impostor() -> Iterator[Callable[..., Impostor]]:
+    with ExitStack() as stack:
+
+        def start(say: Callable[[Heard], bytes], tls: ssl.SSLContext | None = None) -> Impostor:
+            server = stack.enter_context(Impostor(say, tls))
+            stack.callback(server.shutdown)
+            threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+            return server
+
+        yield start
+
+
+@pytest.fixture(scope="session")
+def http() -> Callable[..., bytes]:
+    """The bytes of an HTTP answer after which the connection ends."""
+
+    def answer(body: bytes, status: str = "200 OK", *fields: str) -> bytes:
+        head = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", "Connection: close", *fields, "", ""]
+        return "\r\n".join(head).encode("latin-1") + body
+
+    return answer
 
 
 def echoed(heard) -> str:
