@@ -1,10 +1,12 @@
 """How fast to send while the service refuses by its limit (pure): multiplicative decrease, additive increase.
 
 RongCloud counts its limit per App Key, so other services of the same app eat from it, and nobody says how long a
-refusal lasts. A refusal therefore pauses every lane for a moment and lowers the pace; each second without one raises it
-a little, slowly at first, since the quota that was refused a moment ago is probably still in use.
+refusal lasts. A refusal therefore pauses every lane for a moment and lowers the pace to a little below what was granted
+in the second before, within bounds; each second without one raises it a little, slowly at first, since the quota that
+was refused a moment ago is probably still in use.
 """
 
+from collections import deque
 from dataclasses import dataclass
 
 FLOOR = 0.02
@@ -16,9 +18,10 @@ class PaceRules:
     """The numbers.
 
     Attributes:
-        cut: Factor on the pace at a refusal that comes alone.
-        deep_cut: Factor at a refusal soon after a cut, which has not been enough.
-        soon: Seconds after a cut within which that is so.
+        of_granted: Share of the requests granted in the last second to go on with after a refusal.
+        least_cut: Factor on the pace that a refusal costs at the least: one that comes alone.
+        deepest_cut: Factor that it costs at the most.
+        window: Seconds that the server's count probably looks back.
         pause: Seconds without any attempt after a refusal that names no time.
         longest_pause: Most seconds that a server's ``Retry-After`` is honoured.
         climb: Share of the full pace gained per second.
@@ -28,10 +31,11 @@ class PaceRules:
         ramp: Share of the full pace gained per second after an outage.
     """
 
-    cut: float = 0.95
-    deep_cut: float = 0.7
-    soon: float = 2.5
-    pause: float = 0.2
+    of_granted: float = 0.95
+    least_cut: float = 0.95
+    deepest_cut: float = 0.3
+    window: float = 1.0
+    pause: float = 0.1
     longest_pause: float = 300.0
     climb: float = 0.005
     fast_climb: float = 0.02
@@ -55,6 +59,7 @@ class Pace:
         self._cut_at: float | None = None
         self._climbed_at = 0.0
         self._ramping = False
+        self._granted: deque[float] = deque()
         self.paused_until = 0.0
 
     @property
@@ -67,25 +72,31 @@ class Pace:
         """Whether the pace is below the full one."""
         return self._now < self._full
 
+    def granted(self, *, now: float) -> None:
+        """Take note of an answer that the limit did not refuse."""
+        self._granted.append(now)
+        while self._granted[0] <= now - 1:
+            self._granted.popleft()
+
     def refused(self, *, started: float, now: float, retry_after: float | None) -> bool:
         """Take note of a refusal by the limit; say whether the pace was lowered.
 
         Args:
-            started: When the refused attempt started. One that started before the last cut says nothing new.
+            started: When the refused attempt started. Until the server's window has forgotten the time before the
+                last cut, it says nothing new.
             now: A monotonic reading in seconds.
             retry_after: Seconds the server asked to wait, if it did.
         """
         rules = self._rules
         pause = rules.pause if retry_after is None else min(retry_after, rules.longest_pause)
-        if self._cut_at is not None and started <= max(self._cut_at, self.paused_until):
-            if retry_after is not None:
-                self.paused_until = max(self.paused_until, now + pause)
+        self.paused_until = max(self.paused_until, now + pause)
+        if self._cut_at is not None and started <= self._cut_at + rules.window:
             return False
-        recent = self._cut_at is not None and now - self._cut_at < rules.soon
-        self._now = max(self._full * FLOOR, self._now * (rules.deep_cut if recent else rules.cut))
+        granted = sum(1 for at in self._granted if at > now - 1)
+        lower = min(max(rules.of_granted * granted, rules.deepest_cut * self._now), rules.least_cut * self._now)
+        self._now = max(self._full * FLOOR, lower)
         self._cut_at = self._climbed_at = now
         self._ramping = False
-        self.paused_until = max(self.paused_until, now + pause)
         return True
 
     def restart(self, *, now: float) -> None:

@@ -135,6 +135,7 @@ class Triage:
             self._refused(reply, started=started, now=now)
         else:
             self._progress_at = now
+            self._pace.granted(now=now)
         if verdict.systematic and self.opening and not self._trusted:
             self._suspect_key(work, reply, verdict)
             return

@@ -5,9 +5,10 @@ from hypothesis import strategies as st
 from batch_alias.sending.pace import FLOOR, Pace, PaceRules
 
 RULES = PaceRules(
-    cut=0.9,
-    deep_cut=0.5,
-    soon=2.0,
+    of_granted=0.95,
+    least_cut=0.9,
+    deepest_cut=0.5,
+    window=1.0,
     pause=0.25,
     longest_pause=60.0,
     climb=0.01,
@@ -29,35 +30,53 @@ def climbed(pace: Pace, start: float, seconds: int) -> float:
     return pace.rate
 
 
+def grant(pace: Pace, count: int, *, until: float) -> None:
+    """So many answers within the second before."""
+    for place in range(count):
+        pace.granted(now=until - 1 + (place + 1) / (count + 1))
+
+
 def test_it_begins_at_the_full_pace_without_a_pause(pace):
     assert (pace.rate, pace.lowered, pace.paused_until) == (100.0, False, 0.0)
 
 
 def test_a_refusal_that_comes_alone_costs_little_and_a_short_pause(pace):
+    grant(pace, 99, until=100.0)
     assert pace.refused(started=99.9, now=100.0, retry_after=None)
     assert pace.rate == pytest.approx(90)
     assert pace.lowered
     assert pace.paused_until == 100.25
 
 
-def test_a_refusal_soon_after_a_cut_cuts_deep(pace):
+def test_a_refusal_goes_down_to_a_little_below_what_was_granted(pace):
+    grant(pace, 80, until=100.0)
     pace.refused(started=99.9, now=100.0, retry_after=None)
-    pace.refused(started=100.5, now=100.6, retry_after=None)
-    assert pace.rate == pytest.approx(45)
+    assert pace.rate == pytest.approx(76)
 
 
-def test_a_refusal_long_after_a_cut_comes_alone_again(pace):
+def test_one_refusal_never_costs_more_than_the_deepest_cut(pace):
+    grant(pace, 40, until=100.0)
     pace.refused(started=99.9, now=100.0, retry_after=None)
-    pace.refused(started=103.0, now=103.1, retry_after=None)
-    assert pace.rate == pytest.approx(81)
+    assert pace.rate == pytest.approx(50)
+    grant(pace, 40, until=101.2)
+    pace.refused(started=101.1, now=101.2, retry_after=None)
+    assert pace.rate == pytest.approx(38)
 
 
-def test_a_hundred_refusals_of_one_moment_are_one(pace):
+def test_what_was_granted_long_ago_does_not_count(pace):
+    grant(pace, 99, until=90.0)
     pace.refused(started=99.9, now=100.0, retry_after=None)
-    for n in range(100):
-        assert not pace.refused(started=99.0 + n / 100, now=100.0 + n / 100, retry_after=None)
+    assert pace.rate == pytest.approx(50)
+
+
+def test_refusals_say_nothing_new_until_the_window_has_forgotten_the_old_pace(pace):
+    grant(pace, 99, until=100.0)
+    pace.refused(started=99.9, now=100.0, retry_after=None)
+    for n in range(101):
+        assert not pace.refused(started=100.0 + n / 100, now=100.0 + n / 100, retry_after=None)
     assert pace.rate == pytest.approx(90)
-    assert pace.paused_until == 100.25
+    assert pace.paused_until == 101.25
+    assert pace.refused(started=101.1, now=101.1, retry_after=None)
 
 
 def test_a_time_that_the_server_names_is_waited_whenever_it_is_heard(pace):
@@ -75,14 +94,15 @@ def test_a_time_beyond_reason_is_not_waited(pace):
 
 
 def test_it_climbs_slowly_while_the_quota_is_probably_still_in_use_and_then_faster(pace):
-    for now in (100.0, 100.6, 101.2):
+    for now in (100.0, 101.2):
         pace.refused(started=now - 0.1, now=now, retry_after=None)
-    assert pace.rate == pytest.approx(22.5)
-    assert climbed(pace, 102.0, 9) == pytest.approx(22.5 + 9 * 1)
-    assert climbed(pace, 111.0, 5) == pytest.approx(22.5 + 9 * 1 + 5 * 5)
+    assert pace.rate == pytest.approx(25)
+    assert climbed(pace, 102.0, 9) == pytest.approx(25 + 9 * 1)
+    assert climbed(pace, 111.0, 5) == pytest.approx(25 + 9 * 1 + 5 * 5)
 
 
 def test_there_is_no_climb_during_a_pause(pace):
+    grant(pace, 99, until=100.0)
     pace.refused(started=99.9, now=100.0, retry_after=30.0)
     assert climbed(pace, 100.0, 29) == pytest.approx(90)
     assert climbed(pace, 130.0, 1) > 90
@@ -92,7 +112,8 @@ def test_a_climb_ends_at_the_full_pace_and_forgets_the_cut(pace):
     pace.refused(started=99.9, now=100.0, retry_after=None)
     assert climbed(pace, 100.5, 1000) == 100.0
     assert not pace.lowered
-    pace.refused(started=1101.0, now=1101.1, retry_after=None)
+    grant(pace, 99, until=1101.0)
+    pace.refused(started=1101.0, now=1101.0, retry_after=None)
     assert pace.rate == pytest.approx(90)
 
 
@@ -105,6 +126,7 @@ def test_after_an_outage_it_ramps_up(pace):
 def test_a_refusal_ends_the_ramp(pace):
     pace.restart(now=500.0)
     climbed(pace, 500.0, 2)
+    grant(pace, 50, until=502.1)
     pace.refused(started=502.0, now=502.1, retry_after=None)
     assert pace.rate == pytest.approx(45)
     assert climbed(pace, pace.paused_until, 1) == pytest.approx(46)
