@@ -10,12 +10,12 @@ from batch_alias.sandbox.emulator import Rules
 from batch_alias.sandbox.faults import Faults, Trouble
 from batch_alias.sending.timing import Timing
 
-ASKED, GRANTED = 400, 200
+ASKED, GRANTED = 500, 200
 SETTLED_AFTER = 3
 """Seconds of the run after which the pace has found its place."""
 
 
-def test_with_half_of_the_quota_the_rate_settles_just_below_it_and_few_are_refused(
+def test_with_two_fifths_of_the_quota_the_rate_settles_just_below_it_and_few_are_refused(
     run, sandbox, settings_for, write_csv, accounts, tmp_path
 ):
     running = sandbox(Faults(latency=0.02, jitter=0.3), rules=Rules(rate=GRANTED))
