@@ -150,7 +150,7 @@ class Triage:
         if patience and self._progress_at is not None and now - self._progress_at >= patience and self._held(now=now):
             what = "been down" if self._breaker.is_open else "refused every request by its limit"
             self._stop(
-                f"The service has {what} for {patience / 60:.0f} minutes.",
+                f"The service has {what} for {f'{patience / 60:.0f} minutes' if patience >= 120 else f'{patience:g} s'}.",
                 "Nothing is lost: run the same command again when it is back.",
             )
 

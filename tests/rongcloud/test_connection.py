@@ -4,14 +4,13 @@ import asyncio
 import json
 import ssl
 import time
-from pathlib import Path
 
 import pytest
+import trustme
 
 from batch_alias.model import Action, Failure
 from batch_alias.rongcloud.client import Client
 
-CERTIFICATE = Path(__file__).with_name("loopback.pem")
 OK = b'HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\n{"code":200}'
 GIVE_UP = 30.0
 """A time limit that no test is meant to reach."""
@@ -148,10 +147,16 @@ def test_a_proxy_of_the_environment_is_used_unless_it_is_ignored(scripted, servi
 
 
 @pytest.fixture
-def tls() -> ssl.SSLContext:
-    """A server's TLS with a certificate for 127.0.0.1 that nobody has vouched for."""
+def authority() -> trustme.CA:
+    """An authority that this machine does not know."""
+    return trustme.CA()
+
+
+@pytest.fixture
+def tls(authority) -> ssl.SSLContext:
+    """A server's TLS with a certificate for 127.0.0.1 by that authority."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(CERTIFICATE)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
     return context
 
 
@@ -162,8 +167,10 @@ def test_a_server_that_nobody_vouches_for_gets_no_request(talk, tls):
     assert server.requests == []
 
 
-def test_an_authority_of_ones_own_is_trusted_when_it_is_named(talk, tls):
-    server, reply, _verdict = talk(lambda _head: OK, tls=tls, ca_bundle=CERTIFICATE)
+def test_an_authority_of_ones_own_is_trusted_when_it_is_named(talk, authority, tls, tmp_path):
+    bundle = tmp_path / "authority.pem"
+    authority.cert_pem.write_to_path(str(bundle))
+    server, reply, _verdict = talk(lambda _head: OK, tls=tls, ca_bundle=bundle)
     assert reply.code == 200
     assert len(server.requests) == 1
 
