@@ -149,8 +149,9 @@ class Triage:
         patience = self._limits.patience
         if patience and self._progress_at is not None and now - self._progress_at >= patience and self._held(now=now):
             what = "been down" if self._breaker.is_open else "refused every request by its limit"
+            span = f"{patience / 60:.0f} minutes" if patience >= 120 else f"{patience:g} s"
             self._stop(
-                f"The service has {what} for {f'{patience / 60:.0f} minutes' if patience >= 120 else f'{patience:g} s'}.",
+                f"The service has {what} for {span}.",
                 "Nothing is lost: run the same command again when it is back.",
             )
 
