@@ -152,6 +152,13 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters |= FILTERS
+    environment.globals |= {
+        "advise": advice.advise,
+        "said": said,
+        "share": wording.share,
+        "count": wording.count,
+        "most_lines": MOST_LINES,
+    }
     return environment
 
 
