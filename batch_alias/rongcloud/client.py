@@ -181,7 +181,8 @@ class Connection:
         await self.aclose()
         self._httpx = self._client.open_httpx()
         self._requests = 0
-        said = f"{type(error).__name__}: {error}".rstrip(": ").encode(errors="replace")
+        # Without a text of its own the error's name says no more than the failure does.
+        said = f"{type(error).__name__}: {error}".encode(errors="replace") if str(error) else b""
         return replace(reply, failure=failure, message=excerpt(_hide(said, request).decode()))
 
 

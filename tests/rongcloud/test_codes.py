@@ -132,7 +132,7 @@ def test_no_answer_is_a_failure_that_heals_and_says_whether_the_write_may_have_h
 ):
     reply, verdict = answered(failure=error)
     assert (reply.status, reply.code, reply.failure) == (None, None, failure)
-    assert type(error).__name__ in reply.message
+    assert reply.message == (f"{type(error).__name__}: {error}" if str(error) else "")
     assert (verdict.action, verdict.in_doubt, verdict.unwell) == (RETRY, in_doubt, True)
 
 
