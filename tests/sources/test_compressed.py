@@ -31,6 +31,8 @@ def zipped(members: dict[str, bytes]) -> bytes:
             "gzip",
         ),
     ],
+    # Compressed bytes have the time in them: as names they would differ from one process of the suite to the other.
+    ids=["gzip", "two gzips in a row", "zip", "zip with a folder", "gzip of JSON Lines"],
 )
 def test_a_compressed_text_is_read_through(written, content, name):
     with open_source(written(content), Reading()) as source:
@@ -51,6 +53,16 @@ def test_a_compressed_text_is_read_through(written, content, name):
         (b"\x1f\x8b\x08 and then nothing of the kind", "cannot be unpacked"),
         (zipped({"a.csv": TEXT}).replace(b"a.csv", b"b.csv", 1), "cannot be unpacked"),
         (zipped({"rows.xlsx": zipped({"[Content_Types].xml": b""})}), "It is not text|not UTF-8"),
+    ],
+    ids=[
+        "two files",
+        "no file",
+        "half a zip",
+        "gzip without an end",
+        "half a gzip",
+        "a mark alone",
+        "two names",
+        "nested",
     ],
 )
 def test_a_broken_archive_is_an_error_in_one_sentence(read, written, content, says):
