@@ -89,7 +89,9 @@ class Pace:
         """
         rules = self._rules
         pause = rules.pause if retry_after is None else min(retry_after, rules.longest_pause)
-        self.paused_until = max(self.paused_until, now + pause)
+        # Attempts that were under way at the cut were sent at the old pace: their refusals ask for no further pause.
+        if self._cut_at is None or started > self._cut_at or retry_after is not None:
+            self.paused_until = max(self.paused_until, now + pause)
         if self._cut_at is not None and started <= self._cut_at + rules.window:
             return False
         granted = sum(1 for at in self._granted if at > now - 1)

@@ -79,6 +79,13 @@ def test_refusals_say_nothing_new_until_the_window_has_forgotten_the_old_pace(pa
     assert pace.refused(started=101.1, now=101.1, retry_after=None)
 
 
+def test_refusals_of_attempts_that_were_under_way_at_the_cut_ask_for_no_further_pause(pace):
+    grant(pace, 99, until=100.0)
+    pace.refused(started=99.9, now=100.0, retry_after=None)
+    assert not pace.refused(started=99.95, now=101.5, retry_after=None)
+    assert pace.paused_until == 100.25
+
+
 def test_a_time_that_the_server_names_is_waited_whenever_it_is_heard(pace):
     pace.refused(started=99.9, now=100.0, retry_after=7.0)
     assert pace.paused_until == 107.0

@@ -96,7 +96,8 @@ def test_no_stall_is_made_up_for_by_a_burst(starts, rate, gaps):
 
 
 @settings(max_examples=40, deadline=None)
-@given(changes=st.lists(st.tuples(st.floats(0.001, 1.5), st.floats(1, 500)), min_size=1, max_size=6))
+# So far apart that nobody still waits for a token of the rate before the last one.
+@given(changes=st.lists(st.tuples(st.floats(1.1, 2.5), st.floats(1, 500)), min_size=1, max_size=4))
 def test_a_change_of_rate_is_no_gift(starts, changes):
     plan, at = [(0.0, 50.0)], 0.0
     for after, rate in changes:
