@@ -5,7 +5,6 @@ instant.
 """
 
 import asyncio
-import shlex
 import signal
 import sys
 from dataclasses import replace
@@ -16,7 +15,7 @@ import click
 import cloup
 
 from batch_alias import flags, resolve
-from batch_alias.console import Console
+from batch_alias.console import Console, same_command
 from batch_alias.errors import BatchAliasError, ExitCode
 from batch_alias.flagtypes import FILE, FOLDER, Flag
 from batch_alias.version import __version__
@@ -199,6 +198,6 @@ def main() -> None:
         Console().error(error)
         code = error.exit_code
     except (KeyboardInterrupt, asyncio.CancelledError):
-        Console().warn(f"Interrupted; nothing is lost. To go on: {shlex.join(['batch-alias', *sys.argv[1:]])}")
+        Console().warn(f"Interrupted; nothing is lost. To go on: {same_command()}")
         code = ExitCode.INTERRUPTED
     sys.exit(int(code or 0))

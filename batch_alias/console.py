@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import shlex
 import sys
 import time
 from collections import deque
@@ -178,6 +179,11 @@ class Console:
             print(text, file=sys.stderr, end=end, flush=True)
             if self._bar is not None:
                 self._bar.refresh()
+
+
+def same_command() -> str:
+    """The command as it was given."""
+    return shlex.join(["batch-alias", *sys.argv[1:]])
 
 
 class _Outlook:

@@ -75,9 +75,3 @@ class ReportError(BatchAliasError):
     """A report could not be written; ``batch-alias report`` writes it again once the cause is gone."""
 
     exit_code = ExitCode.REPORT
-
-
-class Interrupted(BatchAliasError):  # noqa: N818 - a wish, not an error
-    """A person or a signal ended the run."""
-
-    exit_code = ExitCode.INTERRUPTED

@@ -47,21 +47,6 @@ class Row:
         return self.group_id, self.user_id
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rejection:
-    """A row that may not be sent, and why.
-
-    Attributes:
-        number: The row's number as a spreadsheet shows it.
-        reason: The kind of problem, a stable name such as ``user-id-too-long``.
-        message: The problem in one sentence, naming column and value.
-    """
-
-    number: int
-    reason: str
-    message: str
-
-
 class Failure(StrEnum):
     """Why an attempt has no answer."""
 

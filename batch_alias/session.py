@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from batch_alias.console import Console
+from batch_alias.console import Console, same_command
 from batch_alias.errors import ExitCode
 from batch_alias.flags import OutputFlags
 from batch_alias.job import Job, opened
@@ -35,11 +35,6 @@ def spooled(source: Path) -> Iterator[Path]:
         with copy.open("wb") as file:
             shutil.copyfileobj(sys.stdin.buffer, file)
         yield copy
-
-
-def same_command() -> str:
-    """The command as it was given."""
-    return shlex.join(["batch-alias", *sys.argv[1:]])
 
 
 def _permit_connections(most: int) -> None:

@@ -9,11 +9,11 @@ import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from batch_alias.model import State
+from batch_alias.model import DONE_STATES, State
 from batch_alias.records import Entry, JobInfo
 
 REASON = "batch_alias_reason"
-STATES = (State.REJECTED, State.PENDING, State.FAILED, State.UNKNOWN)
+STATES = tuple(state for state in State if state not in DONE_STATES)
 """The states that still want something."""
 
 

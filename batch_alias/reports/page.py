@@ -114,31 +114,28 @@ def write(
         timeline: The job over time; ``None`` when nothing was sent.
         not_accepted: The rows that were not accepted.
     """
-    page = (
-        _environment()
-        .get_template("report.html")
-        .render(
-            info=info,
-            totals=totals,
-            conclusion=advice.conclude(totals),
-            steps=advice.next_steps(totals, folder),
-            states=[(state, totals.states[state], meaning) for state, meaning in wording.STATES.items()],
-            runs=runs,
-            rate=runs[-1].settings.get("rate") if runs else None,
-            asked=_asked(info, runs),
-            notices=[(notice.at, notice.kind, KINDS[notice.kind], notice.text) for notice in notices],
-            warnings=warnings,
-            charts=_charts(timeline, totals),
-            codes=[(code, wording.code_in_words(code), count) for code, count in totals.codes.items()],
-            answers=sum(totals.codes.values()),
-            left=sum(totals.states[state] for state in STATES),
-            not_accepted=not_accepted,
-            advise=advice.advise,
-            said=said,
-            share=wording.share,
-            count=wording.count,
-            most_lines=MOST_LINES,
-        )
+    template = _environment().get_template("report.html")
+    page = template.render(
+        info=info,
+        totals=totals,
+        conclusion=advice.conclude(totals),
+        steps=advice.next_steps(totals, folder),
+        states=[(state, totals.states[state], meaning) for state, meaning in wording.STATES.items()],
+        runs=runs,
+        rate=runs[-1].settings.get("rate") if runs else None,
+        asked=_asked(info, runs),
+        notices=[(notice.at, notice.kind, KINDS[notice.kind], notice.text) for notice in notices],
+        warnings=warnings,
+        charts=_charts(timeline, totals),
+        codes=[(code, wording.code_in_words(code), count) for code, count in totals.codes.items()],
+        answers=sum(totals.codes.values()),
+        left=sum(totals.states[state] for state in STATES),
+        not_accepted=not_accepted,
+        advise=advice.advise,
+        said=said,
+        share=wording.share,
+        count=wording.count,
+        most_lines=MOST_LINES,
     )
     path.write_text(page, encoding="utf-8")
 
