@@ -11,6 +11,7 @@ from batch_alias.ledger import TARGET, Accounts, Ledger, locked
 from batch_alias.model import State
 from batch_alias.records import Notice, NoticeKind, Plan, Problem, Tally
 from batch_alias.reports import Summary, summarize, write_reports
+from batch_alias.reports.advice import Step, next_steps
 from batch_alias.rongcloud.client import Client
 from batch_alias.sandbox.app import Sandbox
 from batch_alias.sandbox.server import serve
@@ -124,6 +125,10 @@ class Job:
             ReportError: One could not be written; the ledger is whole.
         """
         return _report(self.folder, self._ledger, exit_code, stopped, xlsx=self._settings.xlsx)
+
+    def next_steps(self, summary: Summary) -> list[Step]:
+        """What to do next, in the order in which to do it."""
+        return next_steps(summary, self.folder, self._ledger.info().reading)
 
     def tally(self) -> Tally:
         """How many rows are in each state."""

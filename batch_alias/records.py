@@ -99,7 +99,7 @@ class JobInfo:
         columns: The positions of user id, group id and alias in it.
         why: Why each of the three was taken for what it is.
         blank_rows: Rows without any content, which are counted in the row numbers but are no rows of the job.
-        reading: How it was read, as canonical JSON; part of the job's identity.
+        reading: How it was read: the fields of ``Reading`` as JSON has them; part of the job's identity.
         staged_at: Seconds since the epoch.
         version: The version of batch-alias.
     """
@@ -110,7 +110,7 @@ class JobInfo:
     header: tuple[str, ...]
     columns: tuple[int, int, int]
     blank_rows: int
-    reading: str
+    reading: Mapping[str, object]
     staged_at: float
     version: str
     why: tuple[str, ...] = ()

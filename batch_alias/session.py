@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import shlex
 import shutil
 import signal
 import sys
@@ -18,7 +17,7 @@ from batch_alias.flags import OutputFlags
 from batch_alias.job import Job, opened
 from batch_alias.logs import logging_to
 from batch_alias.reports import Summary
-from batch_alias.settings import Reading, Settings
+from batch_alias.settings import Settings
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 STDIN = Path("-")
@@ -95,28 +94,12 @@ async def _interruptible(job: Job, console: Console) -> Summary:
                 loop.remove_signal_handler(number)
 
 
-def _column_flags(reading: Reading) -> list[str]:
-    """The flags that name columns. not-accepted.csv has them too: it keeps the source's header, or the numbers."""
-    named = {
-        "--user-column": reading.user_column,
-        "--group-column": reading.group_column,
-        "--remark-column": reading.remark_column,
-    }
-    return [part for flag, name in named.items() if name is not None for part in (flag, name)]
-
-
 def _tell(job: Job, settings: Settings, summary: Summary, console: Console) -> None:
     """Say how it ended, where the reports are, and what to do next."""
     console.ended(job.tally(), job.problems(), stopped=summary.stopped)
     console.say(f"Reports   {job.folder}: report.html, results.csv, not-accepted.csv, summary.json")
-    states = summary.states
-    if states["pending"]:
-        console.warn(f"Go on     {same_command()}")
-    if states["failed"] or states["unknown"]:
-        console.say(
-            f"Try again {shlex.join(['batch-alias', 'retry', str(job.folder)])}, with the same --region or --url"
-        )
-    if states["rejected"]:
-        wrong = job.folder / "not-accepted.csv"
-        again = shlex.join(["batch-alias", "run", str(wrong), *_column_flags(settings.reading)])
-        console.say(f"Correct   {wrong}, then: {again}, with the same --region or --url")
+    for step in job.next_steps(summary):
+        # Which command that was, only the terminal knows.
+        command = step.command or same_command()
+        console.warn(f"Next      {step.text}")
+        console.warn(f"          {command}{f', {step.note}' if step.note else ''}")

@@ -1,7 +1,6 @@
 """From a source to a ledger: what both a run and a check begin with."""
 
 import hashlib
-import json
 import os
 import shutil
 import time
@@ -68,7 +67,7 @@ def _belongs(folder: Path, source: Path, reading: Reading, fingerprint: str) -> 
         return False
     with Accounts(folder) as accounts:
         info, sent = accounts.info(), accounts.meta(TARGET) is not None
-    if (info.sha256, info.reading) == (fingerprint, _canonical(reading)):
+    if (info.sha256, info.reading) == (fingerprint, _plain(reading)):
         return True
     if not sent:
         return False
@@ -96,7 +95,7 @@ def _fill(source: Path, reading: Reading, folder: Path, fingerprint: str, on_rea
                 columns=table.columns.indexes,
                 why=tuple(column.why for column in table.columns),
                 blank_rows=table.blank_rows,
-                reading=_canonical(reading),
+                reading=_plain(reading),
                 staged_at=time.time(),
                 version=__version__,
             )
@@ -130,5 +129,6 @@ def explained(problems: list[Problem]) -> list[Problem]:
     return [replace(problem, message=_MEANINGS.get(problem.name, problem.message)) for problem in problems]
 
 
-def _canonical(reading: Reading) -> str:
-    return json.dumps(asdict(reading), sort_keys=True, ensure_ascii=False, default=sorted)
+def _plain(reading: Reading) -> dict[str, object]:
+    """As the ledger gives it back: of JSON's types."""
+    return {**asdict(reading), "accept": sorted(reading.accept)}

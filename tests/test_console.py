@@ -43,7 +43,7 @@ def plan() -> Plan:
         header=("userId", "groupId", "remark"),
         columns=(0, 1, 2),
         blank_rows=0,
-        reading="{}",
+        reading={},
         staged_at=0.0,
         version="",
     )

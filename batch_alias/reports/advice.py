@@ -126,8 +126,14 @@ def conclude(totals: Summary) -> Conclusion:
     return Conclusion(tone=Tone.WARNING, sentence=f"{left:,} of {count(totals.rows, 'row')} {were} not accepted.")
 
 
-def next_steps(totals: Summary, folder: Path) -> list[Step]:
-    """What to do next, in the order in which to do it; empty when nothing is left."""
+def next_steps(totals: Summary, folder: Path, reading: Mapping[str, object]) -> list[Step]:
+    """What to do next, in the order in which to do it; empty when nothing is left.
+
+    Args:
+        totals: The job in numbers.
+        folder: The job's folder.
+        reading: How the source was read, as the ledger has it. not-accepted.csv keeps its header, so it is read with the same column flags.
+    """
     states, steps = totals.states, []
     if states[State.PENDING]:
         rows = count(states[State.PENDING], "row")
@@ -145,11 +151,17 @@ def next_steps(totals: Summary, folder: Path) -> list[Step]:
         steps.append(
             Step(
                 text=f"Correct {count(states[State.REJECTED], 'rejected row')} in not-accepted.csv and run that file.",
-                command=shlex.join(["batch-alias", "run", str(folder / "not-accepted.csv")]),
+                command=shlex.join(["batch-alias", "run", str(folder / "not-accepted.csv"), *_column_flags(reading)]),
                 note="with the same --region or --url",
             )
         )
     return steps
+
+
+def _column_flags(reading: Mapping[str, object]) -> list[str]:
+    flags = ("--user-column", "--group-column", "--remark-column")
+    named = ((flag, reading.get(flag.removeprefix("--").replace("-", "_"))) for flag in flags)
+    return [part for flag, name in named if name is not None for part in (flag, str(name))]
 
 
 def advise(entry: Entry) -> str:

@@ -119,7 +119,7 @@ def write(
         info=info,
         totals=totals,
         conclusion=advice.conclude(totals),
-        steps=advice.next_steps(totals, folder),
+        steps=advice.next_steps(totals, folder, info.reading),
         states=[(state, totals.states[state], meaning) for state, meaning in wording.STATES.items()],
         runs=runs,
         rate=runs[-1].settings.get("rate") if runs else None,

@@ -83,7 +83,7 @@ def make_job(folder: Path, rows: int) -> None:
         header=("userId", "groupId", "remark"),
         columns=(0, 1, 2),
         blank_rows=0,
-        reading="{}",
+        reading={},
         staged_at=float(start),
         version="1.0",
     )

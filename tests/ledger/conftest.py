@@ -32,7 +32,7 @@ def info() -> JobInfo:
         header=("userId", "groupId", "备注"),
         columns=(0, 1, 2),
         blank_rows=3,
-        reading="{}",
+        reading={},
         staged_at=1_800_000_000.0,
         version="0.1.0",
     )

@@ -45,7 +45,7 @@ class JobMaker:
             "header": header,
             "columns": (0, 1, 2),
             "blank_rows": 0,
-            "reading": "{}",
+            "reading": {},
             "staged_at": 1_790_000_000.0,
             "version": "1.0",
         }

@@ -91,11 +91,11 @@ def test_why_the_service_stopped_the_run_stands_below_the_news():
 
 
 def test_a_job_that_is_done_needs_no_next_step():
-    assert next_steps(a_summary(0, accepted=3, superseded=2), Path("job")) == []
+    assert next_steps(a_summary(0, accepted=3, superseded=2), Path("job"), {}) == []
 
 
 def test_next_steps_name_commands_that_can_be_pasted():
-    steps = next_steps(a_summary(pending=2, failed=1, unknown=1, rejected=1), Path("my names.aliases"))
+    steps = next_steps(a_summary(pending=2, failed=1, unknown=1, rejected=1), Path("my names.aliases"), {})
     assert [step.command for step in steps] == [
         "",
         "batch-alias retry 'my names.aliases'",

@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,24 @@ def test_bad_rows_are_accounted_for_and_the_rest_is_sent(command, accounts, sand
     assert all(row["message"] and row["code"] for row in found.of(State.REJECTED))
     assert found.accepted["g2001", "u1012"] == "second value"
     assert found.accepted["g2001", "u1015"] == "NULL"
+
+
+def test_terminal_and_page_name_the_same_next_command_and_it_works(command, sandbox, tmp_path):
+    running = sandbox()
+    source = tmp_path / "rows.csv"
+    source.write_text("who,groupId,remark\nu1,g1,one\nu2,g1,two\nu3,,no group\n", encoding="utf-8")
+    options = ("--max-rejected", "50%")
+    first = command("run", source, "--job", "job", "--user-column", "who", *options, to=running).end()
+    assert first.code == ExitCode.NOT_ALL_ACCEPTED, first.err
+    step = "batch-alias run job/not-accepted.csv --user-column who"
+    assert step in first.err
+    assert step in (tmp_path / "job" / "report.html").read_text(encoding="utf-8")
+
+    path = tmp_path / "job" / "not-accepted.csv"
+    path.write_text(path.read_text(encoding="utf-8-sig").replace("u3,,", "u3,g1,"), encoding="utf-8")
+    again = command(*shlex.split(step)[1:], to=running).end()
+    assert again.code == ExitCode.DONE, again.err
+    assert running.aliases()["g1", "u3"] == "no group"
 
 
 def test_run_again_after_success_nothing_is_sent(run, sandbox, settings_for, write_csv):
