@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from batch_alias.version import __version__
 
 if TYPE_CHECKING:
-    from batch_alias.checking import check_source
+    from batch_alias.check import check_source
     from batch_alias.job import run_job
     from batch_alias.rongcloud.regions import region_urls
     from batch_alias.settings import Reading, Secret, Service, Settings
@@ -25,7 +25,7 @@ _HOME = {
     "Secret": "batch_alias.settings",
     "Service": "batch_alias.settings",
     "Settings": "batch_alias.settings",
-    "check_source": "batch_alias.checking",
+    "check_source": "batch_alias.check",
     "region_urls": "batch_alias.rongcloud.regions",
     "run_job": "batch_alias.job",
 }

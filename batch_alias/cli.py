@@ -75,7 +75,7 @@ def check(**given: Unpack[flags.CheckFlags]) -> int:
     3 the source cannot be used.
     Example: batch-alias check nicknames.xlsx
     """
-    from batch_alias.checking import check_file
+    from batch_alias.check import check_file
     from batch_alias.session import spooled
 
     console = Console()

@@ -13,7 +13,7 @@ from typing import Never
 from tqdm import tqdm
 
 from batch_alias.errors import BatchAliasError
-from batch_alias.records import Check, Notice, Plan, Problem, Progress, Tally
+from batch_alias.records import Check, Event, Plan, ProblemCount, Progress, StateCounts
 from batch_alias.screens import (
     Finding,
     Status,
@@ -84,7 +84,7 @@ class Console:
         """Say what the doctor found."""
         self._say_all(diagnosis_lines(findings))
 
-    def ended(self, tally: Tally, problems: Sequence[Problem], *, stopped: str) -> None:
+    def ended(self, tally: StateCounts, problems: Sequence[ProblemCount], *, stopped: str) -> None:
         """Say how a run ended."""
         if stopped:
             self.warn(f"Stopped   {self._bright(stopped)}")
@@ -114,9 +114,9 @@ class Console:
             draw = self._draw_bar if self._terminal else self._draw_lines
             self._drawing = asyncio.get_running_loop().create_task(draw(run, plan.to_send))
 
-    def notice(self, notice: Notice) -> None:
+    def event(self, event: Event) -> None:
         """Say something worth knowing, above the bar."""
-        self.say(f"{time.strftime('%H:%M:%S', time.localtime(notice.at))}  {notice.text}")
+        self.say(f"{time.strftime('%H:%M:%S', time.localtime(event.at))}  {event.text}")
 
     def interrupt(self) -> bool:
         """Stop the run under way gently; say whether there was one that had not been asked before."""

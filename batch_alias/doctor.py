@@ -95,7 +95,7 @@ async def _call(client: Client, rate: int) -> list[Finding]:
     try:
         reply, verdict = await connection.read_alias(NOBODY, NOBODY)
         if verdict.action is Action.ACCEPT:
-            # The first call has opened the connection; the second one tells the round trip.
+            # The first call has open_job the connection; the second one tells the round trip.
             reply, verdict = await connection.read_alias(NOBODY, NOBODY)
     finally:
         await connection.aclose()

@@ -7,18 +7,18 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from batch_alias.errors import ExitCode, LedgerError, SourceError, StoppedByService, UsageError
-from batch_alias.ledger import TARGET, Accounts, Ledger, locked
+from batch_alias.ledger import TARGET, LedgerReader, Ledger, locked
 from batch_alias.model import State
-from batch_alias.records import Notice, NoticeKind, Plan, Problem, Tally
+from batch_alias.records import Event, EventKind, Plan, ProblemCount, StateCounts
 from batch_alias.reports import Summary, summarize, write_reports
 from batch_alias.reports.advice import Step, next_steps
 from batch_alias.rongcloud.client import Client
 from batch_alias.sandbox.app import Sandbox
 from batch_alias.sandbox.server import serve
 from batch_alias.sending.dispatcher import Dispatcher
-from batch_alias.sending.throttle import LEAK
+from batch_alias.sending.limiter import LEAK
 from batch_alias.sending.timing import Timing
-from batch_alias.sending.triage import Limits
+from batch_alias.sending.response_handler import Limits
 from batch_alias.settings import Service, Settings
 from batch_alias.staging import OnRead, explained, staged
 from batch_alias.version import __version__
@@ -77,9 +77,9 @@ class Job:
         settings, ledger = self._settings, self._ledger
         timing = timing or Timing()
 
-        def notify(notice: Notice) -> None:
-            ledger.record_notice(notice)
-            watcher.notice(notice)
+        def notify(event: Event) -> None:
+            ledger.record_event(event)
+            watcher.event(event)
 
         client = self._client(timing, notify)
         ledger.set_meta(TARGET, _identity(settings, self._service))
@@ -107,7 +107,7 @@ class Job:
         ledger.end_run(exit_code=code, host_switches=client.hosts.switches, stopped=stopped)
         return self.report(code, stopped=stopped)
 
-    def _client(self, timing: Timing, notify: Callable[[Notice], None]) -> Client:
+    def _client(self, timing: Timing, notify: Callable[[Event], None]) -> Client:
         settings = self._settings
         return Client(
             self._service,
@@ -130,11 +130,11 @@ class Job:
         """What to do next, in the order in which to do it."""
         return next_steps(summary, self.folder, self._ledger.info().reading)
 
-    def tally(self) -> Tally:
+    def tally(self) -> StateCounts:
         """How many rows are in each state."""
         return self._ledger.tally()
 
-    def problems(self) -> list[Problem]:
+    def problems(self) -> list[ProblemCount]:
         """Why rows are rejected, failed or unknown, most frequent first."""
         return self._ledger.problems(State.REJECTED, State.FAILED, State.UNKNOWN)
 
@@ -158,7 +158,7 @@ class Job:
 
 
 @contextmanager
-def opened(settings: Settings, reading: OnRead = lambda _done, _total: None) -> Iterator[Job]:
+def open_job(settings: Settings, reading: OnRead = lambda _done, _total: None) -> Iterator[Job]:
     """Stage a job, or open one that is staged, and hold its lock.
 
     Nothing is sent. A folder whose job has sent nothing yet is staged again when the source has changed.
@@ -181,7 +181,7 @@ def opened(settings: Settings, reading: OnRead = lambda _done, _total: None) -> 
             raise UsageError("No service was named.", "Say --sandbox, --region NAME or --url URL.")
         folder = settings.job_folder
         if settings.source is None:
-            Accounts(folder).close()  # before the lock makes a folder
+            LedgerReader(folder).close()  # before the lock makes a folder
             stack.enter_context(locked(folder))
             ledger = stack.enter_context(Ledger(folder))
             ledger.reopen_failed()
@@ -212,7 +212,7 @@ async def run_job(settings: Settings, *, watcher: Watcher | None = None, timing:
         ReportError: A report could not be written; the ledger is whole.
     """
     with ExitStack() as stack:
-        job = await asyncio.to_thread(stack.enter_context, opened(settings))
+        job = await asyncio.to_thread(stack.enter_context, open_job(settings))
         return await job.send(watcher or NoWatcher(), timing)
 
 
@@ -227,13 +227,13 @@ def write_job_reports(folder: Path, *, xlsx: bool = False) -> Summary:
         LedgerError: There is no ledger, or it cannot be read.
         ReportError: A report could not be written.
     """
-    with Accounts(folder) as accounts:
+    with LedgerReader(folder) as accounts:
         runs = accounts.runs()
         code, stopped = (runs[-1].exit_code, runs[-1].stopped) if runs else (None, "")
         return _report(folder, accounts, code, stopped, xlsx=xlsx)
 
 
-def _report(folder: Path, accounts: Accounts, exit_code: int | None, stopped: str, *, xlsx: bool) -> Summary:
+def _report(folder: Path, accounts: LedgerReader, exit_code: int | None, stopped: str, *, xlsx: bool) -> Summary:
     info = accounts.info()
     totals = summarize(
         version=__version__,
@@ -270,9 +270,9 @@ def _told(settings: Settings, service: Service) -> dict[str, object]:
     return {"masked_key": service.masked_key, **{name: getattr(settings, name) for name in names}}
 
 
-def _switched(host: str) -> Notice:
-    return Notice(at=time.time(), kind=NoticeKind.HOST_SWITCHED, text=f"All lanes move to {host}.")
+def _switched(host: str) -> Event:
+    return Event(at=time.time(), kind=EventKind.HOST_SWITCHED, text=f"All lanes move to {host}.")
 
 
-def _exit_code(tally: Tally) -> ExitCode:
+def _exit_code(tally: StateCounts) -> ExitCode:
     return ExitCode.DONE if tally.all_done else ExitCode.NOT_ALL_ACCEPTED

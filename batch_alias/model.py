@@ -59,7 +59,7 @@ class Failure(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reply:
+class Response:
     """What came back for one attempt.
 
     Attributes:
@@ -103,7 +103,7 @@ class Action(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class Classification:
     """What a reply means for its row and for the run.
 
     Attributes:

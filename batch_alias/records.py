@@ -13,8 +13,8 @@ LATENCY_STEP = 1.05
 """Ratio of two neighbouring bounds of the latency histogram: a percentile is exact to 5 %."""
 
 
-class NoticeKind(StrEnum):
-    """What a notice is about."""
+class EventKind(StrEnum):
+    """What a event is about."""
 
     OUTAGE_BEGAN = "outage-began"
     OUTAGE_ENDED = "outage-ended"
@@ -23,7 +23,7 @@ class NoticeKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Notice:
+class Event:
     """Something worth knowing that happened to the run.
 
     Attributes:
@@ -33,7 +33,7 @@ class Notice:
     """
 
     at: float
-    kind: NoticeKind
+    kind: EventKind
     text: str
 
 
@@ -116,7 +116,7 @@ class JobInfo:
     why: tuple[str, ...] = ()
 
 
-class Entry(NamedTuple):
+class RowRecord(NamedTuple):
     """A row's full account, as the ledger has it."""
 
     number: int
@@ -135,7 +135,7 @@ class Entry(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Problem:
+class ProblemCount:
     """A kind of problem that some rows have.
 
     Attributes:
@@ -167,7 +167,7 @@ class Repeat:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tally:
+class StateCounts:
     """How many rows are in each state."""
 
     rejected: int = 0
@@ -214,9 +214,9 @@ class Plan:
     """
 
     info: JobInfo
-    tally: Tally
-    problems: list[Problem]
-    warnings: list[Problem]
+    tally: StateCounts
+    problems: list[ProblemCount]
+    warnings: list[ProblemCount]
     target: str
     masked_key: str
     to_send: int
@@ -245,9 +245,9 @@ class Check:
     """
 
     info: JobInfo
-    tally: Tally
-    problems: list[Problem]
-    warnings: list[Problem]
+    tally: StateCounts
+    problems: list[ProblemCount]
+    warnings: list[ProblemCount]
     same: int
     conflicting: int
     repeats: list[Repeat]

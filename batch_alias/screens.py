@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from batch_alias.model import State
-from batch_alias.records import Check, JobInfo, Plan, Problem, Progress, Tally
+from batch_alias.records import Check, JobInfo, Plan, ProblemCount, Progress, StateCounts
 
 KINDS = 5
 """Kinds of problem that are shown."""
@@ -38,7 +38,7 @@ class Status(Protocol):
         """Where it is sent to."""
 
     @property
-    def tally(self) -> Tally:
+    def tally(self) -> StateCounts:
         """Rows in each state."""
 
     @property
@@ -116,14 +116,14 @@ def check_lines(found: Check) -> Iterator[str]:
         yield "Verdict   every row may be sent"
 
 
-def _source_lines(info: JobInfo, tally: Tally) -> Iterator[str]:
+def _source_lines(info: JobInfo, tally: StateCounts) -> Iterator[str]:
     blank = f", {info.blank_rows:,} blank" if info.blank_rows else ""
     yield f"Source    {info.source}: {info.description}; {tally.rows:,} rows{blank}"
     roles = zip(("userId", "groupId", "remark"), info.columns, strict=True)
     yield f"Columns   {', '.join(f'{role} from {info.header[at]!r}' for role, at in roles)}"
 
 
-def problem_lines(problems: Sequence[Problem], most: int = KINDS) -> Iterator[str]:
+def problem_lines(problems: Sequence[ProblemCount], most: int = KINDS) -> Iterator[str]:
     """Kinds of problem with their counts and an example each."""
     for problem in problems[:most]:
         rows = ", ".join(map(str, problem.rows)) + (", …" if problem.count > len(problem.rows) else "")
@@ -135,7 +135,7 @@ def problem_lines(problems: Sequence[Problem], most: int = KINDS) -> Iterator[st
         yield f"            and {len(problems) - most} more kinds"
 
 
-def end_lines(tally: Tally, problems: Sequence[Problem]) -> Iterator[str]:
+def end_lines(tally: StateCounts, problems: Sequence[ProblemCount]) -> Iterator[str]:
     """How a run ended."""
     yield f"Done      {state_counts(tally)} of {tally.rows:,} rows"
     yield from problem_lines(problems)
@@ -187,7 +187,7 @@ def _trouble(progress: Progress) -> tuple[tuple[str, int], ...]:
     return ("failed", progress.failed), ("unknown", progress.unknown)
 
 
-def state_counts(tally: Tally) -> str:
+def state_counts(tally: StateCounts) -> str:
     """The states with their counts, in the order people want them."""
     counts = [
         (State.ACCEPTED, tally.accepted),

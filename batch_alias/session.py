@@ -14,7 +14,7 @@ import click
 from batch_alias.console import Console, same_command
 from batch_alias.errors import ExitCode
 from batch_alias.flags import OutputFlags
-from batch_alias.job import Job, opened
+from batch_alias.job import Job, open_job
 from batch_alias.logs import logging_to
 from batch_alias.reports import Summary
 from batch_alias.settings import Settings
@@ -58,7 +58,7 @@ def send(settings: Settings, given: OutputFlags) -> int:
     console = Console(quiet=given["quiet"])
     with (
         logging_to(given["log"], console.say if given["verbose"] else None),
-        opened(settings, reading=console.reading) as job,
+        open_job(settings, reading=console.reading) as job,
     ):
         plan = job.plan()
         console.plan(plan)

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from batch_alias.errors import LedgerError, SourceError
-from batch_alias.ledger import LEDGER, TARGET, Accounts, Ledger, locked, stage
-from batch_alias.records import JobInfo, Problem
+from batch_alias.ledger import LEDGER, TARGET, LedgerReader, Ledger, locked, stage
+from batch_alias.records import JobInfo, ProblemCount
 from batch_alias.settings import Reading
 from batch_alias.sources import open_source
 from batch_alias.sources.reasons import REJECTIONS, WARNINGS
@@ -65,7 +65,7 @@ def _belongs(folder: Path, source: Path, reading: Reading, fingerprint: str) -> 
     """Whether a folder has a ledger of this source; raise when it has one of another that may not be replaced."""
     if not (folder / LEDGER).exists():
         return False
-    with Accounts(folder) as accounts:
+    with LedgerReader(folder) as accounts:
         info, sent = accounts.info(), accounts.meta(TARGET) is not None
     if (info.sha256, info.reading) == (fingerprint, _plain(reading)):
         return True
@@ -124,7 +124,7 @@ def _identity(source: Path) -> tuple[int, int, int]:
     return stat.st_ino, stat.st_size, stat.st_mtime_ns
 
 
-def explained(problems: list[Problem]) -> list[Problem]:
+def explained(problems: list[ProblemCount]) -> list[ProblemCount]:
     """Warnings with what they mean."""
     return [replace(problem, message=_MEANINGS.get(problem.name, problem.message)) for problem in problems]
 

@@ -6,8 +6,8 @@ from collections import deque
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from batch_alias.ledger import Accounts
-from batch_alias.records import Tally
+from batch_alias.ledger import LedgerReader
+from batch_alias.records import StateCounts
 
 RECENT = 60
 """Seconds over which the pace is taken."""
@@ -43,9 +43,9 @@ class Status:
     last_notice: str
 
     @property
-    def tally(self) -> Tally:
+    def tally(self) -> StateCounts:
         """Rows in each state."""
-        return Tally(**self.states)
+        return StateCounts(**self.states)
 
     def as_json(self) -> str:
         """The status as JSON."""
@@ -58,8 +58,8 @@ def status_of(folder: Path) -> Status:
     Raises:
         LedgerError: There is no ledger, or it cannot be read.
     """
-    with Accounts(folder) as accounts:
-        info, tally, runs, notices = accounts.info(), accounts.tally(), accounts.runs(), accounts.notices()
+    with LedgerReader(folder) as accounts:
+        info, tally, runs, events = accounts.info(), accounts.tally(), accounts.runs(), accounts.events()
         recent = deque(accounts.seconds(), maxlen=RECENT)
     now = time.time()
     requests = sum(second.requests for second in recent if recent and second.at > recent[-1].at - RECENT)
@@ -77,7 +77,7 @@ def status_of(folder: Path) -> Status:
         seconds_left=round(tally.pending / rate) if phase == "sending" and rate else None,
         idle_seconds=None if idle is None else round(idle, 1),
         exit_code=runs[-1].exit_code if runs else None,
-        last_notice=notices[-1].text if notices else "",
+        last_notice=events[-1].text if events else "",
     )
 
 

@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from batch_alias.records import Notice, Plan, Progress
+from batch_alias.records import Event, Plan, Progress
 
 
 class Sending(Protocol):
@@ -21,7 +21,7 @@ class Watcher(Protocol):
     def sending(self, run: Sending, plan: Plan) -> None:
         """Called when sending begins."""
 
-    def notice(self, notice: Notice) -> None:
+    def event(self, event: Event) -> None:
         """Called for each thing worth knowing."""
 
     def sent(self) -> None:
@@ -34,7 +34,7 @@ class NoWatcher:
     def sending(self, run: Sending, plan: Plan) -> None:
         """Do nothing."""
 
-    def notice(self, notice: Notice) -> None:
+    def event(self, event: Event) -> None:
         """Do nothing."""
 
     def sent(self) -> None:

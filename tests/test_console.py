@@ -9,7 +9,7 @@ import pytest
 
 from batch_alias.console import LINE, Console
 from batch_alias.errors import UsageError
-from batch_alias.records import JobInfo, Notice, NoticeKind, Plan, Progress, Tally
+from batch_alias.records import JobInfo, Event, EventKind, Plan, Progress, StateCounts
 from batch_alias.screens import duration
 
 
@@ -49,7 +49,7 @@ def plan() -> Plan:
     )
     return Plan(
         info=info,
-        tally=Tally(pending=12_345),
+        tally=StateCounts(pending=12_345),
         problems=[],
         warnings=[],
         target="api.example.com",
@@ -84,7 +84,7 @@ def watched(plan, capsys):
             console.sending(run or Run(), plan)
             await asyncio.sleep(seconds)
             if news:
-                console.notice(Notice(at=0.0, kind=NoticeKind.OUTAGE_BEGAN, text=news))
+                console.event(Event(at=0.0, kind=EventKind.OUTAGE_BEGAN, text=news))
             console.sent()
             await asyncio.sleep(0)
 
@@ -135,7 +135,7 @@ def test_a_quiet_console_says_only_what_went_wrong(terminal, watched, capsys, pl
     console = Console(quiet=True, terminal=terminal)
     console.plan(plan)
     console.say("all is well")
-    console.ended(Tally(accepted=3), [], stopped="")
+    console.ended(StateCounts(accepted=3), [], stopped="")
     assert watched(console, 35.0, news="The service does not work.") == ""
     console.warn("something is wrong")
     console.error(UsageError("No region is named.", "Name one."))

@@ -64,8 +64,8 @@ def test_what_a_watcher_is_told(settings):
         def sending(self, run, plan) -> None:
             self.told.append((plan.to_send, run.progress().accepted))
 
-        def notice(self, notice) -> None:
-            self.told.append(notice)
+        def event(self, event) -> None:
+            self.told.append(event)
 
         def sent(self) -> None:
             self.told.append("sent")

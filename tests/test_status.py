@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from batch_alias.job import opened, run_job
+from batch_alias.job import open_job, run_job
 from batch_alias.ledger import Ledger
 from batch_alias.records import Second
 from batch_alias.sandbox.app import Sandbox
@@ -29,7 +29,7 @@ def test_a_job_goes_from_staged_over_sending_and_silent_to_ended(source: Path, t
     with serve(Sandbox(Rules(rate=1000))) as running:
         service = Service(urls=(running.url,), app_key=running.app_key, app_secret=running.app_secret)
         settings = Settings(source=source, job=job, service=service, rate=500)
-        with opened(settings):
+        with open_job(settings):
             staged = status_of(job)
         assert (staged.phase, staged.runs, staged.tally.pending) == ("staged", 0, 20)
 

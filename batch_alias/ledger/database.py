@@ -1,4 +1,4 @@
-"""The file itself: how it is opened, how it is known to be ours, and what its errors mean."""
+"""The file itself: how it is open_job, how it is known to be ours, and what its errors mean."""
 
 import sqlite3
 from collections.abc import Iterator

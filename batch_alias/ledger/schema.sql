@@ -43,4 +43,4 @@ CREATE TABLE seconds (
     latencies TEXT NOT NULL               -- JSON: bucket -> replies; bucket n reaches up to 1.05 ** n ms
 );
 
-CREATE TABLE notices (run INTEGER NOT NULL, at REAL NOT NULL, kind TEXT NOT NULL, text TEXT NOT NULL);
+CREATE TABLE events (run INTEGER NOT NULL, at REAL NOT NULL, kind TEXT NOT NULL, text TEXT NOT NULL);

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from batch_alias.errors import ReportError
 from batch_alias.model import State
-from batch_alias.records import Entry, JobInfo, Notice, Problem, RunRecord, Second, Tally
+from batch_alias.records import RowRecord, JobInfo, Event, ProblemCount, RunRecord, Second, StateCounts
 from batch_alias.reports import not_accepted, results, summary
 from batch_alias.reports.summary import Summary, summarize
 
@@ -16,16 +16,16 @@ WORKBOOK = "results.xlsx"
 __all__ = ["Accounts", "Summary", "summarize", "write_reports"]
 
 
-class Accounts(Protocol):
+class LedgerReader(Protocol):
     """What the reports read."""
 
     def info(self) -> JobInfo:
         """What the job is."""
 
-    def tally(self) -> Tally:
+    def tally(self) -> StateCounts:
         """How many rows are in each state."""
 
-    def entries(self, *states: State) -> Iterator[Entry]:
+    def entries(self, *states: State) -> Iterator[RowRecord]:
         """Every row's account, or that of the rows in some states, in the source's order."""
 
     def runs(self) -> list[RunRecord]:
@@ -34,14 +34,14 @@ class Accounts(Protocol):
     def seconds(self) -> Iterator[Second]:
         """What happened in each second."""
 
-    def notices(self) -> list[Notice]:
+    def events(self) -> list[Event]:
         """What was worth knowing."""
 
-    def warnings(self) -> list[Problem]:
+    def warnings(self) -> list[ProblemCount]:
         """What is odd about rows that may be sent all the same, most frequent first."""
 
 
-def write_reports(folder: Path, accounts: Accounts, totals: Summary, *, workbook: bool = False) -> list[Path]:
+def write_reports(folder: Path, accounts: LedgerReader, totals: Summary, *, workbook: bool = False) -> list[Path]:
     """Write every report of a job; each takes its name only when it is complete.
 
     Args:
@@ -74,7 +74,7 @@ def write_reports(folder: Path, accounts: Accounts, totals: Summary, *, workbook
     return [folder / name for name in wanted]
 
 
-def writers(folder: Path, accounts: Accounts, totals: Summary) -> dict[str, Callable[[Path], None]]:
+def writers(folder: Path, accounts: LedgerReader, totals: Summary) -> dict[str, Callable[[Path], None]]:
     """What writes each report, by its file name, in the order in which they are written."""
     info = accounts.info()
     return {
@@ -96,25 +96,25 @@ def _write_whole(path: Path, write: Callable[[Path], None]) -> None:
             unfinished.unlink(missing_ok=True)
 
 
-def _write_page(path: Path, folder: Path, accounts: Accounts, totals: Summary) -> None:
+def _write_page(path: Path, folder: Path, accounts: LedgerReader, totals: Summary) -> None:
     # pandas, Jinja and matplotlib take half a second to import, which is early enough when all is sent.
     from batch_alias.reports import causes, page, timeline
 
-    runs, notices = accounts.runs(), accounts.notices()
+    runs, events = accounts.runs(), accounts.events()
     page.write(
         path,
         folder=folder,
         info=accounts.info(),
         totals=totals,
         runs=runs,
-        notices=notices,
+        events=events,
         warnings=accounts.warnings(),
-        timeline=timeline.build(runs, accounts.seconds, notices),
+        timeline=timeline.build(runs, accounts.seconds, events),
         not_accepted=causes.read_not_accepted(accounts.entries(*not_accepted.STATES), page.MOST_ROWS),
     )
 
 
-def _write_workbook(path: Path, accounts: Accounts, totals: Summary) -> None:
+def _write_workbook(path: Path, accounts: LedgerReader, totals: Summary) -> None:
     from batch_alias.reports import causes, workbook
 
     workbook.write(

@@ -10,7 +10,7 @@ from typing import assert_never
 
 from batch_alias.errors import ExitCode
 from batch_alias.model import State
-from batch_alias.records import Entry
+from batch_alias.records import RowRecord
 from batch_alias.reports.summary import Summary
 from batch_alias.reports.wording import count
 
@@ -164,7 +164,7 @@ def _column_flags(reading: Mapping[str, object]) -> list[str]:
     return [part for flag, name in named if name is not None for part in (flag, str(name))]
 
 
-def advise(entry: Entry) -> str:
+def advise(entry: RowRecord) -> str:
     """What to do about a row that was not accepted."""
     state = State(entry.state)
     match state:

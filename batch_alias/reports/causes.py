@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from batch_alias.model import State
-from batch_alias.records import Entry
+from batch_alias.records import RowRecord
 from batch_alias.reports.advice import advise
 from batch_alias.reports.wording import code_in_words
 
@@ -26,7 +26,7 @@ class Cause:
 
     state: State
     name: str
-    example: Entry
+    example: RowRecord
     advice: str
     rows: int = 0
 
@@ -41,10 +41,10 @@ class NotAccepted:
     """
 
     causes: list[Cause]
-    first: list[Entry]
+    first: list[RowRecord]
 
 
-def read_not_accepted(entries: Iterable[Entry], most: int) -> NotAccepted:
+def read_not_accepted(entries: Iterable[RowRecord], most: int) -> NotAccepted:
     """Go once through the rows that were not accepted, in bounded memory.
 
     Args:
@@ -52,7 +52,7 @@ def read_not_accepted(entries: Iterable[Entry], most: int) -> NotAccepted:
         most: How many of them to keep.
     """
     causes: dict[tuple[str, str], Cause] = {}
-    first: list[Entry] = []
+    first: list[RowRecord] = []
     for entry in entries:
         if len(first) < most:
             first.append(entry)
@@ -67,7 +67,7 @@ def read_not_accepted(entries: Iterable[Entry], most: int) -> NotAccepted:
     return NotAccepted(causes=sorted(causes.values(), key=lambda cause: -cause.rows), first=first)
 
 
-def name(entry: Entry) -> str:
+def name(entry: RowRecord) -> str:
     """A short name for why a row was not accepted, of which there are few whatever the service says in its messages."""
     if entry.state == State.PENDING:
         return "not sent yet"

@@ -18,7 +18,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
-from batch_alias.records import LATENCY_STEP, NoticeKind
+from batch_alias.records import LATENCY_STEP, EventKind
 from batch_alias.reports.timeline import WIDTHS, Clock, Timeline
 from batch_alias.reports.wording import latency
 
@@ -158,7 +158,7 @@ def _outages_and_marks(axes: Axes, timeline: Timeline, height: float | None) -> 
         axes.axvspan(begin, max(end, begin + timeline.width / 2), color=RED, alpha=0.16, linewidth=0)
     if height is None:
         return
-    for kind, marker, color in ((NoticeKind.PACE_LOWERED, "v", AMBER), (NoticeKind.HOST_SWITCHED, "D", VIOLET)):
+    for kind, marker, color in ((EventKind.PACE_LOWERED, "v", AMBER), (EventKind.HOST_SWITCHED, "D", VIOLET)):
         times = timeline.marks[kind]
         axes.plot(times, [height] * len(times), linestyle="none", marker=marker, markersize=4.5, color=color)
 

@@ -10,14 +10,14 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from batch_alias.model import DONE_STATES, State
-from batch_alias.records import Entry, JobInfo
+from batch_alias.records import RowRecord, JobInfo
 
 REASON = "batch_alias_reason"
 STATES = tuple(state for state in State if state not in DONE_STATES)
 """The states that still want something."""
 
 
-def write(path: Path, info: JobInfo, entries: Iterable[Entry]) -> None:
+def write(path: Path, info: JobInfo, entries: Iterable[RowRecord]) -> None:
     """Write the file: UTF-8 with a byte-order mark, without which Excel takes Chinese for something else."""
     # Run again, this file is a source with a column of old reasons: they make room for the new ones.
     old = info.header.index(REASON) if REASON in info.header else None
@@ -27,16 +27,16 @@ def write(path: Path, info: JobInfo, entries: Iterable[Entry]) -> None:
         writer.writerows((_reason(entry), *_without(_cells(entry, info), old)) for entry in entries)
 
 
-def said(entry: Entry) -> str:
+def said(entry: RowRecord) -> str:
     """Why a row was not accepted, in a sentence."""
     return "not sent yet" if entry.state == State.PENDING else entry.message
 
 
-def _reason(entry: Entry) -> str:
+def _reason(entry: RowRecord) -> str:
     return f"{entry.state}: {said(entry)}"
 
 
-def _cells(entry: Entry, info: JobInfo) -> Sequence[str]:
+def _cells(entry: RowRecord, info: JobInfo) -> Sequence[str]:
     if entry.cells is not None:
         cells: list[str] = json.loads(entry.cells)
         return cells

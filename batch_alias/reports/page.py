@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from batch_alias.records import JobInfo, Notice, NoticeKind, Problem, RunRecord
+from batch_alias.records import JobInfo, Event, EventKind, ProblemCount, RunRecord
 from batch_alias.reports import advice, wording
 from batch_alias.reports.causes import NotAccepted
 from batch_alias.reports.not_accepted import STATES, said
@@ -29,11 +29,11 @@ MOST_LINES = 100
 MOST_ID = 64
 MOST_TEXT = 160
 
-KINDS: Mapping[NoticeKind, str] = {
-    NoticeKind.OUTAGE_BEGAN: "outage began",
-    NoticeKind.OUTAGE_ENDED: "outage ended",
-    NoticeKind.PACE_LOWERED: "pace lowered",
-    NoticeKind.HOST_SWITCHED: "host switched",
+KINDS: Mapping[EventKind, str] = {
+    EventKind.OUTAGE_BEGAN: "outage began",
+    EventKind.OUTAGE_ENDED: "outage ended",
+    EventKind.PACE_LOWERED: "pace lowered",
+    EventKind.HOST_SWITCHED: "host switched",
 }
 SETTINGS: Mapping[str, str] = {
     "rate": "requests per second, at most",
@@ -96,8 +96,8 @@ def write(
     info: JobInfo,
     totals: Summary,
     runs: Sequence[RunRecord],
-    notices: Sequence[Notice],
-    warnings: Sequence[Problem],
+    events: Sequence[Event],
+    warnings: Sequence[ProblemCount],
     timeline: "Timeline | None",
     not_accepted: NotAccepted,
 ) -> None:
@@ -109,7 +109,7 @@ def write(
         info: What the job is.
         totals: The job in numbers.
         runs: What is noted of each run.
-        notices: What was worth knowing.
+        events: What was worth knowing.
         warnings: What is odd about rows that may be sent all the same.
         timeline: The job over time; ``None`` when nothing was sent.
         not_accepted: The rows that were not accepted.
@@ -124,7 +124,7 @@ def write(
         runs=runs,
         rate=runs[-1].settings.get("rate") if runs else None,
         asked=_asked(info, runs),
-        notices=[(notice.at, notice.kind, KINDS[notice.kind], notice.text) for notice in notices],
+        events=[(event.at, event.kind, KINDS[event.kind], event.text) for event in events],
         warnings=warnings,
         charts=_charts(timeline, totals),
         codes=[(code, wording.code_in_words(code), count) for code, count in totals.codes.items()],
@@ -243,8 +243,8 @@ def _rates_key(timeline: "Timeline") -> list[tuple[str, str, str]]:
         key.append(("red", "area", "refused by the limit"))
     if timeline.outages:
         key.append(("red", "pale", "outage: sending on hold"))
-    if timeline.marks[NoticeKind.PACE_LOWERED]:
+    if timeline.marks[EventKind.PACE_LOWERED]:
         key.append(("amber", "triangle", "pace lowered"))
-    if timeline.marks[NoticeKind.HOST_SWITCHED]:
+    if timeline.marks[EventKind.HOST_SWITCHED]:
         key.append(("violet", "diamond", "host switched"))
     return key

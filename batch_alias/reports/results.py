@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from batch_alias.records import Entry
+from batch_alias.records import RowRecord
 
 HEADER = (
     "row",
@@ -21,7 +21,7 @@ HEADER = (
 )
 
 
-def write(path: Path, entries: Iterable[Entry]) -> None:
+def write(path: Path, entries: Iterable[RowRecord]) -> None:
     """Write the file: UTF-8 with a byte-order mark, without which Excel takes Chinese for something else.
 
     The code is RongCloud's, or for a rejected row the kind of problem. Times are UTC.

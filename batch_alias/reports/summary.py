@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from batch_alias.records import LATENCY_STEP, JobInfo, RunRecord, Second, Tally
+from batch_alias.records import LATENCY_STEP, JobInfo, RunRecord, Second, StateCounts
 from batch_alias.reports.results import timestamp
 
 
@@ -70,7 +70,7 @@ def summarize(
     *,
     version: str,
     info: JobInfo,
-    tally: Tally,
+    tally: StateCounts,
     runs: Sequence[RunRecord],
     seconds: Iterable[Second],
     exit_code: int | None,

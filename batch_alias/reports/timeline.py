@@ -12,7 +12,7 @@ from math import ceil, floor
 
 import pandas as pd
 
-from batch_alias.records import LATENCY_STEP, Notice, NoticeKind, RunRecord, Second
+from batch_alias.records import LATENCY_STEP, Event, EventKind, RunRecord, Second
 
 POINTS = 600
 """Most points in time; a chart has not many more dots from left to right."""
@@ -62,7 +62,7 @@ class Timeline:
         latencies: By point, in milliseconds: ``p50`` and ``p99``; NaN where nothing was answered.
         histogram: Attempts by latency bucket.
         outages: Spans in which sending was on hold.
-        marks: Times of the other notices, one of a kind a point.
+        marks: Times of the other events, one of a kind a point.
     """
 
     clock: Clock
@@ -72,7 +72,7 @@ class Timeline:
     latencies: pd.DataFrame
     histogram: "pd.Series[int]"
     outages: list[tuple[float, float]]
-    marks: dict[NoticeKind, list[float]]
+    marks: dict[EventKind, list[float]]
 
     @property
     def width(self) -> int:
@@ -81,14 +81,14 @@ class Timeline:
 
 
 def build(
-    runs: Sequence[RunRecord], seconds: Callable[[], Iterable[Second]], notices: Sequence[Notice]
+    runs: Sequence[RunRecord], seconds: Callable[[], Iterable[Second]], events: Sequence[Event]
 ) -> Timeline | None:
     """Add up a job over time, in bounded memory.
 
     Args:
         runs: What is noted of each run.
         seconds: What happened in each second; called twice.
-        notices: What was worth knowing.
+        events: What was worth knowing.
 
     Returns:
         ``None`` when nothing was sent.
@@ -113,8 +113,8 @@ def build(
         limits=list(_limits(runs, clock)),
         latencies=_percentiles(latencies).reindex(range(points)),
         histogram=latencies.groupby("bucket")["count"].sum(),
-        outages=list(_outages(notices, clock)),
-        marks=_marks(notices, clock, point),
+        outages=list(_outages(events, clock)),
+        marks=_marks(events, clock, point),
     )
 
 
@@ -173,22 +173,22 @@ def _limits(runs: Sequence[RunRecord], clock: Clock) -> Iterator[tuple[int, int,
             yield offset, offset + length, float(rate)
 
 
-def _outages(notices: Sequence[Notice], clock: Clock) -> Iterator[tuple[float, float]]:
+def _outages(events: Sequence[Event], clock: Clock) -> Iterator[tuple[float, float]]:
     began: float | None = None
-    for notice in notices:
-        if notice.kind not in {NoticeKind.OUTAGE_BEGAN, NoticeKind.OUTAGE_ENDED}:
+    for event in events:
+        if event.kind not in {EventKind.OUTAGE_BEGAN, EventKind.OUTAGE_ENDED}:
             continue
         # The run may have ended before the outage did.
         if began is not None:
-            yield clock.place(began), min(clock.end(began), clock.place(notice.at))
-        began = notice.at if notice.kind is NoticeKind.OUTAGE_BEGAN else None
+            yield clock.place(began), min(clock.end(began), clock.place(event.at))
+        began = event.at if event.kind is EventKind.OUTAGE_BEGAN else None
     if began is not None:
         yield clock.place(began), clock.end(began)
 
 
-def _marks(notices: Sequence[Notice], clock: Clock, point: Callable[[float], int]) -> dict[NoticeKind, list[float]]:
-    kinds = (NoticeKind.PACE_LOWERED, NoticeKind.HOST_SWITCHED)
+def _marks(events: Sequence[Event], clock: Clock, point: Callable[[float], int]) -> dict[EventKind, list[float]]:
+    kinds = (EventKind.PACE_LOWERED, EventKind.HOST_SWITCHED)
     return {
-        kind: list({point(notice.at): clock.place(notice.at) for notice in notices if notice.kind is kind}.values())
+        kind: list({point(event.at): clock.place(event.at) for event in events if event.kind is kind}.values())
         for kind in kinds
     }

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 
 from batch_alias.errors import ExitCode
-from batch_alias.model import Failure, Reply, State
-from batch_alias.rongcloud.codes import CODES, judge
+from batch_alias.model import Failure, Response, State
+from batch_alias.rongcloud.codes import CODES, classify
 
 STATES: Mapping[State, str] = {
     State.ACCEPTED: "RongCloud has accepted the alias",
@@ -47,7 +47,7 @@ def code_in_words(code: str) -> str:
         known = CODES.get(int(code))
         return known.meaning if known else "a code that RongCloud's table does not have"
     if code in set(Failure):
-        return judge(Reply(request_id="", host="", latency=0.0, failure=Failure(code))).meaning
+        return classify(Response(request_id="", host="", latency=0.0, failure=Failure(code))).meaning
     found = re.fullmatch(r"HTTP (\d{3})", code)
     if found is None:
         return ""

@@ -23,7 +23,7 @@ from xlsxwriter.format import Format  # type: ignore[import-untyped]  # the same
 from xlsxwriter.worksheet import Worksheet  # type: ignore[import-untyped]  # the same
 
 from batch_alias.model import State
-from batch_alias.records import Entry, JobInfo
+from batch_alias.records import RowRecord, JobInfo
 from batch_alias.reports.advice import advise, conclude
 from batch_alias.reports.causes import NotAccepted
 from batch_alias.reports.not_accepted import said
@@ -148,8 +148,8 @@ def write(
     *,
     info: JobInfo,
     totals: Summary,
-    entries: Iterable[Entry],
-    not_accepted: Iterable[Entry],
+    entries: Iterable[RowRecord],
+    not_accepted: Iterable[RowRecord],
     causes: NotAccepted,
     most_rows: int = EXCEL_ROWS,
 ) -> None:

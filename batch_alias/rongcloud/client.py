@@ -20,8 +20,8 @@ from urllib.parse import urlsplit
 import httpx
 
 from batch_alias.errors import UsageError
-from batch_alias.model import Failure, Reply, Row, Verdict
-from batch_alias.rongcloud.codes import judge
+from batch_alias.model import Failure, Response, Row, Classification
+from batch_alias.rongcloud.codes import classify
 from batch_alias.rongcloud.hosts import SWITCH_INTERVAL, Hosts
 from batch_alias.rongcloud.signing import NONCE_LENGTH, signed_headers
 from batch_alias.rongcloud.wire import FORM, GET_PATH, SET_PATH, decode, encode, encode_query, excerpt
@@ -70,7 +70,7 @@ class Client:
         self._on_switch = on_switch
 
     def connect(self) -> "Connection":
-        """A connection of its own for one lane; opened on first use."""
+        """A connection of its own for one lane; open_job on first use."""
         return Connection(self)
 
     def leave(self, host: str) -> None:
@@ -78,7 +78,7 @@ class Client:
         if self.hosts.alternate(host, now=time.monotonic()):
             self._on_switch(self.hosts.current)
 
-    def note(self, url: str, verdict: Verdict) -> None:
+    def note(self, url: str, verdict: Classification) -> None:
         """Take note of a verdict on a host."""
         if verdict.unwell and self.hosts.report_unwell(url, now=time.monotonic()):
             self._on_switch(self.hosts.current)
@@ -107,11 +107,11 @@ class Connection:
         self._url = ""
         self._requests = 0
 
-    async def set_alias(self, row: Row) -> tuple[Reply, Verdict]:
+    async def set_alias(self, row: Row) -> tuple[Response, Classification]:
         """Make one signed attempt to set a row's alias; whatever happens on the way is in the reply."""
         return await self._call(SET_PATH, encode(row))
 
-    async def read_alias(self, user_id: str, group_id: str) -> tuple[Reply, Verdict]:
+    async def read_alias(self, user_id: str, group_id: str) -> tuple[Response, Classification]:
         """Make one signed attempt to read an alias; it changes nothing."""
         return await self._call(GET_PATH, encode_query(user_id, group_id))
 
@@ -119,12 +119,12 @@ class Connection:
         """Close the connection."""
         await self._httpx.aclose()
 
-    async def _call(self, path: str, form: bytes) -> tuple[Reply, Verdict]:
+    async def _call(self, path: str, form: bytes) -> tuple[Response, Classification]:
         url = self._client.hosts.current
         started = time.monotonic()
         request_id = str(uuid.uuid4())
         request = self._request(url, path, form, request_id)
-        reply = Reply(request_id=request_id, host=urlsplit(url).netloc, latency=0.0)
+        reply = Response(request_id=request_id, host=urlsplit(url).netloc, latency=0.0)
         try:
             async with asyncio.timeout(self._client.timeout):
                 reply = await self._exchange(request, reply)
@@ -135,7 +135,7 @@ class Connection:
         except (httpx.TransportError, httpx.StreamError, OSError) as error:
             reply = await self._broken(request, reply, Failure.DROPPED, error)
         reply = replace(reply, latency=time.monotonic() - started)
-        verdict = judge(reply)
+        verdict = classify(reply)
         self._client.note(url, verdict)
         return reply, verdict
 
@@ -157,7 +157,7 @@ class Connection:
             self._requests = 0
         return self._httpx.build_request("POST", url + path, content=form, headers=headers)
 
-    async def _exchange(self, request: httpx.Request, reply: Reply) -> Reply:
+    async def _exchange(self, request: httpx.Request, reply: Response) -> Response:
         response = await self._httpx.send(request, stream=True)
         try:
             body = await _read(response)
@@ -176,7 +176,7 @@ class Connection:
             clock_skew=_clock_skew(response.headers.get("Date")),
         )
 
-    async def _broken(self, request: httpx.Request, reply: Reply, failure: Failure, error: Exception) -> Reply:
+    async def _broken(self, request: httpx.Request, reply: Response, failure: Failure, error: Exception) -> Response:
         # httpcore does not promise a usable pool after a cancelled or broken request: begin a new one.
         await self.aclose()
         self._httpx = self._client.open_httpx()

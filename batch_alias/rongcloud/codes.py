@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import assert_never
 
-from batch_alias.model import Action, Failure, Reply, Verdict
+from batch_alias.model import Action, Failure, Response, Classification
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +82,7 @@ CODES: Mapping[int, Code] = MappingProxyType(
 )
 
 
-def judge(reply: Reply) -> Verdict:
+def classify(reply: Response) -> Classification:
     """What a reply means for its row and for the run."""
     if reply.failure is not None:
         return _without_answer(reply.failure)
@@ -90,7 +90,7 @@ def judge(reply: Reply) -> Verdict:
         return _by_status(reply)
     known = CODES.get(reply.code) if reply.code is not None else None
     if known is not None:
-        return Verdict(
+        return Classification(
             action=known.action,
             meaning=known.meaning,
             in_doubt=known.in_doubt,
@@ -101,39 +101,39 @@ def judge(reply: Reply) -> Verdict:
     return _by_status(reply)
 
 
-def _without_answer(failure: Failure) -> Verdict:
+def _without_answer(failure: Failure) -> Classification:
     match failure:
         case Failure.CONNECT:
-            return Verdict(action=Action.RETRY, meaning="no connection", unwell=True)
+            return Classification(action=Action.RETRY, meaning="no connection", unwell=True)
         case Failure.TIMEOUT:
-            return Verdict(action=Action.RETRY, meaning="no answer in time", in_doubt=True, unwell=True)
+            return Classification(action=Action.RETRY, meaning="no answer in time", in_doubt=True, unwell=True)
         case Failure.DROPPED:
-            return Verdict(action=Action.RETRY, meaning="the connection broke", in_doubt=True, unwell=True)
+            return Classification(action=Action.RETRY, meaning="the connection broke", in_doubt=True, unwell=True)
     assert_never(failure)
 
 
-def _by_status(reply: Reply) -> Verdict:
+def _by_status(reply: Response) -> Classification:
     """The verdict where the code says nothing: it is missing, unknown, or at odds with the status."""
     status = reply.status or 0
     if status == 429:
-        return Verdict(action=Action.SLOW_DOWN, meaning="over the gateway's limit")
+        return Classification(action=Action.SLOW_DOWN, meaning="over the gateway's limit")
     if status == 408 or status >= 500:
-        return Verdict(action=Action.RETRY, meaning=f"HTTP {status}", in_doubt=True, unwell=True)
+        return Classification(action=Action.RETRY, meaning=f"HTTP {status}", in_doubt=True, unwell=True)
     if reply.code is not None and reply.code != SUCCESS:
-        return Verdict(action=Action.FAIL, meaning=f"code {reply.code}")
+        return Classification(action=Action.FAIL, meaning=f"code {reply.code}")
     if status in {401, 403, 407}:
-        return Verdict(
+        return Classification(
             action=Action.STOP,
             meaning=f"HTTP {status} from a gateway",
             advice="Look at the proxy settings and at whether RongCloud permits this machine's IP address.",
         )
     if status == 404:
-        return Verdict(
+        return Classification(
             action=Action.STOP,
             meaning="HTTP 404: this host does not know the call",
             advice="Look at --region or --url.",
         )
     if status >= 400:
-        return Verdict(action=Action.FAIL, meaning=f"HTTP {status} from a gateway")
+        return Classification(action=Action.FAIL, meaning=f"HTTP {status} from a gateway")
     # A page instead of JSON, or a redirect, which a signed request never follows: a gateway that is not itself.
-    return Verdict(action=Action.RETRY, meaning=f"HTTP {status} without RongCloud's JSON", in_doubt=True, unwell=True)
+    return Classification(action=Action.RETRY, meaning=f"HTTP {status} without RongCloud's JSON", in_doubt=True, unwell=True)

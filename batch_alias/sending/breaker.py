@@ -25,7 +25,7 @@ class BreakerRules:
     longest_interval: float = 30.0
 
 
-class Breaker:
+class CircuitBreaker:
     """Closed while the service works, open during an outage."""
 
     def __init__(self, rules: BreakerRules) -> None:

@@ -12,15 +12,15 @@ from collections.abc import Callable
 from typing import Protocol
 
 from batch_alias.model import Row, State
-from batch_alias.records import Notice, Progress
-from batch_alias.sending.backlog import Backlog, PendingRows, Work
-from batch_alias.sending.breaker import Breaker
-from batch_alias.sending.lanes import Connection, Lane, Lanes
-from batch_alias.sending.meter import Meter, SecondLog
-from batch_alias.sending.pace import Pace
-from batch_alias.sending.throttle import Throttle
+from batch_alias.records import Event, Progress
+from batch_alias.sending.work_queue import WorkQueue, PendingRows, Work
+from batch_alias.sending.breaker import CircuitBreaker
+from batch_alias.sending.pool import Connection, PooledConnection, ConnectionPool
+from batch_alias.sending.metrics import Metrics, SecondLog
+from batch_alias.sending.controller import RateController
+from batch_alias.sending.limiter import RateLimiter
 from batch_alias.sending.timing import Timing
-from batch_alias.sending.triage import OPENING_ROWS, Book, Limits, Triage
+from batch_alias.sending.response_handler import OPENING_ROWS, Book, Limits, ResponseHandler
 
 
 class Ledger(PendingRows, Book, SecondLog, Protocol):
@@ -67,7 +67,7 @@ class Dispatcher:
         limit: int | None,
         limits: Limits,
         timing: Timing,
-        notify: Callable[[Notice], None],
+        notify: Callable[[Event], None],
         proven: bool = False,
         wall: Callable[[], float] = time.time,
         clock: Callable[[], float] = time.monotonic,
@@ -76,14 +76,14 @@ class Dispatcher:
         self._timing = timing
         self._wall = wall
         self._clock = clock
-        self._meter = Meter(ledger)
-        self._pace = Pace(rate, timing.pace)
-        self._breaker = Breaker(timing.breaker)
-        self._throttle = Throttle(rate)
-        self._lanes = Lanes(carrier.connect, most=max_in_flight)
-        self._backlog = Backlog(ledger, limit=limit, most_retries=timing.most_retries)
+        self._meter = Metrics(ledger)
+        self._pace = RateController(rate, timing.pace)
+        self._breaker = CircuitBreaker(timing.breaker)
+        self._throttle = RateLimiter(rate)
+        self._lanes = ConnectionPool(carrier.connect, most=max_in_flight)
+        self._backlog = WorkQueue(ledger, limit=limit, most_retries=timing.most_retries)
         self._backlog.put_first(ledger.opening_rows(OPENING_ROWS))
-        self._triage = Triage(
+        self._triage = ResponseHandler(
             book=ledger,
             backlog=self._backlog,
             meter=self._meter,
@@ -205,7 +205,7 @@ class Dispatcher:
         self._tasks.add(task)
         task.add_done_callback(self._ended)
 
-    async def _attempt(self, work: Work, lane: Lane, *, probe: bool) -> None:
+    async def _attempt(self, work: Work, lane: PooledConnection, *, probe: bool) -> None:
         started = self._clock()
         try:
             reply, verdict = await lane.connection.set_alias(work.row)

@@ -2,14 +2,14 @@
 
 import logging
 
-from batch_alias.model import Reply, Verdict
-from batch_alias.sending.backlog import Work
+from batch_alias.model import Response, Classification
+from batch_alias.sending.work_queue import Work
 
 _ATTEMPTS = logging.getLogger("batch_alias.attempts")
 _RETRIES = logging.getLogger("batch_alias.retries")
 
 
-def log_attempt(work: Work, reply: Reply, verdict: Verdict) -> None:
+def log_attempt(work: Work, reply: Response, verdict: Classification) -> None:
     """One record per attempt, its facts in ``fields``: no key, no secret, no alias."""
     if _ATTEMPTS.isEnabledFor(logging.INFO):
         fields = {
@@ -27,7 +27,7 @@ def log_attempt(work: Work, reply: Reply, verdict: Verdict) -> None:
         _ATTEMPTS.info("row %d: %s", work.row.number, verdict.meaning, extra={"fields": fields})
 
 
-def log_retry(work: Work, reply: Reply, verdict: Verdict, wait: float) -> None:
+def log_retry(work: Work, reply: Response, verdict: Classification, wait: float) -> None:
     """One record per row that is sent again."""
     _RETRIES.info(
         "Row %d, attempt %d: %s%s; again in %.1f s",

@@ -15,7 +15,7 @@
 from dataclasses import dataclass, replace
 from typing import assert_never
 
-from batch_alias.model import Action, State, Verdict
+from batch_alias.model import Action, State, Classification
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +78,7 @@ class Halt:
 Decision = Again | Settle | Halt
 
 
-def decide(verdict: Verdict, before: History, *, attempts: int, backoff: Backoff, draw: float) -> Decision:
+def decide(verdict: Classification, before: History, *, attempts: int, backoff: Backoff, draw: float) -> Decision:
     """What to do with a row after one more request.
 
     Args:

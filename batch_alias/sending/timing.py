@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from batch_alias.sending.breaker import BreakerRules
-from batch_alias.sending.pace import PaceRules
+from batch_alias.sending.controller import ControllerRules
 from batch_alias.sending.retry import Backoff
 
 
@@ -24,7 +24,7 @@ class Timing:
     """
 
     backoff: Backoff = field(default_factory=Backoff)
-    pace: PaceRules = field(default_factory=PaceRules)
+    pace: ControllerRules = field(default_factory=ControllerRules)
     breaker: BreakerRules = field(default_factory=BreakerRules)
     switch_interval: float = 30.0
     grace: float = 5.0

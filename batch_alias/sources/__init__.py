@@ -38,7 +38,7 @@ NOT_A_TABLE = {
 
 
 class Source:
-    """A source of rows, opened; read once, from its first row to its last.
+    """A source of rows, open_job; read once, from its first row to its last.
 
     Attributes:
         header: The source's own column names.

@@ -65,7 +65,7 @@ class _Answers:
 
     def __init__(self, path: Path, *sheet: str) -> None:
         self._path = path
-        self._process = subprocess.Popen(  # noqa: S603 - our own file, with a path that is only opened
+        self._process = subprocess.Popen(  # noqa: S603 - our own file, with a path that is only open_job
             [sys.executable, "-P", calamine_worker.__file__, str(path.resolve()), *sheet],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

@@ -12,7 +12,7 @@ from typing import assert_never
 
 from batch_alias.sources.excerpts import excerpt
 from batch_alias.sources.formats import Shown
-from batch_alias.sources.table import Flaw
+from batch_alias.sources.table import RowProblem
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +52,12 @@ def text_of(cell: Cell) -> str:
             assert_never(cell)
 
 
-def error_flaw(column: str) -> Flaw:
+def error_flaw(column: str) -> RowProblem:
     """The flaw of an error cell."""
-    return Flaw(reason="error-cell", message=f"Column {excerpt(column)} holds a formula's error; repair the formula.")
+    return RowProblem(reason="error-cell", message=f"Column {excerpt(column)} holds a formula's error; repair the formula.")
 
 
-def flaw_of(cell: Cell, column: str, *, is_id: bool) -> Flaw | None:
+def flaw_of(cell: Cell, column: str, *, is_id: bool) -> RowProblem | None:
     """What is wrong with a cell that is not text.
 
     Args:
@@ -80,7 +80,7 @@ def flaw_of(cell: Cell, column: str, *, is_id: bool) -> Flaw | None:
             assert_never(cell)
 
 
-def formatted(cell: Cell, style: Shown, column: str) -> tuple[str, Flaw | None]:
+def formatted(cell: Cell, style: Shown, column: str) -> tuple[str, RowProblem | None]:
     """The text of a number under its format, and what is to be said about it."""
     text = text_of(cell)
     if isinstance(cell, str | bool) or not isinstance(cell, int | float):
@@ -91,18 +91,18 @@ def formatted(cell: Cell, style: Shown, column: str) -> tuple[str, Flaw | None]:
     padded = text.zfill(style.width)
     if padded == text:
         return text, None
-    return padded, Flaw(reason="zeros-restored", message=f"{what}, shown as {padded}.")
+    return padded, RowProblem(reason="zeros-restored", message=f"{what}, shown as {padded}.")
 
 
-def unknown_format(cell: Cell, column: str) -> Flaw | None:
+def unknown_format(cell: Cell, column: str) -> RowProblem | None:
     """The flaw of a number in an id column of a file whose formats may pad numbers and cannot be told cell by cell."""
     if isinstance(cell, str | bool) or not isinstance(cell, int | float):
         return None
     what = f"Column {excerpt(column)} holds the number {text_of(cell)}"
-    return Flaw(reason="number-format", message=f"{what}, which may be shown with zeros in front; save it as .xlsx.")
+    return RowProblem(reason="number-format", message=f"{what}, which may be shown with zeros in front; save it as .xlsx.")
 
 
-def _number_flaw(number: float, what: str, *, is_id: bool) -> Flaw | None:
+def _number_flaw(number: float, what: str, *, is_id: bool) -> RowProblem | None:
     if not math.isfinite(number) or abs(number) >= EXACT:
         return _flaw("number-too-long", f"{what}, of which Excel has replaced the last digits by zeros", final=True)
     if is_id and number != int(number):
@@ -114,5 +114,5 @@ def _number_flaw(number: float, what: str, *, is_id: bool) -> Flaw | None:
     return None
 
 
-def _flaw(reason: str, sentence: str, *, final: bool = False) -> Flaw:
-    return Flaw(reason=reason, message=f"{sentence}; format the column as text and enter the value again.", final=final)
+def _flaw(reason: str, sentence: str, *, final: bool = False) -> RowProblem:
+    return RowProblem(reason=reason, message=f"{sentence}; format the column as text and enter the value again.", final=final)

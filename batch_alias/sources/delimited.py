@@ -17,7 +17,7 @@ from batch_alias.settings import DELIMITER_NAMES, Reading
 from batch_alias.sources.bytestream import ByteStream
 from batch_alias.sources.columns import Columns, numbered, roles_named
 from batch_alias.sources.excerpts import excerpt
-from batch_alias.sources.table import CHUNK_ROWS, Chunk, Flaw
+from batch_alias.sources.table import CHUNK_ROWS, Chunk, RowProblem
 from batch_alias.sources.textlines import TextLines
 
 CHUNK_CHARACTERS = 4 * 1024 * 1024
@@ -103,13 +103,13 @@ class DelimitedText:
             else:
                 return False
 
-    def _flaw(self, error: csv.Error, number: int, line: int) -> Flaw:
+    def _flaw(self, error: csv.Error, number: int, line: int) -> RowProblem:
         """What is wrong with a row ``csv`` refuses: a flaw of this row, or the end when it took others with it."""
         where = f"Row {number:,} (line {line + self._skipped:,}) of {self._stream.name}"
         if "field larger than" in str(error):
             raise SourceError(
                 f"{where} has a field of more than {csv.field_size_limit():,} characters.",
-                "Look for a quote that is opened there and never closed.",
+                "Look for a quote that is open_job there and never closed.",
             )
         if self._reader.line_num > line:
             raise SourceError(
@@ -117,7 +117,7 @@ class DelimitedText:
                 f"it would swallow the rows down to line {self._reader.line_num + self._skipped:,}.",
                 "Close the quote, or double it if it belongs to the value.",
             )
-        return Flaw(
+        return RowProblem(
             reason="misplaced-quote",
             message=f"A quote in {excerpt(self._lines.current.strip())} is not closed, or is closed in the middle of a "
             "field; write a quote that belongs to a value twice.",

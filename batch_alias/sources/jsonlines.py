@@ -9,7 +9,7 @@ from batch_alias.settings import Reading
 from batch_alias.sources.bytestream import ByteStream
 from batch_alias.sources.columns import Columns
 from batch_alias.sources.excerpts import excerpt
-from batch_alias.sources.table import CHUNK_ROWS, Chunk, Flaw
+from batch_alias.sources.table import CHUNK_ROWS, Chunk, RowProblem
 from batch_alias.sources.textlines import TextLines
 
 CHUNK_CHARACTERS = 4 * 1024 * 1024
@@ -64,19 +64,19 @@ class JsonLines:
         if chunk.rows:
             yield chunk
 
-    def _row(self, line: str, columns: Columns) -> tuple[list[str], list[Flaw]]:
+    def _row(self, line: str, columns: Columns) -> tuple[list[str], list[RowProblem]]:
         if not line.strip():
             return [], []
         read = _read(line)
         if isinstance(read, str):
             message = f"{excerpt(line.strip())} {read}; write one object a line."
-            return [line.strip()], [Flaw(reason="not-an-object", message=message)]
+            return [line.strip()], [RowProblem(reason="not-an-object", message=message)]
         flaws = []
         for column in columns:
             value = read.get(column.name)
             if isinstance(value, bool | list | dict):
                 message = f"Column {excerpt(column.name)} holds {excerpt(_text(value))}, which is not text; quote it."
-                flaws.append(Flaw(reason="not-text", message=message))
+                flaws.append(RowProblem(reason="not-text", message=message))
         row = [_text(read.get(name)) for name in self.header]
         if "\\u" not in line:  # only an escape can spell half a character
             return row, flaws
@@ -85,7 +85,7 @@ class JsonLines:
             message = (
                 "The row holds half a character (a lone surrogate), which cannot be sent; write the character again."
             )
-            flaws.append(Flaw(reason="surrogate-character", message=message))
+            flaws.append(RowProblem(reason="surrogate-character", message=message))
         return whole, flaws
 
 

@@ -86,7 +86,7 @@ class Package:
             sheet: Its name.
 
         Raises:
-            SourceError: It is damaged, or too large to be opened.
+            SourceError: It is damaged, or too large to be open_job.
         """
         try:
             with zipfile.ZipFile(self._path) as archive:
@@ -171,7 +171,7 @@ class Package:
                     f"{self._path.name} unpacks to far more than a table would.", "Look where it is from."
                 )
         if sum(part.file_size for part in archive.infolist()) > MOST_BYTES:
-            raise SourceError(f"{self._path.name} is too large to be opened.", "Save the sheet as CSV UTF-8.")
+            raise SourceError(f"{self._path.name} is too large to be open_job.", "Save the sheet as CSV UTF-8.")
 
 
 def _column(letters: str) -> int:

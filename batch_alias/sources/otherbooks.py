@@ -51,7 +51,7 @@ def open_document_pads(path: Path) -> bool:
     try:
         with zipfile.ZipFile(path) as archive:
             if sum(part.file_size for part in archive.infolist()) > MOST_BYTES:
-                raise SourceError(f"{path.name} is too large to be opened.", "Save the sheet as CSV UTF-8.")
+                raise SourceError(f"{path.name} is too large to be open_job.", "Save the sheet as CSV UTF-8.")
             for part in ("styles.xml", "content.xml"):
                 if part in archive.namelist():
                     walk(archive, part, found.start, found.end)

@@ -7,7 +7,7 @@ from batch_alias.errors import SourceError
 from batch_alias.settings import Reading
 from batch_alias.sources.columns import Column, Columns
 from batch_alias.sources.excerpts import excerpt
-from batch_alias.sources.table import CHUNK_ROWS, Chunk, Flaw
+from batch_alias.sources.table import CHUNK_ROWS, Chunk, RowProblem
 
 try:
     import pyarrow as pa  # type: ignore[import-untyped]  # pyarrow ships no types
@@ -29,7 +29,7 @@ class Parquet:
         SourceError: The file is damaged.
     """
 
-    def __init__(self, path: Path, reading: Reading) -> None:  # noqa: ARG002 - as every way in is opened
+    def __init__(self, path: Path, reading: Reading) -> None:  # noqa: ARG002 - as every way in is open_job
         self._size = path.stat().st_size
         self._name = path.name
         self._file = path.open("rb")
@@ -71,9 +71,9 @@ def _text(value: object) -> str:
     return "" if value is None else str(value)
 
 
-def _flaws(batch: "pa.RecordBatch", columns: Columns) -> dict[int, tuple[Flaw, ...]]:
+def _flaws(batch: "pa.RecordBatch", columns: Columns) -> dict[int, tuple[RowProblem, ...]]:
     """Every value of a column whose type is neither text nor a number is a flaw."""
-    flaws: dict[int, tuple[Flaw, ...]] = {}
+    flaws: dict[int, tuple[RowProblem, ...]] = {}
     for column in columns:
         values = batch.column(column.index)
         kind = values.type.value_type if pa.types.is_dictionary(values.type) else values.type
@@ -97,6 +97,6 @@ READABLE = (
 """Types whose values have a text of their own. A floating-point id has one that the checks refuse."""
 
 
-def _flaw(column: Column, value: object, kind: "pa.DataType") -> Flaw:
+def _flaw(column: Column, value: object, kind: "pa.DataType") -> RowProblem:
     message = f"Column {excerpt(column.name)} holds {excerpt(_text(value))} of type {kind}, not text; store it as text."
-    return Flaw(reason="not-text", message=message)
+    return RowProblem(reason="not-text", message=message)

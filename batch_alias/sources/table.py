@@ -10,7 +10,7 @@ CHUNK_ROWS = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Flaw:
+class RowProblem:
     """What is wrong or odd about a row that only the way in can see: its text no longer shows it.
 
     Attributes:
@@ -36,11 +36,11 @@ class Chunk:
 
     first: int
     rows: list[list[str]]
-    flaws: dict[int, tuple[Flaw, ...]] = field(default_factory=dict)
+    flaws: dict[int, tuple[RowProblem, ...]] = field(default_factory=dict)
 
 
 class Table(Protocol):
-    """One file (or sheet), opened.
+    """One file (or sheet), open_job.
 
     Attributes:
         description: What was found, for people: ``CSV, UTF-8, comma``.

@@ -14,7 +14,7 @@ from batch_alias.sources.excerpts import excerpt, listing
 from batch_alias.sources.formats import AS_IS
 from batch_alias.sources.ooxml import Marks, Package
 from batch_alias.sources.otherbooks import open_document_pads, pads_numbers
-from batch_alias.sources.table import CHUNK_ROWS, Chunk, Flaw
+from batch_alias.sources.table import CHUNK_ROWS, Chunk, RowProblem
 
 
 class Workbook:
@@ -53,7 +53,7 @@ class Workbook:
             raise SourceError(f"The sheet {excerpt(self._sheet.name)} of {path.name} is empty.", "Look at --sheet.")
 
     def progress(self) -> tuple[int, int]:
-        """A workbook is read whole when it is opened."""
+        """A workbook is read whole when it is open_job."""
         return self._size, self._size
 
     def close(self) -> None:
@@ -66,17 +66,17 @@ class Workbook:
             chunk = Chunk(first=self._sheet.row + 1, rows=[])
             for place, row in enumerate(cells):
                 texts = [cell if isinstance(cell, str) else text_of(cell) for cell in row]
-                flaws = self._judge(row, texts, chunk.first + place, columns)
+                flaws = self._classify(row, texts, chunk.first + place, columns)
                 if flaws:
                     chunk.flaws[place] = flaws
                 chunk.rows.append(texts)
             self._sheet.row += len(cells)
             yield chunk
 
-    def _judge(self, row: list[Cell], texts: list[str], number: int, columns: Columns) -> tuple[Flaw, ...]:
+    def _classify(self, row: list[Cell], texts: list[str], number: int, columns: Columns) -> tuple[RowProblem, ...]:
         """What is to be said about the three cells of a row; a number's text gets the zeros of its format."""
         marks = self._sheet.marks
-        found: list[Flaw | None] = []
+        found: list[RowProblem | None] = []
         for role, column in zip(Role, columns, strict=True):
             cell = row[column.index]
             mark = marks.at(number - 1, self._sheet.offset + column.index) if marks else None
@@ -91,7 +91,7 @@ class Workbook:
                     found.append(unknown_format(cell, column.name))
         return tuple(flaw for flaw in found if flaw is not None)
 
-    def _format(self, cell: Cell, mark: int | None, column: Column) -> tuple[str, Flaw | None]:
+    def _format(self, cell: Cell, mark: int | None, column: Column) -> tuple[str, RowProblem | None]:
         styles = self._package.styles if self._package is not None else []
         style = styles[mark] if mark is not None and mark < len(styles) else AS_IS
         return formatted(cell, style, column.name)

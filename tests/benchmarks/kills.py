@@ -11,7 +11,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from batch_alias.ledger import Accounts
+from batch_alias.ledger import LedgerReader
 from batch_alias.model import State
 from batch_alias.sandbox.app import Sandbox
 from batch_alias.sandbox.emulator import Rules
@@ -32,7 +32,7 @@ def wait_for(running: Running, requests: int) -> None:
 
 
 def settled(folder: Path) -> dict[tuple[str, str], str]:
-    with Accounts(folder) as ledger:
+    with LedgerReader(folder) as ledger:
         return {(entry.group_id, entry.user_id): entry.remark for entry in ledger.entries(State.ACCEPTED)}
 
 

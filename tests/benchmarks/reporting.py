@@ -18,8 +18,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from batch_alias.ledger import LEDGER, Accounts, Ledger, stage
-from batch_alias.records import LATENCY_STEP, JobInfo, Notice, NoticeKind, Second
+from batch_alias.ledger import LEDGER, LedgerReader, Ledger, stage
+from batch_alias.records import LATENCY_STEP, JobInfo, Event, EventKind, Second
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,8 +52,8 @@ def note_run(ledger: Ledger, seconds: int, start: int, seed: int) -> None:
     draw = random.Random(seed)
     ledger.begin_run(host="api.example.com", version="1.0", settings={"rate": RATE})
     outage = range(seconds // 3, seconds // 3 + 300)
-    ledger.record_notice(Notice(at=start + outage.start, kind=NoticeKind.OUTAGE_BEGAN, text="The service is down."))
-    ledger.record_notice(Notice(at=start + outage.stop, kind=NoticeKind.OUTAGE_ENDED, text="It answers again."))
+    ledger.record_event(Event(at=start + outage.start, kind=EventKind.OUTAGE_BEGAN, text="The service is down."))
+    ledger.record_event(Event(at=start + outage.stop, kind=EventKind.OUTAGE_ENDED, text="It answers again."))
     for at in range(seconds):
         requests = 1 if at in outage else draw.randint(RATE - 5, RATE)
         latencies = Counter(
@@ -111,7 +111,7 @@ def write(folder: Path, name: str) -> None:
     """Write one report, whatever else ``write_reports`` would write."""
     from batch_alias.reports import summarize, writers
 
-    with Accounts(folder) as accounts:
+    with LedgerReader(folder) as accounts:
         totals = summarize(
             version="1.0",
             info=accounts.info(),

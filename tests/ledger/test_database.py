@@ -7,7 +7,7 @@ from contextlib import closing
 import pytest
 
 from batch_alias.errors import LedgerError
-from batch_alias.ledger import LEDGER, Accounts, Ledger
+from batch_alias.ledger import LEDGER, LedgerReader, Ledger
 
 
 def foreign(path) -> None:
@@ -42,7 +42,7 @@ DAMAGES = {
 }
 
 
-@pytest.mark.parametrize("kind", [Accounts, Ledger])
+@pytest.mark.parametrize("kind", [LedgerReader, Ledger])
 @pytest.mark.parametrize(("damage", "named"), DAMAGES.values(), ids=DAMAGES)
 def test_it_is_named_and_not_touched(damage, named, kind, staged):
     folder = staged(*range(2, 2000))
@@ -57,7 +57,7 @@ def test_it_is_named_and_not_touched(damage, named, kind, staged):
     assert path.read_bytes() == before
 
 
-@pytest.mark.parametrize("kind", [Accounts, Ledger])
+@pytest.mark.parametrize("kind", [LedgerReader, Ledger])
 def test_a_folder_without_one_is_named_and_stays_without_one(kind, tmp_path):
     for folder in (tmp_path, tmp_path / "missing"):
         with pytest.raises(LedgerError, match="no ledger"):

@@ -9,21 +9,21 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from batch_alias.errors import LedgerError, SourceError
-from batch_alias.ledger import LEDGER, Accounts, Ledger, locked, stage
+from batch_alias.ledger import LEDGER, LedgerReader, Ledger, locked, stage
 from batch_alias.ledger.staging import TWINS
 from batch_alias.model import State
-from batch_alias.records import Repeat, Tally
+from batch_alias.records import Repeat, StateCounts
 
 
 def states(folder) -> dict[int, str]:
-    with Accounts(folder) as accounts:
+    with LedgerReader(folder) as accounts:
         return {entry.number: entry.state for entry in accounts.entries()}
 
 
 def test_rows_are_kept_as_they_are(staged, info):
     nasty = "R&D '50%'; DROP TABLE rows; -- 老王 🐉\u2028\ttab"
     folder = staged({"number": 7, "user_id": "u", "group_id": "g", "remark": nasty, "warning": "odd", "cells": '["x"]'})
-    with Accounts(folder) as accounts:
+    with LedgerReader(folder) as accounts:
         (entry,) = accounts.entries()
         assert (entry.number, entry.user_id, entry.group_id, entry.remark) == (7, "u", "g", nasty)
         assert (entry.state, entry.warning, entry.cells, entry.attempts) == ("pending", "odd", '["x"]', 0)
@@ -32,7 +32,7 @@ def test_rows_are_kept_as_they_are(staged, info):
 
 def test_a_row_with_a_reason_is_rejected_and_says_why(staged):
     folder = staged(2, {"number": 3, "reason": "empty-user-id", "message": "The userId is empty."})
-    with Accounts(folder) as accounts:
+    with LedgerReader(folder) as accounts:
         (entry,) = accounts.entries(State.REJECTED)
     assert (entry.number, entry.reason, entry.message) == (3, "empty-user-id", "The userId is empty.")
 
@@ -46,7 +46,7 @@ def test_the_last_row_of_a_group_and_user_wins(staged):
         {"number": 6, "user_id": "u", "remark": "last"},
     )
     assert states(folder) == {2: "superseded", 3: "pending", 4: "superseded", 5: "pending", 6: "pending"}
-    with Accounts(folder) as accounts:
+    with LedgerReader(folder) as accounts:
         assert accounts.repeats() == (1, 1, [Repeat(row=2, by=6, same=False), Repeat(row=4, by=6, same=True)])
         assert "row 6" in next(iter(accounts.entries(State.SUPERSEDED))).message
 
@@ -119,7 +119,7 @@ def test_a_staging_that_fails_leaves_no_ledger(tmp_path, frame, info):
         stage(tmp_path, batches(), lambda: info)
     assert not (tmp_path / LEDGER).exists()
     with pytest.raises(LedgerError, match="no ledger"):
-        Accounts(tmp_path)
+        LedgerReader(tmp_path)
 
 
 def test_a_staging_that_fails_at_the_very_end_leaves_the_ledger_before_it(staged, frame):
@@ -209,7 +209,7 @@ def test_the_file_says_what_it_is(staged):
 def test_the_tally_of_nothing_is_nothing(tmp_path, frame, info):
     stage(tmp_path, [], lambda: info)
     with Ledger(tmp_path) as ledger:
-        assert ledger.tally() == Tally()
+        assert ledger.tally() == StateCounts()
         assert ledger.pending(after=0, most=10) == []
         assert ledger.opening_rows(3) == []
 
@@ -221,7 +221,7 @@ def test_ids_that_differ_only_in_case_are_marked_and_sent(staged):
         {"number": 4, "user_id": "bob", "group_id": "G"},
         {"number": 5, "user_id": "bob2", "group_id": "other"},
     )
-    with Accounts(folder) as accounts:
+    with LedgerReader(folder) as accounts:
         assert {entry.number: entry.warning for entry in accounts.entries()} == {
             2: f"odd,{TWINS}",
             3: TWINS,

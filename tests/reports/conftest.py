@@ -137,8 +137,8 @@ class Page(HTMLParser):
             self.tiles.append([])
 
     def handle_endtag(self, tag):
-        opened, text = self._open.pop()
-        assert opened == tag, f"<{opened}> closed by </{tag}>"
+        open_job, text = self._open.pop()
+        assert open_job == tag, f"<{open_job}> closed by </{tag}>"
         text = text.strip()
         if tag in {"h1", "h2"}:
             self.headings.append(text)

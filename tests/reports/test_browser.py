@@ -8,7 +8,7 @@ import time
 import pytest
 
 from batch_alias.model import State
-from batch_alias.records import Notice, NoticeKind
+from batch_alias.records import Event, EventKind
 from batch_alias.reports import write_reports
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -38,7 +38,7 @@ def test_nothing_from_the_file_runs_and_nothing_is_wider_than_a_phone(jobs, run,
     outcomes = {number: (State.FAILED, 1002, f"invalid: {value}") for number, value in enumerate(NASTY, 2)}
     run(ledger, outcomes, [second(int(time.time()), codes={"HTTP 502": 5, "200": 5})], exit_code=4)
     for value in NASTY:
-        ledger.record_notice(Notice(at=time.time(), kind=NoticeKind.HOST_SWITCHED, text=value))
+        ledger.record_event(Event(at=time.time(), kind=EventKind.HOST_SWITCHED, text=value))
     write_reports(jobs.folder, ledger, totals(ledger, exit_code=4, stopped=NASTY[0]))
     text = (jobs.folder / "report.html").read_text(encoding="utf-8")
     frame = tmp_path / "frame.html"

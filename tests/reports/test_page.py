@@ -8,9 +8,9 @@ from dataclasses import asdict
 import pytest
 
 from batch_alias.job import run_job
-from batch_alias.ledger import Accounts
+from batch_alias.ledger import LedgerReader
 from batch_alias.model import State
-from batch_alias.records import Notice, NoticeKind
+from batch_alias.records import Event, EventKind
 from batch_alias.reports import write_reports
 from batch_alias.settings import Settings
 
@@ -32,7 +32,7 @@ def test_the_page_of_a_real_run_says_what_its_ledger_says(tmp_path, page):
     source.write_text("\n".join(["userId,groupId,remark", *lines, ",group1,nobody"]), encoding="utf-8")
     folder = tmp_path / "job"
     summary = asyncio.run(run_job(Settings(source=source, job=folder, sandbox=True, rate=200, max_rejected=0.5)))
-    with Accounts(folder) as accounts:
+    with LedgerReader(folder) as accounts:
         tally, seconds = accounts.tally(), list(accounts.seconds())
     found = page(folder)
     assert {tile[1]: int(tile[0]) for tile in found.tiles if len(tile) == 4} == asdict(tally)
@@ -160,7 +160,7 @@ def test_markup_in_a_value_stays_text(jobs, run, totals, page, value):
         header=(value, "groupId", "remark"),
     )
     run(ledger, {2: (State.FAILED, 1002, f"parameter missing or invalid: {value}")}, note=value)
-    ledger.record_notice(Notice(at=time.time(), kind=NoticeKind.HOST_SWITCHED, text=value))
+    ledger.record_event(Event(at=time.time(), kind=EventKind.HOST_SWITCHED, text=value))
     write_reports(jobs.folder, ledger, totals(ledger, stopped=value))
     found = page(jobs.folder)
     assert found.tables["Rows not accepted"][1][1:4] == [value] * 3

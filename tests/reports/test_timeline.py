@@ -1,6 +1,6 @@
 """A job over time: nothing is lost in the adding up, whatever the length and the gaps."""
 
-from batch_alias.records import LATENCY_STEP, Notice, NoticeKind, RunRecord
+from batch_alias.records import LATENCY_STEP, Event, EventKind, RunRecord
 from batch_alias.reports.timeline import POINTS, build
 
 START = 1_790_000_000
@@ -20,8 +20,8 @@ def a_run(start, end, **settings):
     )
 
 
-def built(runs, seconds, notices=()):
-    found = build(runs, lambda: iter(seconds), notices)
+def built(runs, seconds, events=()):
+    found = build(runs, lambda: iter(seconds), events)
     assert found is not None
     covered = [after - before for before, after in zip(found.edges, found.edges[1:], strict=False)]
     return found, covered
@@ -80,15 +80,15 @@ def test_percentiles_of_a_point_are_those_of_its_attempts(second):
 
 def test_an_outage_lasts_from_its_beginning_to_its_end_or_to_the_end_of_its_run(second):
     runs = [a_run(START, START + 100), a_run(START + DAY, START + DAY + 100)]
-    notices = [
-        Notice(at=START + 10, kind=NoticeKind.OUTAGE_BEGAN, text=""),
-        Notice(at=START + 30, kind=NoticeKind.OUTAGE_ENDED, text=""),
-        Notice(at=START + 90, kind=NoticeKind.OUTAGE_BEGAN, text=""),
-        Notice(at=START + DAY + 5, kind=NoticeKind.OUTAGE_BEGAN, text=""),
-        Notice(at=START + DAY + 15, kind=NoticeKind.OUTAGE_ENDED, text=""),
-        Notice(at=START + DAY + 80, kind=NoticeKind.OUTAGE_BEGAN, text=""),
+    events = [
+        Event(at=START + 10, kind=EventKind.OUTAGE_BEGAN, text=""),
+        Event(at=START + 30, kind=EventKind.OUTAGE_ENDED, text=""),
+        Event(at=START + 90, kind=EventKind.OUTAGE_BEGAN, text=""),
+        Event(at=START + DAY + 5, kind=EventKind.OUTAGE_BEGAN, text=""),
+        Event(at=START + DAY + 15, kind=EventKind.OUTAGE_ENDED, text=""),
+        Event(at=START + DAY + 80, kind=EventKind.OUTAGE_BEGAN, text=""),
     ]
-    found, _ = built(runs, [second(START)], notices)
+    found, _ = built(runs, [second(START)], events)
     assert found.outages == [(10, 30), (90, 100), (105, 115), (180, 200)]
 
 
@@ -99,6 +99,6 @@ def test_each_run_has_the_limit_that_it_was_told(second):
 
 
 def test_thousands_of_slow_downs_leave_at_most_a_mark_a_point(second):
-    notices = [Notice(at=START + at / 10, kind=NoticeKind.PACE_LOWERED, text="") for at in range(50_000)]
-    found, covered = built([a_run(START, START + 5000)], [second(START)], notices)
-    assert 100 < len(found.marks[NoticeKind.PACE_LOWERED]) <= len(covered)
+    events = [Event(at=START + at / 10, kind=EventKind.PACE_LOWERED, text="") for at in range(50_000)]
+    found, covered = built([a_run(START, START + 5000)], [second(START)], events)
+    assert 100 < len(found.marks[EventKind.PACE_LOWERED]) <= len(covered)

@@ -7,7 +7,7 @@ import pytest
 
 from batch_alias.errors import ExitCode
 from batch_alias.model import State
-from batch_alias.records import Entry
+from batch_alias.records import RowRecord
 from batch_alias.reports import wording
 from batch_alias.reports.advice import Tone, advise, conclude, next_steps
 from batch_alias.reports.causes import MOST_CAUSES, read_not_accepted
@@ -45,8 +45,8 @@ def a_summary(exit_code: int | None = 1, *, runs: int = 1, stopped: str = "", **
     )
 
 
-def an_entry(state: State, **facts: object) -> Entry:
-    nothing = Entry(
+def an_entry(state: State, **facts: object) -> RowRecord:
+    nothing = RowRecord(
         number=2,
         user_id="u",
         group_id="g",

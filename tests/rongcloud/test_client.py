@@ -216,7 +216,7 @@ def test_neither_the_secret_nor_a_signature_is_in_a_traceback(respx_mock, servic
     with_locals = "".join(traceback.TracebackException.from_exception(raised.value, capture_locals=True).format())
     plain = "".join(traceback.format_exception(raised.value))
     assert "a mistake of ours" in plain
-    assert "reply = Reply(" in with_locals
+    assert "reply = Response(" in with_locals
     secret = service().app_secret.reveal()
     assert secret not in with_locals
     for hidden in (secret, route.calls.last.request.headers["Signature"]):

@@ -23,14 +23,14 @@ import pytest
 
 from batch_alias.job import run_job
 from batch_alias.model import DONE_STATES, State
-from batch_alias.records import Notice, NoticeKind, Plan
+from batch_alias.records import Event, EventKind, Plan
 from batch_alias.reports import Summary
 from batch_alias.sandbox.app import Sandbox
 from batch_alias.sandbox.emulator import Rules
 from batch_alias.sandbox.faults import Faults
 from batch_alias.sandbox.server import Running, serve
 from batch_alias.sending.breaker import BreakerRules
-from batch_alias.sending.pace import PaceRules
+from batch_alias.sending.controller import ControllerRules
 from batch_alias.sending.retry import Backoff
 from batch_alias.sending.timing import Timing
 from batch_alias.settings import Service, Settings
@@ -41,7 +41,7 @@ GIVE_UP = 20.0
 """Seconds after which a condition that does not come true fails its story."""
 FAST = Timing(
     backoff=Backoff(base=0.02, cap=0.2),
-    pace=PaceRules(pause=0.05, ramp=1.0),
+    pace=ControllerRules(pause=0.05, ramp=1.0),
     breaker=BreakerRules(first_interval=0.05, longest_interval=0.4),
     switch_interval=0.5,
     grace=2.0,
@@ -151,23 +151,23 @@ class Onlooker:
     """A watcher that remembers; ``at_start`` is called with the run when sending begins."""
 
     at_start: Callable[[object], object] = lambda _run: None
-    at_notice: Callable[[object, Notice], object] = lambda _run, _notice: None
-    notices: list[Notice] = field(default_factory=list)
+    at_notice: Callable[[object, Event], object] = lambda _run, _notice: None
+    events: list[Event] = field(default_factory=list)
     run: object = None
 
     def sending(self, run: object, plan: Plan) -> None:
         self.run = run
         self.at_start(run)
 
-    def notice(self, notice: Notice) -> None:
-        self.notices.append(notice)
-        self.at_notice(self.run, notice)
+    def event(self, event: Event) -> None:
+        self.events.append(event)
+        self.at_notice(self.run, event)
 
     def sent(self) -> None:
         pass
 
-    def heard(self, kind: NoticeKind) -> list[Notice]:
-        return [notice for notice in self.notices if notice.kind is kind]
+    def heard(self, kind: EventKind) -> list[Event]:
+        return [event for event in self.events if event.kind is kind]
 
 
 @pytest.fixture
@@ -186,7 +186,7 @@ def run() -> Callable[..., Summary]:
 
 
 @dataclass(frozen=True)
-class Accounts:
+class LedgerReader:
     """What a job's folder says of its rows."""
 
     folder: Path
@@ -210,12 +210,12 @@ class Accounts:
 
 
 @pytest.fixture
-def accounts(tmp_path: Path) -> Callable[..., Accounts]:
+def accounts(tmp_path: Path) -> Callable[..., LedgerReader]:
     """Read a job's reports, after making sure that they agree with each other."""
 
-    def read(folder: Path | None = None) -> Accounts:
+    def read(folder: Path | None = None) -> LedgerReader:
         folder = folder or tmp_path / "job"
-        found = Accounts(folder, _table(folder / "results.csv"))
+        found = LedgerReader(folder, _table(folder / "results.csv"))
         states = {state: count for state, count in found.summary["states"].items() if count}
         assert found.states == states
         assert sum(states.values()) == found.summary["rows"] == len(found.rows)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from batch_alias.errors import ExitCode, LedgerError
-from batch_alias.ledger import LEDGER, Accounts
+from batch_alias.ledger import LEDGER, LedgerReader
 from batch_alias.model import State
 
 ROWS = 600
@@ -104,7 +104,7 @@ def test_a_full_disk_stops_the_run_and_forgets_nothing_beyond_what_was_in_flight
     assert ended.code == ExitCode.LEDGER, ended.err
     assert "cannot be used" in ended.err
     assert "Traceback" not in ended.err
-    with Accounts(tmp_path / "job") as ledger:
+    with LedgerReader(tmp_path / "job") as ledger:
         kept = ledger.tally().accepted
     assert 0 < kept < ROWS
     assert running.stats().sets - kept <= width

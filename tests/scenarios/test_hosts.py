@@ -10,7 +10,7 @@ import pytest
 
 from batch_alias.errors import ExitCode
 from batch_alias.model import State
-from batch_alias.records import NoticeKind
+from batch_alias.records import EventKind
 from batch_alias.sandbox.faults import Faults, Forced, Outage, Trouble
 from batch_alias.settings import Secret
 
@@ -49,8 +49,8 @@ def test_when_the_primary_breaks_down_all_lanes_move_at_once(
     assert summary.exit_code == ExitCode.DONE, summary.stopped
     assert accounts().states == {State.ACCEPTED: ROWS}
     assert {**primary.aliases(), **backup.aliases()} == accounts().accepted
-    assert summary.host_switches == len(watcher.heard(NoticeKind.HOST_SWITCHED)) == 1
-    assert backup.url.removeprefix("http://") in watcher.heard(NoticeKind.HOST_SWITCHED)[0].text
+    assert summary.host_switches == len(watcher.heard(EventKind.HOST_SWITCHED)) == 1
+    assert backup.url.removeprefix("http://") in watcher.heard(EventKind.HOST_SWITCHED)[0].text
     assert primary.stats().requests - primary.stats().sets <= settings.max_in_flight
 
 
@@ -96,8 +96,8 @@ def test_while_both_are_down_the_probes_try_them_in_turn_and_find_the_one_that_c
     primary, backup = pair(for_good, for_good)
     probes = []
 
-    def mend(_sending, notice):
-        if notice.kind is NoticeKind.HOST_SWITCHED:
+    def mend(_sending, event):
+        if event.kind is EventKind.HOST_SWITCHED:
             probes.append((primary.stats().requests, backup.stats().requests))
             # Late enough for the intervals of the probes to have outgrown the interval of the switches.
             if len(probes) == 9:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from batch_alias.errors import ExitCode
-from batch_alias.ledger import LEDGER, Accounts
+from batch_alias.ledger import LEDGER, LedgerReader
 from batch_alias.model import State
 from batch_alias.sandbox.faults import Faults, Trouble
 
@@ -18,7 +18,7 @@ WIDTH = 4
 
 
 def reported(folder: Path) -> dict[tuple[str, str], str]:
-    with Accounts(folder) as accounts:
+    with LedgerReader(folder) as accounts:
         return {(entry.group_id, entry.user_id): entry.remark for entry in accounts.entries(State.ACCEPTED)}
 
 

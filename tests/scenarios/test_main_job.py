@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from batch_alias.errors import ExitCode, LedgerError
-from batch_alias.job import opened
+from batch_alias.job import open_job
 from batch_alias.model import State
 from batch_alias.settings import Secret, Settings
 
@@ -185,7 +185,7 @@ def test_without_a_service_or_credentials_nothing_begins(command, write_csv, tmp
 
 def test_a_job_that_was_never_run_cannot_be_retried(tmp_path, sandbox, service_of):
     settings = Settings(job=tmp_path / "nothing", service=service_of(sandbox()))
-    with pytest.raises(LedgerError, match="no ledger"), opened(settings):
+    with pytest.raises(LedgerError, match="no ledger"), open_job(settings):
         pass
     assert not (tmp_path / "nothing").exists()
 

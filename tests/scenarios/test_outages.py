@@ -9,7 +9,7 @@ import pytest
 
 from batch_alias.errors import ExitCode
 from batch_alias.model import State
-from batch_alias.records import NoticeKind
+from batch_alias.records import EventKind
 from batch_alias.sandbox.app import Sandbox
 from batch_alias.sandbox.emulator import Rules
 from batch_alias.sandbox.faults import Faults, Outage, Trouble
@@ -46,7 +46,7 @@ def test_an_outage_in_the_middle_costs_no_row(trouble, run, sandbox, settings_fo
     summary = run(settings, watcher=watcher)
     assert summary.exit_code == ExitCode.DONE, summary.stopped
     assert accounts().states == {State.ACCEPTED: ROWS}
-    assert [notice.kind for notice in watcher.notices] == [NoticeKind.OUTAGE_BEGAN, NoticeKind.OUTAGE_ENDED]
+    assert [event.kind for event in watcher.events] == [EventKind.OUTAGE_BEGAN, EventKind.OUTAGE_ENDED]
     at_begin, in_flight, at_end, _ = requests
     assert at_end - at_begin <= in_flight + PROBES
     assert pace[1] <= settings.rate * 0.2
@@ -70,7 +70,7 @@ def test_a_server_that_is_gone_and_comes_back_costs_no_row_not_even_one_of_the_l
         helper = threading.Thread(target=restart)
         watcher = onlooker(
             at_start=lambda _run: helper.start(),
-            at_notice=lambda _run, notice: began.set() if notice.kind is NoticeKind.OUTAGE_BEGAN else None,
+            at_notice=lambda _run, event: began.set() if event.kind is EventKind.OUTAGE_BEGAN else None,
         )
         summary = run(settings_for(write_csv(rows), running, rate=rate), watcher=watcher)
         helper.join()
@@ -86,7 +86,7 @@ def test_a_service_that_is_down_from_the_start_is_waited_for(run, sandbox, setti
     summary = run(settings_for(write_csv(50), running), watcher=watcher)
     assert summary.exit_code == ExitCode.DONE
     assert summary.requests <= 50 + PROBES
-    assert len(watcher.heard(NoticeKind.OUTAGE_BEGAN)) == 1
+    assert len(watcher.heard(EventKind.OUTAGE_BEGAN)) == 1
 
 
 def test_when_the_patience_ends_the_run_stops_and_every_unsent_row_is_pending(
@@ -120,7 +120,7 @@ def test_one_outage_after_another_costs_no_row(run, sandbox, settings_for, write
     summary = run(settings_for(write_csv(700), running, timeout=0.3), watcher=watcher)
     assert summary.exit_code == ExitCode.DONE
     assert accounts().states == {State.ACCEPTED: 700}
-    assert len(watcher.heard(NoticeKind.OUTAGE_ENDED)) == 2
+    assert len(watcher.heard(EventKind.OUTAGE_ENDED)) == 2
 
 
 def test_a_row_that_the_service_chokes_on_is_not_an_outage(run, sandbox, settings_for, write_csv, fast):

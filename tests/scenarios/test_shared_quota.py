@@ -3,9 +3,9 @@
 import asyncio
 
 from batch_alias.errors import ExitCode
-from batch_alias.ledger import Accounts
+from batch_alias.ledger import LedgerReader
 from batch_alias.model import State
-from batch_alias.records import NoticeKind
+from batch_alias.records import EventKind
 from batch_alias.sandbox.emulator import Rules
 from batch_alias.sandbox.faults import Faults, Trouble
 from batch_alias.sending.timing import Timing
@@ -23,7 +23,7 @@ def test_with_two_fifths_of_the_quota_the_rate_settles_just_below_it_and_few_are
     summary = run(settings_for(write_csv(rows), running, rate=ASKED), timing=Timing())
     assert summary.exit_code == ExitCode.DONE, summary.stopped
     assert accounts().states == {State.ACCEPTED: rows}
-    with Accounts(tmp_path / "job") as ledger:
+    with LedgerReader(tmp_path / "job") as ledger:
         settled = [second.settled.get("accepted", 0) for second in ledger.seconds()]
     middle = settled[SETTLED_AFTER:-1]
     assert sum(middle) / len(middle) >= 0.9 * GRANTED
@@ -43,7 +43,7 @@ def test_the_time_the_server_asks_to_wait_is_waited(run, sandbox, settings_for, 
     running = sandbox(rules=Rules(rate=50, retry_after=1))
     surplus = []
 
-    def look(sending, notice):
+    def look(sending, event):
         before, in_flight = running.stats().requests, sending.progress().in_flight
 
         def look_again():
@@ -54,7 +54,7 @@ def test_the_time_the_server_asks_to_wait_is_waited(run, sandbox, settings_for, 
     watcher = onlooker(at_notice=look)
     summary = run(settings_for(write_csv(120), running, rate=400), watcher=watcher)
     assert summary.exit_code == ExitCode.DONE
-    lowered = watcher.heard(NoticeKind.PACE_LOWERED)
+    lowered = watcher.heard(EventKind.PACE_LOWERED)
     assert lowered
     assert "asked to wait 1 s" in lowered[0].text
     assert surplus

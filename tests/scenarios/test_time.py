@@ -14,7 +14,7 @@ from batch_alias.rongcloud.client import Client
 from batch_alias.sandbox.emulator import Rules
 from batch_alias.sandbox.faults import Faults
 from batch_alias.sending.dispatcher import Dispatcher
-from batch_alias.sending.triage import Limits
+from batch_alias.sending.response_handler import Limits
 from batch_alias.settings import Reading, Secret
 from batch_alias.staging import staged
 

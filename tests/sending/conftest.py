@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 import pytest
 
 from batch_alias.errors import BatchAliasError
-from batch_alias.model import Failure, Outcome, Reply, Row
-from batch_alias.records import Notice, Second
-from batch_alias.rongcloud.codes import CODES, judge
+from batch_alias.model import Failure, Outcome, Response, Row
+from batch_alias.records import Event, Second
+from batch_alias.rongcloud.codes import CODES, classify
 from batch_alias.sending.dispatcher import Dispatcher
 from batch_alias.sending.timing import Timing
-from batch_alias.sending.triage import Limits
+from batch_alias.sending.response_handler import Limits
 
 EPOCH = 1_800_000_000.0
 """What the wall clock says when the driven clock says 0."""
@@ -149,7 +149,7 @@ class FakeCarrier:
         self.starts: list[Start] = []
         self.under_way: set[int] = set()
         self.most_under_way = 0
-        self.opened = self.closed = 0
+        self.open_job = self.closed = 0
 
     @property
     def sent(self) -> list[int]:
@@ -157,14 +157,14 @@ class FakeCarrier:
         return [start.row for start in self.starts]
 
     def connect(self) -> "FakeConnection":
-        self.opened += 1
+        self.open_job += 1
         return FakeConnection(self)
 
     def leave(self, host: str) -> None:
         if host == self.hosts[0]:
             self.hosts.reverse()
 
-    async def answer(self, row: Row) -> Reply:
+    async def answer(self, row: Row) -> Response:
         assert row.number not in self.under_way, "never two attempts of one row at once"
         began, host = self.loop.time(), self.hosts[0]
         said = self._script(self, row)
@@ -177,7 +177,7 @@ class FakeCarrier:
             self.under_way.discard(row.number)
         answered = said.failure is None
         status = said.status or (CODES[said.code].http if said.code in CODES else 200)
-        return Reply(
+        return Response(
             request_id=f"request-{len(self.starts)}",
             host=host,
             latency=self.loop.time() - began,
@@ -202,7 +202,7 @@ class FakeConnection:
             reply = await self._carrier.answer(row)
         finally:
             self._busy = False
-        return reply, judge(reply)
+        return reply, classify(reply)
 
     async def aclose(self) -> None:
         self._carrier.closed += 1
@@ -215,7 +215,7 @@ class Sent:
     ledger: FakeLedger
     carrier: FakeCarrier
     dispatcher: Dispatcher
-    notices: list[Notice] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
     running: asyncio.Task | None = None
     error: BatchAliasError | None = None
     was_cancelled: bool = False
@@ -223,8 +223,8 @@ class Sent:
 
     @property
     def news(self) -> list[str]:
-        """The kinds of all notices, in their order."""
-        return [notice.kind.value for notice in self.notices]
+        """The kinds of all events, in their order."""
+        return [event.kind.value for event in self.events]
 
 
 @pytest.fixture(scope="session")
@@ -252,7 +252,7 @@ def send(driven) -> Callable:
         async def main(loop: DrivenLoop) -> Sent:
             carrier = FakeCarrier(loop, script, latency)
             ledger = FakeLedger(rows_of(count))
-            notices: list[Notice] = []
+            events: list[Event] = []
             dispatcher = Dispatcher(
                 ledger=ledger,
                 carrier=carrier,
@@ -261,12 +261,12 @@ def send(driven) -> Callable:
                 limit=limit,
                 limits=Limits(attempts=attempts, max_failed=max_failed, patience=patience),
                 timing=timing or Timing(),
-                notify=notices.append,
+                notify=events.append,
                 proven=proven,
                 wall=lambda: EPOCH + loop.time(),
                 clock=loop.time,
             )
-            sent = Sent(ledger, carrier, dispatcher, notices)
+            sent = Sent(ledger, carrier, dispatcher, events)
             sent.running = asyncio.create_task(dispatcher.run())
             beside = asyncio.create_task(meanwhile(sent, loop)) if meanwhile else None
             try:

@@ -1,11 +1,11 @@
 import pytest
 
-from batch_alias.sending.breaker import Breaker, BreakerRules
+from batch_alias.sending.breaker import CircuitBreaker, BreakerRules
 
 
 @pytest.fixture
-def breaker() -> Breaker:
-    return Breaker(BreakerRules(failures=6, rows=3, first_interval=1.0, longest_interval=8.0))
+def breaker() -> CircuitBreaker:
+    return CircuitBreaker(BreakerRules(failures=6, rows=3, first_interval=1.0, longest_interval=8.0))
 
 
 def test_a_run_of_failures_over_several_rows_is_an_outage(breaker):

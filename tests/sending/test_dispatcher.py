@@ -7,7 +7,7 @@ import pytest
 
 from batch_alias.errors import LedgerError
 from batch_alias.model import State
-from batch_alias.sending.backlog import PAGE
+from batch_alias.sending.work_queue import PAGE
 from batch_alias.sending.timing import Timing
 
 
@@ -51,15 +51,15 @@ def test_the_pace_is_reached_and_never_exceeded_whatever_the_latency(latency, se
 
 
 def test_lanes_are_opened_only_as_the_latency_demands(send, always):
-    assert send(always(), count=300, latency=0.05).carrier.opened <= 8
+    assert send(always(), count=300, latency=0.05).carrier.open_job <= 8
     slow = send(always(), count=300, latency=1.0)
-    assert 90 <= slow.carrier.opened <= 101
-    assert slow.carrier.closed == slow.carrier.opened
+    assert 90 <= slow.carrier.open_job <= 101
+    assert slow.carrier.closed == slow.carrier.open_job
 
 
 def test_there_are_never_more_requests_under_way_than_permitted(send, always):
     sent = send(always(), count=50, latency=1.0, max_in_flight=4)
-    assert sent.carrier.most_under_way == sent.carrier.opened == 4
+    assert sent.carrier.most_under_way == sent.carrier.open_job == 4
     assert sent.seconds == pytest.approx(50 / 4, abs=4)
 
 
@@ -75,7 +75,7 @@ def test_lanes_that_stand_idle_are_closed_under_way(send, answer):
         closed.append(sent.carrier.closed)
 
     sent = send(script, count=8000, meanwhile=look)
-    assert sent.carrier.opened > 100
+    assert sent.carrier.open_job > 100
     assert closed[0] > 90
 
 
@@ -211,7 +211,7 @@ def test_after_the_grace_the_rest_is_cut_off_and_stays_pending(send, answer):
     assert cut
     assert all(number % 7 == 0 for number in cut)
     assert sent.seconds == pytest.approx(8.0, abs=0.1)
-    assert sent.carrier.closed == sent.carrier.opened
+    assert sent.carrier.closed == sent.carrier.open_job
 
 
 def test_a_run_that_is_cancelled_keeps_what_is_answered_within_the_grace(send, always):

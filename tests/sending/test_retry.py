@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch_alias.model import Action, State, Verdict
+from batch_alias.model import Action, State, Classification
 from batch_alias.sending.retry import Again, Backoff, Halt, History, Settle, decide
 
 BACKOFF = Backoff(base=0.5, cap=30.0)
@@ -53,7 +53,7 @@ TABLE = [
 
 @pytest.mark.parametrize(("before", "action", "in_doubt", "decision"), TABLE)
 def test_the_table(before, action, in_doubt, decision):
-    verdict = Verdict(action=action, meaning="", in_doubt=in_doubt)
+    verdict = Classification(action=action, meaning="", in_doubt=in_doubt)
     assert decide(verdict, before, attempts=3, backoff=BACKOFF, draw=0.5) == decision
 
 
@@ -66,7 +66,7 @@ def test_the_table_has_every_action():
     draw=st.floats(0, 1, exclude_max=True),
 )
 def test_a_refusal_by_the_limit_never_ends_a_row_and_costs_it_nothing(before, draw):
-    decision = decide(Verdict(action=Action.SLOW_DOWN, meaning=""), before, attempts=1, backoff=BACKOFF, draw=draw)
+    decision = decide(Classification(action=Action.SLOW_DOWN, meaning=""), before, attempts=1, backoff=BACKOFF, draw=draw)
     assert isinstance(decision, Again)
     assert decision.history.failures == before.failures
 
@@ -75,7 +75,7 @@ def test_a_refusal_by_the_limit_never_ends_a_row_and_costs_it_nothing(before, dr
 def test_a_row_has_exactly_so_many_attempts_and_is_unknown_if_any_was_in_doubt(attempts, in_doubt):
     history, made = History(), 0
     while True:
-        verdict = Verdict(action=Action.RETRY, meaning="", in_doubt=in_doubt[made])
+        verdict = Classification(action=Action.RETRY, meaning="", in_doubt=in_doubt[made])
         decision = decide(verdict, history, attempts=attempts, backoff=BACKOFF, draw=0.5)
         made += 1
         if isinstance(decision, Settle):

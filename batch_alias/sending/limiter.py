@@ -18,7 +18,7 @@ LEAK = 0.985
 """Share of the rate at which the bucket leaks."""
 
 
-class Throttle:
+class RateLimiter:
     """Hands out one token per attempt.
 
     The promise holds while tokens are used at once: who waits for something else between ``acquire`` and the start of

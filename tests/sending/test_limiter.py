@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batch_alias.sending.throttle import Throttle
+from batch_alias.sending.limiter import RateLimiter
 
 RATES = [1, 10, 40, 50, 100, 500, 1000]
 STALLS = st.lists(st.tuples(st.floats(0.01, 2.0), st.floats(0.001, 5.0)), max_size=5)
@@ -20,7 +20,7 @@ def starts(driven):
     def run(rate: float, seconds: float, *, stalls=(), changes=(), late=lambda: 0.0, workers: int = 1) -> list[float]:
         async def main(loop) -> list[float]:
             loop.late = late
-            throttle = Throttle(rate)
+            throttle = RateLimiter(rate)
             started: list[float] = []
             stall_at = list(stalls)
             change_at = list(changes)
@@ -117,7 +117,7 @@ def test_a_change_to_the_same_rate_costs_nothing(starts):
 
 def test_the_rate_is_the_one_it_was_changed_to(driven):
     async def main(loop) -> float:
-        throttle = Throttle(100)
+        throttle = RateLimiter(100)
         await throttle.change(40)
         return throttle.rate
 

@@ -5,7 +5,7 @@ from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from batch_alias.model import Action, Reply, State, Verdict
+from batch_alias.model import Action, Response, State, Classification
 from batch_alias.records import LATENCY_STEP, Second
 
 
@@ -34,7 +34,7 @@ class _Counts:
     latencies: Counter[int] = field(default_factory=Counter)
 
 
-class Meter:
+class Metrics:
     """Counts, and hands each second on when it is over.
 
     Args:
@@ -61,7 +61,7 @@ class Meter:
             starts.popleft()
         self.busiest = max(self.busiest, len(starts))
 
-    def replied(self, reply: Reply, verdict: Verdict, *, wall: float) -> None:
+    def replied(self, reply: Response, verdict: Classification, *, wall: float) -> None:
         """Count a reply."""
         counts = self._at(wall)
         counts.codes[describe(reply)] += 1
@@ -101,7 +101,7 @@ class Meter:
         return self._counts
 
 
-def describe(reply: Reply) -> str:
+def describe(reply: Response) -> str:
     """A reply in one word, for counting: the code, the HTTP status where there is none, or what failed."""
     if reply.failure is not None:
         return reply.failure.value

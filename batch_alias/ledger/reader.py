@@ -9,13 +9,13 @@ from typing import Self
 
 from batch_alias.ledger.database import LEDGER, connect, translated
 from batch_alias.model import State
-from batch_alias.records import Entry, JobInfo, Notice, NoticeKind, Problem, Repeat, RunRecord, Second, Tally
+from batch_alias.records import RowRecord, JobInfo, Event, EventKind, ProblemCount, Repeat, RunRecord, Second, StateCounts
 
 FIRST_ROWS = 5
 """Rows named as examples of a problem."""
 
 
-class Accounts:
+class LedgerReader:
     """A ledger to read from. Every method raises ``LedgerError`` when the file cannot be read.
 
     Args:
@@ -58,20 +58,20 @@ class Accounts:
             found = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
             return None if found is None else str(found[0])
 
-    def tally(self) -> Tally:
+    def tally(self) -> StateCounts:
         """How many rows are in each state."""
         with translated(self.path):
             counts = self._db.execute("SELECT state, count(*) FROM rows GROUP BY state").fetchall()
-        return Tally(**dict(counts))
+        return StateCounts(**dict(counts))
 
-    def entries(self, *states: State) -> Iterator[Entry]:
+    def entries(self, *states: State) -> Iterator[RowRecord]:
         """The full account of every row, or of the rows in some states, in the source's order."""
         where = f"WHERE state IN ({', '.join('?' * len(states))})" if states else ""
-        query = f"SELECT {', '.join(Entry._fields)} FROM rows {where} ORDER BY number"
+        query = f"SELECT {', '.join(RowRecord._fields)} FROM rows {where} ORDER BY number"
         with translated(self.path):
-            yield from map(Entry._make, self._db.execute(query, states))
+            yield from map(RowRecord._make, self._db.execute(query, states))
 
-    def problems(self, *states: State) -> list[Problem]:
+    def problems(self, *states: State) -> list[ProblemCount]:
         """Why rows in some states are there, by kind, the most frequent first."""
         query = f"""
             SELECT name, count(*) AS rows, min(number), max(message) FILTER (WHERE place = 1),
@@ -86,11 +86,11 @@ class Accounts:
         """
         with translated(self.path):
             return [
-                Problem(name=name, message=message, count=count, rows=tuple(sorted(map(int, rows.split(",")))))
+                ProblemCount(name=name, message=message, count=count, rows=tuple(sorted(map(int, rows.split(",")))))
                 for name, count, _first, message, rows in self._db.execute(query, states)
             ]
 
-    def warnings(self) -> list[Problem]:
+    def warnings(self) -> list[ProblemCount]:
         """What is odd about rows that may be sent all the same, by kind, the most frequent first."""
         counts: Counter[str] = Counter()
         rows: dict[str, list[int]] = {}
@@ -102,7 +102,7 @@ class Accounts:
                     if counts[name] <= FIRST_ROWS:
                         rows.setdefault(name, []).append(number)
         return [
-            Problem(name=name, message="", count=count, rows=tuple(rows[name])) for name, count in counts.most_common()
+            ProblemCount(name=name, message="", count=count, rows=tuple(rows[name])) for name, count in counts.most_common()
         ]
 
     def users_and_groups(self) -> tuple[int, int]:
@@ -167,8 +167,8 @@ class Accounts:
                     latencies={int(bucket): count for bucket, count in json.loads(latencies).items()},
                 )
 
-    def notices(self) -> list[Notice]:
+    def events(self) -> list[Event]:
         """All that was worth knowing, in its order."""
         with translated(self.path):
-            found = self._db.execute("SELECT at, kind, text FROM notices ORDER BY rowid").fetchall()
-        return [Notice(at=at, kind=NoticeKind(kind), text=text) for at, kind, text in found]
+            found = self._db.execute("SELECT at, kind, text FROM events ORDER BY rowid").fetchall()
+        return [Event(at=at, kind=EventKind(kind), text=text) for at, kind, text in found]

@@ -29,7 +29,7 @@ class Work:
     history: History = field(default_factory=History)
 
 
-class Backlog:
+class WorkQueue:
     """The rows that wait, in bounded memory.
 
     Args:

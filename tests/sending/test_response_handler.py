@@ -26,7 +26,7 @@ def test_ten_minutes_of_outage_cost_no_row(send, outage):
     sent = send(outage(5.0, 605.0), count=2000)
     assert Counter(sent.ledger.states().values()) == {State.ACCEPTED: 2000}
     assert sent.news == ["outage-began", "outage-ended"]
-    assert "refused" in sent.notices[0].text
+    assert "refused" in sent.events[0].text
     assert 605 <= sent.seconds <= 605 + 30 + 30
 
 
@@ -43,7 +43,7 @@ def test_not_even_one_that_begins_with_the_last_rows(left, send, answer):
 
 def test_during_an_outage_one_probe_at_a_time_goes_out_at_growing_intervals(send, outage):
     sent = send(outage(5.0, 305.0), count=2000)
-    began = next(notice.at for notice in sent.notices) - 1_800_000_000
+    began = next(event.at for event in sent.events) - 1_800_000_000
     probes = [start.at for start in sent.carrier.starts if began < start.at < 306]
     gaps = [later - earlier for earlier, later in itertools.pairwise(probes)]
     assert [round(gap) for gap in gaps[:4]] == [2, 4, 8, 16]
@@ -65,7 +65,7 @@ def test_probes_take_the_two_hosts_in_turn(send, answer):
 
 def test_after_an_outage_the_pace_rises_step_by_step(send, outage):
     sent = send(outage(5.0, 65.0), count=3000)
-    again = next(notice.at for notice in sent.notices if notice.kind == "outage-ended") - 1_800_000_000
+    again = next(event.at for event in sent.events if event.kind == "outage-ended") - 1_800_000_000
     seconds = Counter(int(start.at - again) for start in sent.carrier.starts if start.at >= again)
     assert seconds[0] <= 12
     assert seconds[3] <= 50

@@ -5,9 +5,9 @@ import sys
 import pytest
 
 from batch_alias.errors import LedgerError
-from batch_alias.ledger import LEDGER, Accounts, Ledger
+from batch_alias.ledger import LEDGER, LedgerReader, Ledger
 from batch_alias.model import State
-from batch_alias.records import Notice, NoticeKind, Second, Tally
+from batch_alias.records import Event, EventKind, Second, StateCounts
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def test_attempts_add_up_over_runs_and_the_last_outcome_counts(staged, outcome):
     for attempts, state in ((6, State.UNKNOWN), (3, State.ACCEPTED)):
         with Ledger(folder) as ledger:
             ledger.record(outcome(2, state, attempts=attempts))
-    with Accounts(folder) as accounts:
+    with LedgerReader(folder) as accounts:
         (entry,) = accounts.entries()
     assert (entry.state, entry.attempts) == ("accepted", 9)
 
@@ -53,12 +53,12 @@ def test_the_states_always_add_up(staged, outcome):
         2, 3, 4, 5, {"number": 6, "reason": "bad"}, {"number": 7, "user_id": "u2", "remark": "supersedes row 2"}
     )
     with Ledger(folder) as ledger:
-        assert ledger.tally() == Tally(pending=4, rejected=1, superseded=1)
+        assert ledger.tally() == StateCounts(pending=4, rejected=1, superseded=1)
         for row, state in ((3, State.ACCEPTED), (4, State.FAILED), (5, State.UNKNOWN)):
             ledger.record(outcome(row, state))
             assert ledger.tally().rows == 6
         tally = ledger.tally()
-    assert tally == Tally(rejected=1, superseded=1, pending=1, accepted=1, failed=1, unknown=1)
+    assert tally == StateCounts(rejected=1, superseded=1, pending=1, accepted=1, failed=1, unknown=1)
     assert tally.unfinished == 2
     assert not tally.all_done
 
@@ -106,7 +106,7 @@ def test_failed_rows_are_reopened_and_unknown_ones_are_sent_anyway(staged, outco
 
 def test_it_can_be_read_while_it_is_written(staged, outcome):
     folder = staged(*range(2, 52))
-    with Ledger(folder) as ledger, Accounts(folder) as accounts:
+    with Ledger(folder) as ledger, LedgerReader(folder) as accounts:
         for row in range(2, 52):
             ledger.record(outcome(row))
             assert accounts.tally().accepted == row - 1
@@ -118,7 +118,7 @@ def test_it_can_be_read_while_it_is_written(staged, outcome):
 
 def test_who_only_reads_cannot_write(staged):
     folder = staged(2)
-    with Accounts(folder) as accounts, pytest.raises(Exception, match="readonly"):
+    with LedgerReader(folder) as accounts, pytest.raises(Exception, match="readonly"):
         accounts._db.execute("DELETE FROM rows")
 
 
@@ -140,8 +140,8 @@ os.kill(os.getpid(), signal.SIGKILL)
 def test_a_killed_process_loses_no_outcome(staged):
     folder = staged(*range(2, 2002))
     assert subprocess.run([sys.executable, "-c", KILLED, str(folder)], check=False).returncode == -9
-    with Accounts(folder) as accounts:
-        assert accounts.tally() == Tally(accepted=1000, pending=1000)
+    with LedgerReader(folder) as accounts:
+        assert accounts.tally() == StateCounts(accepted=1000, pending=1000)
     with Ledger(folder) as ledger:
         assert ledger.pending(after=0, most=1)[0].number == 1002
 
@@ -152,17 +152,17 @@ def test_runs_seconds_and_notices_are_kept_in_their_order(staged, second):
         ledger.begin_run(host="one.example", version="0.1.0", settings={"rate": 100})
         ledger.record_second(second(100), busiest=7)
         ledger.record_second(second(101), busiest=9)
-        ledger.record_notice(Notice(at=100.5, kind=NoticeKind.OUTAGE_BEGAN, text="停了"))
+        ledger.record_event(Event(at=100.5, kind=EventKind.OUTAGE_BEGAN, text="停了"))
         ledger.end_run(exit_code=4, host_switches=2)
         ledger.begin_run(host="two.example", version="0.1.0", settings={"rate": 50})
-    with Accounts(folder) as accounts:
+    with LedgerReader(folder) as accounts:
         first, other = accounts.runs()
         assert (first.host, first.settings, first.busiest_second) == ("one.example", {"rate": 100}, 9)
         assert (first.exit_code, first.host_switches) == (4, 2)
         assert first.started_at <= first.ended_at
         assert (other.ended_at, other.exit_code, other.busiest_second) == (None, None, 0)
         assert list(accounts.seconds()) == [second(100), second(101)]
-        assert accounts.notices() == [Notice(at=100.5, kind=NoticeKind.OUTAGE_BEGAN, text="停了")]
+        assert accounts.events() == [Event(at=100.5, kind=EventKind.OUTAGE_BEGAN, text="停了")]
 
 
 def test_a_fact_is_kept_and_may_be_changed(staged):
@@ -171,7 +171,7 @@ def test_a_fact_is_kept_and_may_be_changed(staged):
         assert ledger.meta("target") is None
         ledger.set_meta("target", "one")
         ledger.set_meta("target", "two")
-    with Accounts(folder) as accounts:
+    with LedgerReader(folder) as accounts:
         assert accounts.meta("target") == "two"
 
 
@@ -203,7 +203,7 @@ def test_warnings_are_counted_one_by_one_and_not_for_rejected_rows(staged):
         {"number": 3, "warning": "odd-id"},
         {"number": 4, "warning": "odd-id", "reason": "bad"},
     )
-    with Accounts(folder) as accounts:
+    with LedgerReader(folder) as accounts:
         assert [(found.name, found.count, found.rows) for found in accounts.warnings()] == [
             ("odd-id", 2, (2, 3)),
             ("long-remark", 1, (2,)),
@@ -217,7 +217,7 @@ def test_users_and_groups_are_those_of_the_rows_to_send(staged):
         {"number": 4, "user_id": "b", "reason": "bad"},
         {"number": 5, "user_id": "c"},
     )
-    with Accounts(folder) as accounts:
+    with LedgerReader(folder) as accounts:
         assert accounts.users_and_groups() == (2, 2)
 
 
@@ -259,7 +259,7 @@ def test_a_disk_that_is_full_ends_the_run_with_a_sentence(staged, outcome):
             fill()
         assert full.value.exit_code == 5
         assert "again" in full.value.advice
-    with Accounts(folder) as accounts:
+    with LedgerReader(folder) as accounts:
         assert [entry.number for entry in accounts.entries(State.ACCEPTED)] == kept
 
 

@@ -14,7 +14,7 @@ FLOOR = 0.02
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PaceRules:
+class ControllerRules:
     """The numbers.
 
     Attributes:
@@ -44,7 +44,7 @@ class PaceRules:
     ramp: float = 0.1
 
 
-class Pace:
+class RateController:
     """The pace now, between a floor and the full rate.
 
     Args:
@@ -52,7 +52,7 @@ class Pace:
         rules: The numbers.
     """
 
-    def __init__(self, rate: float, rules: PaceRules) -> None:
+    def __init__(self, rate: float, rules: ControllerRules) -> None:
         self._full = rate
         self._rules = rules
         self._now = rate

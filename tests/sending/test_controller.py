@@ -2,9 +2,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch_alias.sending.pace import FLOOR, Pace, PaceRules
+from batch_alias.sending.controller import FLOOR, RateController, ControllerRules
 
-RULES = PaceRules(
+RULES = ControllerRules(
     of_granted=0.95,
     least_cut=0.9,
     deepest_cut=0.5,
@@ -20,17 +20,17 @@ RULES = PaceRules(
 
 
 @pytest.fixture
-def pace() -> Pace:
-    return Pace(100.0, RULES)
+def pace() -> RateController:
+    return RateController(100.0, RULES)
 
 
-def climbed(pace: Pace, start: float, seconds: int) -> float:
+def climbed(pace: RateController, start: float, seconds: int) -> float:
     for second in range(1, seconds + 1):
         pace.climb(now=start + second)
     return pace.rate
 
 
-def grant(pace: Pace, count: int, *, until: float) -> None:
+def grant(pace: RateController, count: int, *, until: float) -> None:
     """So many answers within the second before."""
     for place in range(count):
         pace.granted(now=until - 1 + (place + 1) / (count + 1))
@@ -150,7 +150,7 @@ EVENTS = st.lists(
 
 @given(events=EVENTS, full=st.sampled_from([1.0, 40.0, 100.0, 1000.0]))
 def test_whatever_happens_it_stays_between_a_floor_and_the_full_pace(events, full):
-    pace, now = Pace(full, PaceRules()), 1000.0
+    pace, now = RateController(full, ControllerRules()), 1000.0
     for kind, seconds in events:
         now += seconds
         match kind:
@@ -163,6 +163,6 @@ def test_whatever_happens_it_stays_between_a_floor_and_the_full_pace(events, ful
             case _:
                 pace.climb(now=now)
         assert full * FLOOR <= pace.rate <= full
-        assert pace.paused_until <= now + PaceRules().longest_pause
+        assert pace.paused_until <= now + ControllerRules().longest_pause
     now = max(now, pace.paused_until)
     assert climbed(pace, now, 300) == full

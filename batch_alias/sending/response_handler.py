@@ -16,13 +16,13 @@ from dataclasses import dataclass, replace
 from typing import Protocol, assert_never
 
 from batch_alias.errors import StoppedByService
-from batch_alias.model import Action, Outcome, Reply, State, Verdict
-from batch_alias.records import Notice, NoticeKind
-from batch_alias.sending.backlog import Backlog, Work
-from batch_alias.sending.breaker import Breaker
+from batch_alias.model import Action, Outcome, Response, State, Classification
+from batch_alias.records import Event, EventKind
+from batch_alias.sending.work_queue import WorkQueue, Work
+from batch_alias.sending.breaker import CircuitBreaker
 from batch_alias.sending.logs import log_attempt, log_retry
-from batch_alias.sending.meter import Meter
-from batch_alias.sending.pace import Pace
+from batch_alias.sending.metrics import Metrics
+from batch_alias.sending.controller import RateController
 from batch_alias.sending.retry import Again, Halt, Settle, decide
 from batch_alias.sending.timing import Timing
 
@@ -58,7 +58,7 @@ class Limits:
     patience: float
 
 
-class Triage:
+class ResponseHandler:
     """Takes each reply and decides.
 
     Args:
@@ -79,13 +79,13 @@ class Triage:
         self,
         *,
         book: Book,
-        backlog: Backlog,
-        meter: Meter,
-        pace: Pace,
-        breaker: Breaker,
+        backlog: WorkQueue,
+        meter: Metrics,
+        pace: RateController,
+        breaker: CircuitBreaker,
         limits: Limits,
         timing: Timing,
-        notify: Callable[[Notice], None],
+        notify: Callable[[Event], None],
         proven: bool,
         wall: Callable[[], float] = time.time,
         draw: Callable[[], float] = random.random,
@@ -112,7 +112,7 @@ class Triage:
         """Start the clock of the patience."""
         self._progress_at = now
 
-    def take(self, work: Work, reply: Reply, verdict: Verdict, *, started: float, now: float, probe: bool) -> None:
+    def take(self, work: Work, reply: Response, verdict: Classification, *, started: float, now: float, probe: bool) -> None:
         """Act on a reply.
 
         Args:
@@ -130,7 +130,7 @@ class Triage:
             return
         if self._breaker.success():
             self._pace.restart(now=now)
-            self._say(NoticeKind.OUTAGE_ENDED, "The service answers again; the pace rises to full step by step.")
+            self._say(EventKind.OUTAGE_ENDED, "The service answers again; the pace rises to full step by step.")
         if verdict.action is Action.SLOW_DOWN:
             self._refused(reply, started=started, now=now)
         else:
@@ -171,7 +171,7 @@ class Triage:
     def _held(self, *, now: float) -> bool:
         return self._breaker.is_open or self._pace.paused_until > now or self._pace.lowered
 
-    def _unwell(self, work: Work, reply: Reply, verdict: Verdict, *, now: float, probe: bool) -> None:
+    def _unwell(self, work: Work, reply: Response, verdict: Classification, *, now: float, probe: bool) -> None:
         forgiven = Work(
             work.row,
             replace(
@@ -192,33 +192,33 @@ class Triage:
             return
         self._apply(work, reply, verdict, now=now)
 
-    def _outage(self, reply: Reply, verdict: Verdict, *, now: float) -> None:
+    def _outage(self, reply: Response, verdict: Classification, *, now: float) -> None:
         detail = f"{verdict.meaning}: {reply.message}" if reply.message else verdict.meaning
         self._hold(f"{reply.host}: {detail}", now=now)
 
     def _hold(self, detail: str, *, now: float) -> None:
         self._say(
-            NoticeKind.OUTAGE_BEGAN,
+            EventKind.OUTAGE_BEGAN,
             f"The service does not work ({detail}). Sending is on hold; one row at a time tries again.",
         )
         for work, _outcome in self._withheld:
             self._backlog.put_back(Work(work.row, replace(work.history, failures=0)), due=now)
         self._withheld.clear()
 
-    def _refused(self, reply: Reply, *, started: float, now: float) -> None:
+    def _refused(self, reply: Response, *, started: float, now: float) -> None:
         if not self._pace.refused(started=started, now=now, retry_after=reply.retry_after):
             return
         if reply.retry_after is not None:
-            self._say(NoticeKind.PACE_LOWERED, f"Refused by the limit; asked to wait {reply.retry_after:.0f} s.")
+            self._say(EventKind.PACE_LOWERED, f"Refused by the limit; asked to wait {reply.retry_after:.0f} s.")
         # The pace keeps feeling for the limit, for hours if need be: only a change that is worth a line gets one.
         elif abs(self._pace.rate - self._told_rate) >= self._told_rate * WORTH_TELLING:
             self._told_rate = self._pace.rate
             text = (
                 f"Refused by the limit: something else uses the quota. The pace goes down to {self._pace.rate:.0f}/s."
             )
-            self._say(NoticeKind.PACE_LOWERED, text)
+            self._say(EventKind.PACE_LOWERED, text)
 
-    def _suspect_key(self, work: Work, reply: Reply, verdict: Verdict) -> None:
+    def _suspect_key(self, work: Work, reply: Response, verdict: Classification) -> None:
         outcome = self._outcome(work.row.number, State.FAILED, reply, verdict, work.history.requests + 1)
         self._withheld.append((work, outcome))
         if len(self._withheld) >= OPENING_ROWS or self._backlog.is_empty:
@@ -227,7 +227,7 @@ class Triage:
                 verdict.advice,
             )
 
-    def _apply(self, work: Work, reply: Reply, verdict: Verdict, *, now: float) -> None:
+    def _apply(self, work: Work, reply: Response, verdict: Classification, *, now: float) -> None:
         decision = decide(
             verdict,
             work.history,
@@ -246,7 +246,7 @@ class Triage:
             case _:
                 assert_never(decision)
 
-    def _settle(self, work: Work, state: State, reply: Reply, verdict: Verdict) -> None:
+    def _settle(self, work: Work, state: State, reply: Response, verdict: Classification) -> None:
         outcome = self._outcome(work.row.number, state, reply, verdict, work.history.requests)
         if verdict.unwell:
             self._withheld.append((work, outcome))
@@ -269,7 +269,7 @@ class Triage:
                 "Look at not-accepted.csv; to go on all the same, raise --max-failed.",
             )
 
-    def _outcome(self, row: int, state: State, reply: Reply, verdict: Verdict, attempts: int) -> Outcome:
+    def _outcome(self, row: int, state: State, reply: Response, verdict: Classification, attempts: int) -> Outcome:
         detail = "" if state is State.ACCEPTED else reply.message
         return Outcome(
             row=row,
@@ -281,7 +281,7 @@ class Triage:
             finished_at=self._wall(),
         )
 
-    def _halt(self, reply: Reply, verdict: Verdict) -> None:
+    def _halt(self, reply: Response, verdict: Classification) -> None:
         code = f"code {reply.code}" if reply.code is not None else f"HTTP {reply.status}"
         said = f" ({reply.message})" if reply.message else ""
         skew = reply.clock_skew
@@ -295,5 +295,5 @@ class Triage:
         if self.halt is None:
             self.halt = StoppedByService(problem, advice)
 
-    def _say(self, kind: NoticeKind, text: str) -> None:
-        self._notify(Notice(at=self._wall(), kind=kind, text=text))
+    def _say(self, kind: EventKind, text: str) -> None:
+        self._notify(Event(at=self._wall(), kind=kind, text=text))

@@ -1,4 +1,4 @@
-"""What a run writes: outcomes, seconds, notices.
+"""What a run writes: outcomes, seconds, events.
 
 In WAL mode with ``synchronous=NORMAL`` a commit per outcome costs 0.016 ms, and a killed process loses nothing that was
 committed.
@@ -12,13 +12,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from batch_alias.errors import LedgerError
-from batch_alias.ledger.accounts import Accounts
+from batch_alias.ledger.reader import LedgerReader
 from batch_alias.ledger.database import connect, translated
 from batch_alias.model import Outcome, Row
-from batch_alias.records import Notice, Second
+from batch_alias.records import Event, Second
 
 
-class Ledger(Accounts):
+class Ledger(LedgerReader):
     """A ledger to write to; the caller holds its lock. Every method raises ``LedgerError`` when it cannot be written.
 
     Args:
@@ -90,7 +90,7 @@ class Ledger(Accounts):
             return self._db.execute("UPDATE rows SET state = 'pending' WHERE state = 'failed'").rowcount
 
     def begin_run(self, *, host: str, version: str, settings: dict[str, object]) -> None:
-        """Note that a run begins; seconds and notices belong to it from now on."""
+        """Note that a run begins; seconds and events belong to it from now on."""
         with translated(self.path):
             cursor = self._db.execute(
                 "INSERT INTO runs (started_at, host, version, settings) VALUES (?, ?, ?, ?)",
@@ -121,9 +121,9 @@ class Ledger(Accounts):
             self._db.execute("UPDATE runs SET busiest_second = ? WHERE id = ?", (busiest, self._run))
             self._db.execute("COMMIT")
 
-    def record_notice(self, notice: Notice) -> None:
+    def record_event(self, event: Event) -> None:
         """Keep something worth knowing."""
         with translated(self.path):
             self._db.execute(
-                "INSERT INTO notices VALUES (?, ?, ?, ?)", (self._run, notice.at, notice.kind, notice.text)
+                "INSERT INTO events VALUES (?, ?, ?, ?)", (self._run, event.at, event.kind, event.text)
             )

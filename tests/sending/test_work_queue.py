@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch_alias.sending.backlog import PAGE, Backlog, Work
+from batch_alias.sending.work_queue import PAGE, WorkQueue, Work
 
 
 class Table:
@@ -20,12 +20,12 @@ class Table:
         return [row for row in self.rows if row.number > after][:most]
 
 
-def take(backlog: Backlog, now: float = 0.0) -> Work:
+def take(backlog: WorkQueue, now: float = 0.0) -> Work:
     assert backlog.due(now=now) == 0.0
     return backlog.take(now=now)
 
 
-def drained(backlog: Backlog) -> list[int]:
+def drained(backlog: WorkQueue) -> list[int]:
     taken = []
     while backlog.due(now=0.0) == 0.0:
         taken.append(take(backlog).row.number)
@@ -38,7 +38,7 @@ def table(rows):
 
 
 def test_rows_go_in_the_order_of_the_source(table):
-    backlog = Backlog(table, limit=None, most_retries=5)
+    backlog = WorkQueue(table, limit=None, most_retries=5)
     assert not backlog.is_empty
     assert drained(backlog) == list(range(2, 12))
     assert backlog.is_empty
@@ -47,21 +47,21 @@ def test_rows_go_in_the_order_of_the_source(table):
 
 def test_they_are_read_page_by_page_by_key_and_the_end_is_asked_for_once(rows):
     table = Table(rows(2 * PAGE + 7))
-    backlog = Backlog(table, limit=None, most_retries=5)
+    backlog = WorkQueue(table, limit=None, most_retries=5)
     assert drained(backlog) == [row.number for row in table.rows]
     drained(backlog)
     assert table.asked == [0, PAGE + 1, 2 * PAGE + 1, 2 * PAGE + 8]
 
 
 def test_the_first_rows_go_first_and_only_once(table):
-    backlog = Backlog(table, limit=None, most_retries=5)
+    backlog = WorkQueue(table, limit=None, most_retries=5)
     backlog.put_first([table.rows[0], table.rows[9], table.rows[5]])
     assert drained(backlog) == [2, 11, 7, 3, 4, 5, 6, 8, 9, 10]
     assert backlog.is_empty
 
 
 def test_a_first_row_that_is_sent_again_goes_before_the_other_first_rows(table):
-    backlog = Backlog(table, limit=None, most_retries=5)
+    backlog = WorkQueue(table, limit=None, most_retries=5)
     backlog.put_first(table.rows[:3])
     first = take(backlog, 7.0)
     backlog.put_back(first, due=7.0)
@@ -69,14 +69,14 @@ def test_a_first_row_that_is_sent_again_goes_before_the_other_first_rows(table):
 
 
 def test_when_all_rows_are_first_rows_there_are_no_others(table):
-    backlog = Backlog(table, limit=None, most_retries=5)
+    backlog = WorkQueue(table, limit=None, most_retries=5)
     backlog.put_first(table.rows)
     assert len(drained(backlog)) == 10
 
 
 @pytest.mark.parametrize(("limit", "taken"), [(1, [2]), (2, [2, 11]), (3, [2, 11, 7]), (5, [2, 11, 7, 3, 4])])
 def test_a_limit_counts_every_row_once_however_often_it_is_sent(limit, taken, table):
-    backlog = Backlog(table, limit=limit, most_retries=5)
+    backlog = WorkQueue(table, limit=limit, most_retries=5)
     backlog.put_first([table.rows[0], table.rows[9], table.rows[5]])
     again = take(backlog)
     backlog.put_back(again, due=0.0)
@@ -85,7 +85,7 @@ def test_a_limit_counts_every_row_once_however_often_it_is_sent(limit, taken, ta
 
 
 def test_a_row_put_back_waits_for_its_time_and_then_goes_before_new_ones(table):
-    backlog = Backlog(table, limit=None, most_retries=5)
+    backlog = WorkQueue(table, limit=None, most_retries=5)
     first = take(backlog)
     backlog.put_back(first, due=5.0)
     assert backlog.waiting == 1
@@ -95,7 +95,7 @@ def test_a_row_put_back_waits_for_its_time_and_then_goes_before_new_ones(table):
 
 
 def test_rows_put_back_go_in_the_order_of_their_times(table):
-    backlog = Backlog(table, limit=3, most_retries=5)
+    backlog = WorkQueue(table, limit=3, most_retries=5)
     works = [take(backlog) for _ in range(3)]
     for work, due in zip(works, (3.0, 1.0, 2.0), strict=True):
         backlog.put_back(work, due=due)
@@ -105,7 +105,7 @@ def test_rows_put_back_go_in_the_order_of_their_times(table):
 
 
 def test_beyond_the_bound_on_waiting_rows_no_new_ones_are_taken(table):
-    backlog = Backlog(table, limit=None, most_retries=2)
+    backlog = WorkQueue(table, limit=None, most_retries=2)
     for _ in range(2):
         backlog.put_back(take(backlog), due=10.0)
     assert backlog.due(now=0.0) == 10.0
@@ -115,7 +115,7 @@ def test_beyond_the_bound_on_waiting_rows_no_new_ones_are_taken(table):
 
 
 def test_a_probe_takes_a_new_row_before_one_that_may_be_the_trouble(table):
-    backlog = Backlog(table, limit=2, most_retries=5)
+    backlog = WorkQueue(table, limit=2, most_retries=5)
     first = take(backlog)
     backlog.put_back(first, due=0.0)
     assert backlog.take(now=0.0, new_first=True).row.number == 3
@@ -126,7 +126,7 @@ def test_a_probe_takes_a_new_row_before_one_that_may_be_the_trouble(table):
 def test_no_row_is_lost_or_sent_twice_whatever_is_put_back(rows, seed, count, limit):
     draw = random.Random(seed)
     table = Table(rows(count))
-    backlog = Backlog(table, limit=limit, most_retries=3)
+    backlog = WorkQueue(table, limit=limit, most_retries=3)
     backlog.put_first(draw.sample(table.rows, min(count, 3)))
     now, done = 0.0, []
     while not backlog.is_empty:

@@ -6,10 +6,10 @@ import tempfile
 from pathlib import Path
 
 from batch_alias.errors import ReportError, UsageError
-from batch_alias.ledger import Accounts
+from batch_alias.ledger import LedgerReader
 from batch_alias.model import State
 from batch_alias.records import Check
-from batch_alias.sending.throttle import LEAK
+from batch_alias.sending.limiter import LEAK
 from batch_alias.settings import Settings
 from batch_alias.staging import OnRead, explained, staged
 
@@ -59,7 +59,7 @@ def check_file(
         )
 
 
-def _write_problems(path: Path, ledger: Accounts) -> None:
+def _write_problems(path: Path, ledger: LedgerReader) -> None:
     try:
         with path.open("w", encoding="utf-8-sig", newline="") as file:
             writer = csv.writer(file)

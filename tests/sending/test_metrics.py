@@ -2,12 +2,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch_alias.model import Action, Failure, Reply, State, Verdict
+from batch_alias.model import Action, Failure, Response, State, Classification
 from batch_alias.records import LATENCY_STEP
-from batch_alias.sending.meter import Meter, describe, latency_bucket
+from batch_alias.sending.metrics import Metrics, describe, latency_bucket
 
-ACCEPT = Verdict(action=Action.ACCEPT, meaning="")
-SLOW_DOWN = Verdict(action=Action.SLOW_DOWN, meaning="")
+ACCEPT = Classification(action=Action.ACCEPT, meaning="")
+SLOW_DOWN = Classification(action=Action.SLOW_DOWN, meaning="")
 
 
 class Log:
@@ -26,12 +26,12 @@ def log() -> Log:
 
 
 @pytest.fixture
-def meter(log) -> Meter:
-    return Meter(log)
+def meter(log) -> Metrics:
+    return Metrics(log)
 
 
-def reply(latency: float = 0.01, **what) -> Reply:
-    return Reply(request_id="r", host="h", latency=latency, **what)
+def reply(latency: float = 0.01, **what) -> Response:
+    return Response(request_id="r", host="h", latency=latency, **what)
 
 
 def test_a_second_is_handed_on_once_it_is_over(meter, log):
@@ -71,7 +71,7 @@ def test_a_clock_that_is_set_back_loses_no_second(meter, log):
 
 @given(st.lists(st.floats(0, 20), min_size=1, max_size=200).map(sorted))
 def test_the_busiest_second_is_that_of_any_half_open_window(times):
-    meter = Meter(Log())
+    meter = Metrics(Log())
     for time in times:
         meter.started(retry=False, wall=0.0, now=time)
     assert meter.busiest == max(sum(1 for other in times if time - 1 < other <= time) for time in times)

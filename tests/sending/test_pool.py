@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from batch_alias.sending.lanes import Lanes
+from batch_alias.sending.pool import ConnectionPool
 
 
 class Connection:
@@ -17,8 +17,8 @@ class Connection:
 
 
 @pytest.fixture
-def lanes() -> Lanes:
-    return Lanes(Connection, most=3)
+def lanes() -> ConnectionPool:
+    return ConnectionPool(Connection, most=3)
 
 
 def test_the_lane_used_last_is_used_next(lanes):
@@ -30,16 +30,16 @@ def test_the_lane_used_last_is_used_next(lanes):
 
 
 def test_a_lane_is_opened_only_when_none_is_idle():
-    opened = []
+    open_job = []
 
     def connect() -> Connection:
-        opened.append(1)
+        open_job.append(1)
         return Connection()
 
-    lanes = Lanes(connect, most=100)
+    lanes = ConnectionPool(connect, most=100)
     for now in range(10):
         lanes.give_back(lanes.take(now=now), now=now + 0.5)
-    assert len(opened) == 1
+    assert len(open_job) == 1
 
 
 def test_it_is_full_when_every_permitted_lane_is_busy(lanes):
