@@ -1,7 +1,6 @@
-"""What ends a run: an exit code and advice.
+"""The errors that end a run: each has an exit code and says what to do.
 
-Values end a row, exceptions end the run. Whatever is wrong with one row is data and goes to the ledger; an exception
-below means the run cannot go on. Each carries the process's exit code and, in its advice, the next thing to do.
+What is wrong with one row is data and goes to the ledger. An exception means that the run cannot go on.
 """
 
 from enum import IntEnum
@@ -11,9 +10,9 @@ class ExitCode(IntEnum):
     """The exit codes of ``batch-alias``, a contract with scripts."""
 
     DONE = 0
-    """Every row was accepted (superseded rows count as done)."""
+    """Every row was accepted; superseded rows count as done."""
     NOT_ALL_ACCEPTED = 1
-    """Finished, but some rows were rejected, failed or are unknown (or were held back by ``--limit``)."""
+    """Finished, but some rows were rejected, failed, are unknown, or were held back by ``--limit``."""
     USAGE = 2
     """Wrong usage or configuration."""
     SOURCE = 3
@@ -21,27 +20,30 @@ class ExitCode(IntEnum):
     STOPPED = 4
     """Stopped by the service (credentials, App Key, permission, outage); the same command resumes."""
     LEDGER = 5
-    """The ledger cannot be used (locked by another run, belongs to another source, disk full)."""
+    """The ledger cannot be used: locked by another run, of another source, damaged, disk full."""
     REPORT = 6
-    """A report could not be written; the ledger is whole."""
+    """A report could not be written; the ledger is complete."""
+    INTERNAL = 70
+    """A defect of batch-alias (``EX_SOFTWARE`` of sysexits.h); the same command resumes."""
     INTERRUPTED = 130
     """Interrupted by a person or a signal; the same command resumes."""
 
 
 class BatchAliasError(Exception):
-    """Something that ends the run.
+    """An error that ends the run.
 
     Args:
         problem: One sentence: what is wrong, and where.
         advice: One sentence: what to do about it; may be empty.
+        values: Fill in the ``{name}`` of both sentences, which are constants, so that they can be translated.
     """
 
     exit_code: ExitCode
 
-    def __init__(self, problem: str, advice: str = "") -> None:
-        super().__init__(problem)
-        self.problem = problem
-        self.advice = advice
+    def __init__(self, problem: str, advice: str = "", /, **values: object) -> None:
+        super().__init__(problem, advice, values)
+        self.problem = problem.format_map(values) if values else problem
+        self.advice = advice.format_map(values) if values else advice
 
     def __str__(self) -> str:
         return f"{self.problem} {self.advice}".strip()
@@ -59,7 +61,7 @@ class SourceError(BatchAliasError):
     exit_code = ExitCode.SOURCE
 
 
-class StoppedByService(BatchAliasError):  # noqa: N818 - a stop, not an error of ours
+class StoppedByService(BatchAliasError):  # noqa: N818 - the service stopped the run; nothing is wrong with ours
     """The service refuses the whole run: every further request would be refused as well."""
 
     exit_code = ExitCode.STOPPED

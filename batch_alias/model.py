@@ -1,39 +1,70 @@
-"""The values that flow through a job: what a row is, what came back for it, what that means, how it ended."""
+"""The values that the parts share: a row, what is sent for it, what came back, what that means, what is counted."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from types import MappingProxyType
+
+LATENCY_STEP = 1.05
+"""Ratio of two neighbouring bounds of the latency histogram: a percentile is exact to 5 %."""
 
 
 class State(StrEnum):
     """Where a row stands. Every row of the source is in exactly one state; the counts add up to the rows read."""
 
     REJECTED = "rejected"
-    """May not be sent: something is wrong with the row itself."""
+    """Not sent: something is wrong with the row itself."""
     SUPERSEDED = "superseded"
     """A later row sets the same (group, user); only the last one is sent."""
     PENDING = "pending"
-    """Waits to be sent."""
+    """Not sent yet."""
     ACCEPTED = "accepted"
-    """RongCloud answered HTTP 200 with code 200. It does not say that the user or the group exists."""
+    """RongCloud answered HTTP 200 with code 200, which does not say that the user or the group exists."""
     FAILED = "failed"
-    """Refused for good, or out of attempts none of which can have reached the server."""
+    """Refused for good, or out of attempts of which none can have reached the server."""
     UNKNOWN = "unknown"
-    """Out of attempts, and at least one of them may have reached the server."""
+    """Out of attempts, at least one of which may have reached the server, and none was confirmed."""
 
 
 DONE_STATES = frozenset({State.ACCEPTED, State.SUPERSEDED})
-"""The states that need nothing further."""
+"""The states of rows for which nothing is left to do."""
+
+
+class Call(StrEnum):
+    """One of RongCloud's calls; each has a path, and by all signs a rate limit, of its own."""
+
+    SET = "set"
+    """Set the alias of a user in a group."""
+    READ = "read"
+    """Read it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """A call with its parameters.
+
+    Attributes:
+        call: The call.
+        user_id: At most 64 bytes.
+        group_id: At most 64 characters.
+        remark: The alias to set; ``None`` for a call that takes none.
+    """
+
+    call: Call
+    user_id: str
+    group_id: str
+    remark: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One alias to set.
+    """A row of the source that may be sent.
 
     Attributes:
-        number: The row's number as a spreadsheet shows it: the header is row 1.
-        user_id: Whose name; at most 64 bytes.
-        group_id: In which group; at most 64 characters.
-        remark: The name the push notification shows.
+        number: Its number as a spreadsheet shows it: the header is row 1.
+        user_id: Whose alias.
+        group_id: In which group.
+        remark: The alias: the name that push notifications show.
     """
 
     number: int
@@ -42,60 +73,33 @@ class Row:
     remark: str
 
     @property
-    def key(self) -> tuple[str, str]:
-        """What the alias belongs to: ``(group_id, user_id)``."""
-        return self.group_id, self.user_id
+    def operation(self) -> Operation:
+        """What is sent for the row."""
+        return Operation(call=Call.SET, user_id=self.user_id, group_id=self.group_id, remark=self.remark)
 
 
 class Failure(StrEnum):
-    """Why an attempt has no answer."""
+    """Why an attempt has no response."""
 
     CONNECT = "connect"
     """DNS, TCP or TLS failed: nothing of the request can have reached the server."""
     TIMEOUT = "timeout"
-    """No complete answer in time: the request may have been carried out."""
+    """No complete response in time: the request may have been carried out."""
     DROPPED = "dropped"
     """The connection broke, or what came was not HTTP: the request may have been carried out."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Response:
-    """What came back for one attempt.
-
-    Attributes:
-        request_id: The ``X-Request-ID`` sent with the attempt; what the vendor's support asks for.
-        host: The host the attempt went to.
-        latency: Seconds from the start of the attempt to its end.
-        status: The HTTP status; ``None`` when there was no complete answer.
-        code: RongCloud's code; ``None`` when the body was not its JSON.
-        message: RongCloud's message, an excerpt of a foreign body, or what failed; for people, never branched on.
-        failure: Why there is no answer; ``None`` when there is one.
-        retry_after: Seconds the server asked to wait, when it did.
-        clock_skew: Seconds by which the server's ``Date`` is ahead of our clock, when it sent one.
-    """
-
-    request_id: str
-    host: str
-    latency: float
-    status: int | None = None
-    code: int | None = None
-    message: str = ""
-    failure: Failure | None = None
-    retry_after: float | None = None
-    clock_skew: float | None = None
-
-
 class Action(StrEnum):
-    """What a run does about a reply."""
+    """What a run does about a response."""
 
     ACCEPT = "accept"
     """The row is done."""
     FAIL = "fail"
     """This row is refused for good; others may not be."""
     RETRY = "retry"
-    """May heal: send the row again later."""
+    """Send the row again later."""
     SLOW_DOWN = "slow-down"
-    """Over the rate limit: pause, send slower, and send the row again; it costs the row none of its attempts."""
+    """Over the rate limit: slow down and send the row again; it costs the row none of its attempts."""
     SIGN_AGAIN = "sign-again"
     """Sign afresh once; if that is refused too, stop."""
     STOP = "stop"
@@ -104,35 +108,73 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Classification:
-    """What a reply means for its row and for the run.
+    """What a response means for its row and for the run.
 
     Attributes:
         action: What to do.
-        meaning: What the reply says, in plain words.
-        in_doubt: The write may have happened although it was not confirmed.
-        unwell: The service (or the way to it) looks ill: counts towards an outage and a switch of hosts.
-        systematic: When all of the first rows are answered so, it is a setting and not the rows that is wrong.
-        advice: Which setting to look at when the run stops.
+        meaning: What the response says, in plain words.
+        in_doubt: The operation may have been carried out although it was not confirmed.
+        unhealthy: The service, or the way to it, does not work: counts towards an outage and a switch of hosts.
+        systematic: When all of the first rows are answered so, a setting is wrong and not the rows.
+        advice: Which setting to check when the run stops.
+        status: The HTTP status that RongCloud sends with the code; 0 where there is no code.
     """
 
     action: Action
     meaning: str
     in_doubt: bool = False
-    unwell: bool = False
+    unhealthy: bool = False
     systematic: bool = False
     advice: str = ""
+    status: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Response:
+    """What came back for one attempt.
+
+    Attributes:
+        request_id: The ``X-Request-ID`` sent with the attempt; RongCloud's support asks for it.
+        host: The host the attempt went to.
+        latency: Seconds from the start of the attempt to its end.
+        classification: What it means.
+        status: The HTTP status; ``None`` when there was no complete response.
+        code: RongCloud's code; ``None`` when the body was not its JSON.
+        message: RongCloud's message, an excerpt of another body, or what failed; for people, never branched on.
+        failure: Why there is no response; ``None`` when there is one.
+        retry_after: Seconds the server asked to wait, when it did.
+        clock_skew: Seconds by which the server's ``Date`` is ahead of this machine's clock, when it sent one.
+    """
+
+    request_id: str
+    host: str
+    latency: float
+    classification: Classification
+    status: int | None = None
+    code: int | None = None
+    message: str = ""
+    failure: Failure | None = None
+    retry_after: float | None = None
+    clock_skew: float | None = None
+
+    @property
+    def label(self) -> str:
+        """In one word, for counting: the code, the HTTP status where there is none, or the failure."""
+        if self.failure is not None:
+            return self.failure.value
+        return str(self.code) if self.code is not None else f"HTTP {self.status}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """How a row ended.
+    """A row's final state in a run, and why.
 
     Attributes:
-        row: The row's number in the source.
+        row: The row's number.
         state: ``ACCEPTED``, ``FAILED`` or ``UNKNOWN``.
-        code: RongCloud's code of the last reply, if it had one.
-        message: The last reply in words.
-        attempts: HTTP requests made for the row in this run, refusals by the limit included.
+        code: RongCloud's code of the last response, if it had one.
+        message: The last response in words.
+        attempts: HTTP requests made for the row in this run, refusals by the rate limit included.
         request_id: The ``X-Request-ID`` of the last attempt.
         finished_at: Seconds since the epoch.
     """
@@ -144,3 +186,98 @@ class Outcome:
     attempts: int
     request_id: str
     finished_at: float
+
+
+class EventKind(StrEnum):
+    """What an event is about."""
+
+    OUTAGE_BEGAN = "outage-began"
+    OUTAGE_ENDED = "outage-ended"
+    RATE_LOWERED = "rate-lowered"
+    ASKED_TO_WAIT = "asked-to-wait"
+    HOST_SWITCHED = "host-switched"
+
+
+EVENT_SENTENCES: Mapping[EventKind, str] = MappingProxyType(
+    {
+        EventKind.OUTAGE_BEGAN: "The service does not work ({detail}). Sending is on hold; one row at a time is tried.",
+        EventKind.OUTAGE_ENDED: "The service works again; the rate rises to its full value step by step.",
+        EventKind.RATE_LOWERED: "Refused by the rate limit; the rate is lowered to {rate:.0f} requests per second.",
+        EventKind.ASKED_TO_WAIT: "Refused by the rate limit; the server asks to wait {seconds:.0f} s.",
+        EventKind.HOST_SWITCHED: "All connections move to {host}.",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Something that happened to a run.
+
+    Attributes:
+        at: Seconds since the epoch.
+        kind: What it is about.
+        values: What its sentence names.
+    """
+
+    at: float
+    kind: EventKind
+    values: Mapping[str, str | float]
+
+    @property
+    def text(self) -> str:
+        """The event in a sentence."""
+        return EVENT_SENTENCES[self.kind].format_map(self.values)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Second:
+    """What happened in one second of the wall clock.
+
+    Attributes:
+        at: Whole seconds since the epoch.
+        requests: Attempts started.
+        retries: Those that were not the first for their row in this run.
+        refusals: Responses "over the rate limit".
+        settled: Rows that ended, by state.
+        codes: Responses by ``Response.label``.
+        latencies: Responses by latency bucket; bucket ``n`` reaches up to ``LATENCY_STEP ** n`` milliseconds.
+    """
+
+    at: int
+    requests: int
+    retries: int
+    refusals: int
+    settled: Mapping[str, int]
+    codes: Mapping[str, int]
+    latencies: Mapping[int, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StateCounts:
+    """How many rows are in each state."""
+
+    rejected: int = 0
+    superseded: int = 0
+    pending: int = 0
+    accepted: int = 0
+    failed: int = 0
+    unknown: int = 0
+
+    @property
+    def rows(self) -> int:
+        """All rows of the source."""
+        return self.rejected + self.superseded + self.pending + self.accepted + self.failed + self.unknown
+
+    @property
+    def unfinished(self) -> int:
+        """Rows that the next run sends: pending or unknown."""
+        return self.pending + self.unknown
+
+    @property
+    def all_done(self) -> bool:
+        """Whether every row is accepted or superseded."""
+        return self.accepted + self.superseded == self.rows
+
+    def too_many_rejected(self, share: float) -> bool:
+        """Whether more than a share of the rows is rejected, or all of them."""
+        return self.rejected > share * self.rows or self.rejected == self.rows

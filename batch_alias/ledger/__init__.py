@@ -1,14 +1,27 @@
 """The ledger: one SQLite file with every row of a job, where it stands, and what each run did.
 
-SQL stays in this folder. ``LedgerReader`` reads a ledger without disturbing a run, ``Ledger`` is what a run writes to.
+SQL stays in this folder. ``LedgerReader`` reads a ledger without disturbing a run; ``Ledger`` is what a run writes to.
 """
 
-from batch_alias.ledger.reader import LedgerReader
-from batch_alias.ledger.sqlite import Ledger
 from batch_alias.ledger.database import LEDGER
+from batch_alias.ledger.reader import LedgerReader
+from batch_alias.ledger.records import JobInfo, ProblemCount, Repeat, RowRecord, RunRecord
+from batch_alias.ledger.sqlite import Ledger
 from batch_alias.ledger.staging import locked, stage
 
 TARGET = "target"
 """The fact that says where a job's rows are sent to; noted before the first attempt of all."""
 
-__all__ = ["LEDGER", "TARGET", "LedgerReader", "Ledger", "locked", "stage"]
+__all__ = [
+    "LEDGER",
+    "TARGET",
+    "JobInfo",
+    "Ledger",
+    "LedgerReader",
+    "ProblemCount",
+    "Repeat",
+    "RowRecord",
+    "RunRecord",
+    "locked",
+    "stage",
+]

@@ -1,4 +1,4 @@
-"""The file itself: how it is open_job, how it is known to be ours, and what its errors mean."""
+"""The SQLite file: how it is opened and recognised, and what its errors mean."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -8,64 +8,74 @@ from pathlib import Path
 from batch_alias.errors import LedgerError
 
 LEDGER = "ledger.sqlite"
-SCHEMA_VERSION = 1
+FORMAT = 2
 APPLICATION_ID = 0x62614C67
 """Tells our file from any other SQLite file."""
-AGAIN = "Mend that and run the same command again."
 
 
 def connect(path: Path, *, mode: str) -> sqlite3.Connection:
-    """Open a ledger, ``ro`` or ``rw``, after making sure that it is one and whole.
+    """Open a ledger, ``ro`` or ``rw``, after making sure that it is one and undamaged.
 
     Raises:
         LedgerError: It is missing, damaged, of another format, or not a ledger.
     """
     if not path.is_file():
-        raise LedgerError(f"There is no ledger in {path.parent}.", "Give the folder of a job that has been run.")
+        raise LedgerError(
+            "There is no ledger in {folder}.", "Pass the folder of a job that has been run.", folder=path.parent
+        )
     with translated(path):
         # Staged by one thread, sent by another, never by two at once.
         db = sqlite3.connect(
             f"{path.resolve().as_uri()}?mode={mode}", uri=True, isolation_level=None, check_same_thread=False
         )
+        db.row_factory = sqlite3.Row
         try:
-            _check_identity(db, path)
+            _check(db, path)
         except BaseException:
             db.close()
             raise
     return db
 
 
-def _check_identity(db: sqlite3.Connection, path: Path) -> None:
-    def value(query: str) -> object:
-        return db.execute(query).fetchone()[0]
+def _check(db: sqlite3.Connection, path: Path) -> None:
+    def value(pragma: str) -> object:
+        return db.execute(f"PRAGMA {pragma}").fetchone()[0]
 
-    if value("PRAGMA application_id") != APPLICATION_ID:
-        raise LedgerError(f"{path} is not a ledger of batch-alias.", "It was left as it is; use another --job.")
-    version = value("PRAGMA user_version")
-    if version != SCHEMA_VERSION:
+    if value("application_id") != APPLICATION_ID:
         raise LedgerError(
-            f"{path} has format {version}; this version of batch-alias knows format {SCHEMA_VERSION}.",
-            "Finish the job with the version that began it, or use another --job.",
+            "{path} is not a ledger of batch-alias.", "It was not changed; pass another --job.", path=path
         )
-    if (finding := value("PRAGMA quick_check(1)")) != "ok":
-        raise _damaged(path, finding)
+    version = value("user_version")
+    if version != FORMAT:
+        raise LedgerError(
+            "{path} is a ledger of format {version}; this version of batch-alias uses format {format}.",
+            "Finish the job with the version that began it, or pass another --job.",
+            path=path,
+            version=version,
+            format=FORMAT,
+        )
+    if (problem := value("quick_check(1)")) != "ok":
+        raise _damaged(path, problem)
 
 
-def _damaged(path: Path, finding: object) -> LedgerError:
-    return LedgerError(
-        f"The ledger {path} is damaged: {finding}.",
-        "It was left as it is. Restore it from a copy, or begin again with another --job.",
-    )
+def _damaged(path: Path, problem: object) -> LedgerError:
+    advice = "It was not changed. Restore it from a copy, or start again with another --job."
+    return LedgerError("The ledger {path} is damaged: {problem}.", advice, path=path, problem=problem)
 
 
 @contextmanager
 def translated(path: Path) -> Iterator[None]:
-    """Turn what SQLite and the file system raise into a ``LedgerError``."""
+    """Raise what SQLite and the file system raise as a ``LedgerError``."""
     try:
         yield
     except sqlite3.DatabaseError as error:
         if error.sqlite_errorcode in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
             raise _damaged(path, error) from error
-        raise LedgerError(f"The ledger {path} cannot be used: {error}.", AGAIN) from error
+        raise _unusable(path, error) from error
     except OSError as error:
-        raise LedgerError(f"The ledger {path} cannot be used: {error.strerror or error}.", AGAIN) from error
+        raise _unusable(path, error.strerror or error) from error
+
+
+def _unusable(path: Path, problem: object) -> LedgerError:
+    advice = "Correct that and run the same command again."
+    return LedgerError("The ledger {path} cannot be used: {problem}.", advice, path=path, problem=problem)

@@ -23,13 +23,13 @@ CREATE TABLE runs (
     id INTEGER PRIMARY KEY,
     started_at REAL NOT NULL,
     ended_at REAL,                        -- NULL: killed, or still running
-    host TEXT NOT NULL,
+    target TEXT NOT NULL,                 -- the hosts, or the sandbox
     version TEXT NOT NULL,
     settings TEXT NOT NULL,               -- JSON, without any secret
     busiest_second INTEGER NOT NULL DEFAULT 0,
     host_switches INTEGER NOT NULL DEFAULT 0,
     exit_code INTEGER,
-    stopped TEXT NOT NULL DEFAULT ''      -- why it ended before its end
+    stopped TEXT NOT NULL DEFAULT ''      -- why it ended early
 );
 
 CREATE TABLE seconds (
@@ -39,8 +39,13 @@ CREATE TABLE seconds (
     retries INTEGER NOT NULL,
     refusals INTEGER NOT NULL,
     settled TEXT NOT NULL,                -- JSON: state -> rows
-    codes TEXT NOT NULL,                  -- JSON: code -> replies
-    latencies TEXT NOT NULL               -- JSON: bucket -> replies; bucket n reaches up to 1.05 ** n ms
+    codes TEXT NOT NULL,                  -- JSON: code -> responses
+    latencies TEXT NOT NULL               -- JSON: bucket -> responses; bucket n reaches up to 1.05 ** n ms
 );
 
-CREATE TABLE events (run INTEGER NOT NULL, at REAL NOT NULL, kind TEXT NOT NULL, text TEXT NOT NULL);
+CREATE TABLE events (
+    run INTEGER NOT NULL,
+    at REAL NOT NULL,                     -- seconds since the epoch
+    kind TEXT NOT NULL,
+    details TEXT NOT NULL                 -- JSON: what the event's sentence names
+);

@@ -1,6 +1,6 @@
-"""How a ledger comes to be.
+"""Filling a new ledger.
 
-It is filled under another name and takes its own only when it is complete: append, then index, then resolve duplicates
+It is written under another name and takes its own only when it is complete: append, then index, then resolve duplicates
 in SQL (4.5 s for a million rows against 8 s for upserts one by one).
 """
 
@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING
 from filelock import FileLock, Timeout
 
 from batch_alias.errors import LedgerError
-from batch_alias.ledger.database import APPLICATION_ID, LEDGER, SCHEMA_VERSION, translated
-from batch_alias.records import JobInfo
+from batch_alias.ledger.database import APPLICATION_ID, FORMAT, LEDGER, translated
+from batch_alias.ledger.records import JobInfo
+from batch_alias.problems import PROBLEMS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,9 +27,9 @@ if TYPE_CHECKING:
 _UNFINISHED = "ledger.new"
 _LOCK = "ledger.lock"
 _VALUES = ("number", "user_id", "group_id", "remark")
-_INSERT_PLAIN = "INSERT INTO rows (number, user_id, group_id, remark, state) VALUES (?, ?, ?, ?, 'pending')"
-_ACCOUNT = (*_VALUES, "reason", "message", "warning", "cells")
-_INSERT = (
+_INSERT_VALUES = "INSERT INTO rows (number, user_id, group_id, remark, state) VALUES (?, ?, ?, ?, 'pending')"
+_ALL = (*_VALUES, "reason", "message", "warning", "cells")
+_INSERT_ALL = (
     "INSERT INTO rows (number, user_id, group_id, remark, reason, message, warning, cells, state)"
     " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, iif(?5 = '', 'pending', 'rejected'))"
 )
@@ -44,18 +45,15 @@ WHERE rows.state = 'pending' AND rows.group_id = last.group_id AND rows.user_id 
     AND rows.number < last.number;
 DROP INDEX key;
 """
-
-
-TWINS = "ids-differ-only-in-case"
-"""The warning for ids that are the same but for capital letters: to RongCloud two ids, to people often one."""
+_CASE = "ids-differ-only-in-case"
 
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold a job's folder against every other run; make it if it is not there.
+    """Lock a job's folder against every other run, and make it if it does not exist.
 
     Raises:
-        LedgerError: Another run holds it, or it cannot be made.
+        LedgerError: Another run has locked it, or it cannot be made.
     """
     with translated(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -63,11 +61,9 @@ def locked(folder: Path) -> Iterator[None]:
     with translated(folder):
         try:
             lock.acquire(timeout=0)
-        except Timeout:  # an OSError as well, which would be told as a broken disk
-            raise LedgerError(
-                f"The job {folder} is locked by another run.",
-                "Wait until it has ended, or watch it there; two runs of one job would send rows twice.",
-            ) from None
+        except Timeout:  # an OSError as well
+            advice = "Wait until it has ended; two runs of one job would send rows twice."
+            raise LedgerError("The job {folder} is locked by another run.", advice, folder=folder) from None
     try:
         yield
     finally:
@@ -91,31 +87,31 @@ def stage(
     unfinished = folder / _UNFINISHED
     with translated(unfinished):
         unfinished.unlink(missing_ok=True)
-        # SQLite gives its companion files the same mode.
+        # Readable by its owner only; SQLite gives its companion files the same mode.
         os.close(os.open(unfinished, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         db = sqlite3.connect(unfinished, isolation_level=None)
     try:
         with translated(unfinished):
             # A staging that is cut short is thrown away, so nothing needs to be synced before the end.
             db.executescript("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;")
-            # Only the states written out in this file come in here, and looking at each takes 1.5 s for a million rows.
+            # Only the states written out in this file are inserted; checking each costs 1.5 s for a million rows.
             db.execute("PRAGMA ignore_check_constraints = ON")
             db.executescript(files("batch_alias.ledger").joinpath("schema.sql").read_text(encoding="utf-8"))
             db.execute("BEGIN")
         for frame in batches:
-            # Nine rows of ten say nothing but the four values, and binding the rest would double the time.
+            # Nine rows of ten have nothing but the four values, and binding the rest would double the time.
             plain = not (frame["reason"].any() or frame["warning"].any() or frame["cells"].notna().any())
-            query, columns = (_INSERT_PLAIN, _VALUES) if plain else (_INSERT, _ACCOUNT)
+            query, columns = (_INSERT_VALUES, _VALUES) if plain else (_INSERT_ALL, _ALL)
             with translated(unfinished):
                 db.executemany(query, zip(*(frame[name].tolist() for name in columns), strict=True))
         with translated(unfinished):
             db.execute("COMMIT")
-            for column, name in (("user_id", "user id"), ("group_id", "group id")):
-                _mark_twins(db, column, name, strict=strict)
+            _mark_case(db, "user_id", strict=strict)
+            _mark_case(db, "group_id", strict=strict)
             db.executescript(_RESOLVE_DUPLICATES)
             db.execute("INSERT INTO meta VALUES ('job', ?)", (json.dumps(asdict(describe()), ensure_ascii=False),))
             db.executescript(
-                f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA_VERSION};"
+                f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {FORMAT};"
                 "PRAGMA synchronous = FULL; PRAGMA journal_mode = WAL;"
             )
     finally:
@@ -126,22 +122,23 @@ def stage(
         unfinished.replace(folder / LEDGER)
 
 
-def _mark_twins(db: sqlite3.Connection, column: str, name: str, *, strict: bool) -> None:
+def _mark_case(db: sqlite3.Connection, column: str, *, strict: bool) -> None:
     """Mark the rows whose id differs from another one only in case."""
     db.execute(
-        f"CREATE TEMP TABLE twins AS SELECT lower(id) AS folded FROM"
+        f"CREATE TEMP TABLE same AS SELECT lower(id) AS folded FROM"
         f" (SELECT {column} AS id FROM rows WHERE state = 'pending' GROUP BY {column})"
         f" GROUP BY lower(id) HAVING count(*) > 1"
     )
-    if db.execute("SELECT count(*) FROM twins").fetchone()[0]:
+    if db.execute("SELECT count(*) FROM same").fetchone()[0]:
         mark = (
-            f"state = 'rejected', reason = '{TWINS}', message = 'Another {name} is the same but for capitals.'"
+            f"state = 'rejected', reason = '{_CASE}', message = ?"
             if strict
-            else f"warning = ltrim(warning || ',{TWINS}', ',')"
+            else f"warning = ltrim(warning || ',{_CASE}', ',')"
         )
-        # A row whose user and group both have a twin is marked once.
+        # A row whose user and group both have a counterpart is marked once.
         db.execute(
-            f"UPDATE rows SET {mark} WHERE state = 'pending' AND instr(warning, '{TWINS}') = 0"
-            f" AND lower({column}) IN (SELECT folded FROM twins)"
+            f"UPDATE rows SET {mark} WHERE state = 'pending' AND instr(warning, '{_CASE}') = 0"
+            f" AND lower({column}) IN (SELECT folded FROM same)",
+            (PROBLEMS[_CASE].sentence,) if strict else (),
         )
-    db.execute("DROP TABLE twins")
+    db.execute("DROP TABLE same")

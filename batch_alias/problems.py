@@ -1,0 +1,284 @@
+"""Every problem that a row can have: its name, how it is found, what it says, and what to do about it.
+
+A *rejection* keeps its row from being sent; a *warning* does not, unless ``--strict``. A problem with a test is found in
+the text of the columns, the others by what reads the file. A row is rejected for the first test that applies, in the
+order of the table: a row of the wrong width has its values in the wrong columns; then comes what cannot be sent at all,
+then RongCloud's limits, then what spreadsheets do to ids.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    Test = Callable[[pd.DataFrame, str], "pd.Series[bool]"]
+    """Which rows of a frame have the problem in a field, one of ``user_id``, ``group_id`` and ``remark``."""
+
+LONGEST_USER_ID = 64
+"""Bytes of a userId that RongCloud takes (documented)."""
+LONGEST_GROUP_ID = 64
+"""Characters of a groupId that RongCloud takes (documented)."""
+USUAL_REMARK = 64
+"""Characters that RongCloud takes in the name fields it documents; it documents none for a remark."""
+
+CONTROLS = r"\x00-\x1f\x7f-\x9f\u2028\u2029"
+BIDI = "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
+# Every format character and every space but the plain one (Unicode's Cf, Zs, Zl, Zp), and what is drawn as nothing.
+INVISIBLE = (
+    "[\u00a0\u00ad\u034f\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u115f\u1160\u1680\u180e\u2000-\u200f\u2028-\u202f"
+    "\u205f-\u206f\u2800\u3000\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb"
+    "\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+)
+# As spreadsheets and programs print floating-point numbers. Plain "12e5" is not among them: many ids are hexadecimal.
+SCIENTIFIC = r"[+-]?\d+(?:\.\d*[eE][+-]?|[eE][+-])\d+"
+FORMULA_ERROR = r"#(?:N/A|REF!|VALUE!|DIV/0!|NAME\?|NUM!|NULL!|SPILL!|CALC!|GETTING_DATA|BLOCKED!|FIELD!|#+)"
+NULL_WORD = r"(?i:null|none|nan|n/a|\(null\)|<null>|undefined)|\\N"
+
+PLAIN_ID = r"(?!\d{15}0)[A-Za-z0-9]{1,64}"
+PLAIN_REMARK = rf"(?!#|(?:{NULL_WORD})\Z)[^{CONTROLS}{BIDI}]{{1,64}}"
+"""Values in which no test can find anything: nearly all, so that the tests are asked about few rows."""
+
+IDS = ("user_id", "group_id")
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A kind of problem.
+
+    Attributes:
+        name: Its stable name, in reports and for ``--accept``.
+        sentence: What is wrong, with ``{column}``, ``{value}`` and other names to be filled in.
+        advice: What to do about it; empty for a warning.
+        fields: The fields that are tested; a problem of the row as a whole is tested once.
+        test: How it is found in the text of the columns; ``None`` where only what reads the file can see it.
+        acceptable: ``--accept`` lets it through: the file holds a text that RongCloud would take, and only a person can
+            know whether it is the one that was meant.
+    """
+
+    name: str
+    sentence: str
+    advice: str = ""
+    fields: tuple[str, ...] = ("",)
+    test: "Test | None" = None
+    acceptable: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowProblem:
+    """A problem that a reader found in a row.
+
+    Attributes:
+        name: Of its kind.
+        message: What is wrong, in a sentence.
+        final: The text that was meant is not in the file, so ``--accept`` does not let it through.
+    """
+
+    name: str
+    message: str
+    final: bool = False
+
+
+def _contains(pattern: str) -> "Test":
+    return lambda frame, field: frame[field].str.contains(pattern)
+
+
+def _matches(pattern: str) -> "Test":
+    return lambda frame, field: frame[field].str.fullmatch(pattern)
+
+
+def _is_empty(frame: "pd.DataFrame", field: str) -> "pd.Series[bool]":
+    return frame[field] == ""
+
+
+_AS_TEXT = "Store the ids as text in the program that writes the file, and enter the id again."
+_CELL_AS_TEXT = "Format the column as text and enter the value again."
+_QUOTE_IT = "Check for a missing separator; put a value that contains one, or a line break, in quotes."
+_FILL_IN = "Fill it in, or delete the row."
+_CHECK_COLUMNS = "Check that the columns are the right ones."
+
+_REJECTIONS = (
+    Problem(
+        "too-few-fields",
+        "The row has {number} fields fewer than the header.",
+        _QUOTE_IT,
+        test=lambda frame, _: frame["surplus"] < 0,
+    ),
+    Problem(
+        "too-many-fields",
+        "The row has {number} fields more than the header.",
+        _QUOTE_IT,
+        test=lambda frame, _: frame["surplus"] > 0,
+    ),
+    Problem(
+        "misplaced-quote",
+        "A quote in {value} is not closed, or is closed in the middle of a field.",
+        "Close the quote; write a quote that belongs to a value twice.",
+    ),
+    Problem("not-an-object", "{value} is not a JSON object: {reason}.", "Write one JSON object on each line."),
+    Problem("not-text", "Column {column} holds {value} of type {type}.", "Store it as text."),
+    Problem(
+        "surrogate-character",
+        "The row contains half a character (a lone surrogate), which cannot be sent.",
+        "Write the value again.",
+    ),
+    Problem("nul-character", "The row contains a NUL character.", "Remove it.", test=lambda frame, _: frame["nul"]),
+    Problem("error-cell", "Column {column} holds a formula error.", "Correct the formula."),
+    Problem("boolean-in-id", "Column {column} holds the truth value {value}.", _CELL_AS_TEXT),
+    Problem(
+        "date-in-id",
+        "Column {column} holds the date or time {value}; the text that is shown for it is not in the file.",
+        _CELL_AS_TEXT,
+    ),
+    Problem(
+        "date-in-remark",
+        "Column {column} holds the date or time {value}; the text that is shown for it is not in the file.",
+        _CELL_AS_TEXT,
+    ),
+    Problem(
+        "number-too-long",
+        "Column {column} holds the number {value}; a spreadsheet keeps only 15 digits.",
+        _CELL_AS_TEXT,
+        acceptable=True,
+    ),
+    Problem(
+        "number-format",
+        "Column {column} holds the number {value}, which the spreadsheet shows in another way.",
+        _CELL_AS_TEXT,
+        acceptable=True,
+    ),
+    Problem("empty-user-id", "Column {column} is empty.", _FILL_IN, fields=("user_id",), test=_is_empty),
+    Problem("empty-group-id", "Column {column} is empty.", _FILL_IN, fields=("group_id",), test=_is_empty),
+    Problem(
+        "user-id-too-long",
+        f"Column {{column}} holds {{value}}, {{size}} bytes; RongCloud takes at most {LONGEST_USER_ID}.",
+        _CHECK_COLUMNS,
+        fields=("user_id",),
+        test=lambda frame, field: frame[field].map(lambda text: len(text.encode())) > LONGEST_USER_ID,
+    ),
+    Problem(
+        "group-id-too-long",
+        f"Column {{column}} holds {{value}}, {{length}} characters; RongCloud takes {LONGEST_GROUP_ID}.",
+        _CHECK_COLUMNS,
+        fields=("group_id",),
+        test=lambda frame, field: frame[field].str.len() > LONGEST_GROUP_ID,
+    ),
+    Problem("empty-remark", "Column {column} is empty.", _FILL_IN, fields=("remark",), test=_is_empty),
+    Problem(
+        "control-character-in-id",
+        "Column {column} holds {value}, which contains a control character.",
+        "Remove the control character.",
+        fields=IDS,
+        test=_contains(r"[\x00-\x1f\x7f-\x9f]"),
+        acceptable=True,
+    ),
+    Problem(
+        "invisible-character-in-id",
+        "Column {column} holds {value}, which contains an invisible character.",
+        "Enter the id again.",
+        fields=IDS,
+        test=_contains(INVISIBLE),
+        acceptable=True,
+    ),
+    Problem(
+        "full-width-character-in-id",
+        "Column {column} holds {value}, which contains full-width characters.",
+        "Enter the id again with half-width digits and letters.",
+        fields=IDS,
+        test=_contains("[\uff01-\uff5e]"),
+        acceptable=True,
+    ),
+    Problem(
+        "scientific-notation-in-id",
+        "Column {column} holds {value}: a spreadsheet took the id for a number and cut off its digits.",
+        _AS_TEXT,
+        fields=IDS,
+        test=_matches(SCIENTIFIC),
+        acceptable=True,
+    ),
+    Problem(
+        "decimal-in-id",
+        "Column {column} holds {value}, a decimal number.",
+        _AS_TEXT,
+        fields=IDS,
+        test=_matches(r"[+-]?\d+\.\d*"),
+        acceptable=True,
+    ),
+    Problem(
+        "error-value-in-id",
+        "Column {column} holds {value}, a formula error.",
+        "Correct the formula.",
+        fields=IDS,
+        test=_matches(FORMULA_ERROR),
+        acceptable=True,
+    ),
+)
+
+_WARNINGS = (
+    Problem(
+        "id-outside-letters-and-digits",
+        "An id has other characters than the letters and digits that RongCloud documents.",
+        fields=IDS,
+        test=_contains("[^A-Za-z0-9]"),
+    ),
+    Problem(
+        "zeros-after-15-digits-in-id",
+        "An id of digits has only zeros from the 16th on; a spreadsheet may have cut it off.",
+        fields=IDS,
+        test=_matches(r"\d{15}0+"),
+    ),
+    Problem(
+        "remark-over-64-characters",
+        f"An alias has more than {USUAL_REMARK} characters.",
+        fields=("remark",),
+        test=lambda frame, field: frame[field].str.len() > USUAL_REMARK,
+    ),
+    Problem(
+        "line-break-in-remark",
+        "An alias contains a line break or another control character.",
+        fields=("remark",),
+        test=_contains(f"[{CONTROLS}]"),
+    ),
+    Problem(
+        "bidi-control-in-remark",
+        "An alias contains invisible characters that change the writing direction.",
+        fields=("remark",),
+        test=_contains(f"[{BIDI}]"),
+    ),
+    Problem(
+        "formula-error-in-remark",
+        "An alias looks like a formula error.",
+        fields=("remark",),
+        test=_matches(FORMULA_ERROR),
+    ),
+    Problem(
+        "null-word-in-remark",
+        "An alias looks like a missing value (NULL, None, nan).",
+        fields=("remark",),
+        test=_matches(NULL_WORD),
+    ),
+    Problem("white-space-removed", "White space around a value is not sent.", test=lambda frame, _: frame["trimmed"]),
+    Problem("ids-differ-only-in-case", "Ids are the same but for capital letters; to RongCloud they are two."),
+    Problem("zeros-restored", "The leading zeros of a number were taken from its number format."),
+)
+
+REJECTIONS: Mapping[str, Problem] = MappingProxyType({problem.name: problem for problem in _REJECTIONS})
+WARNINGS: Mapping[str, Problem] = MappingProxyType({problem.name: problem for problem in _WARNINGS})
+PROBLEMS: Mapping[str, Problem] = MappingProxyType({**REJECTIONS, **WARNINGS})
+ACCEPTABLE = tuple(problem.name for problem in _REJECTIONS if problem.acceptable)
+
+
+def found(name: str, *, final: bool = False, **values: object) -> RowProblem:
+    """A problem that a reader found, its sentence filled in."""
+    return RowProblem(name=name, message=PROBLEMS[name].sentence.format_map(values), final=final)
+
+
+def advice(name: str) -> str:
+    """What to do about a rejection; empty for a name that is not in the table."""
+    problem = REJECTIONS.get(name)
+    if problem is None:
+        return ""
+    accept = f" If it is what was meant, --accept {name} lets it through." if problem.acceptable else ""
+    return problem.advice + accept

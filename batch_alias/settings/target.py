@@ -1,0 +1,161 @@
+"""Where the aliases are set, and as which app."""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Annotated
+from urllib.parse import SplitResult, urlsplit
+
+from batch_alias.errors import UsageError
+from batch_alias.settings.options import Option
+
+REGIONS: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {
+        "beijing": ("https://api.rong-api.com", "https://api-b.rong-api.com"),
+        "singapore": ("https://api.sg-light-api.com", "https://api-b.sg-light-api.com"),
+        "singapore-b": ("https://api.sg-b-light-api.com", "https://api-b.sg-b-light-api.com"),
+        "north-america": ("https://api.us-light-api.com", "https://api-b.us-light-api.com"),
+        "saudi-arabia": ("https://api.sau-light-api.com", "https://api-b.sau-light-api.com"),
+    }
+)
+"""RongCloud's data centres: the base URL of the primary host and of its backup, which is behind another CDN.
+
+Source: RongCloud's documentation ("API domains") and the host tables of its server SDKs.
+"""
+
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+_URL = re.compile(r"(?i:https?)://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]+)?(/[A-Za-z0-9._~%/-]*)?")
+
+
+class Secret:
+    """The App Secret: a value that does not show itself in ``repr``, ``str``, a traceback's locals or a log.
+
+    It is no dataclass, so that ``asdict`` of what holds it does not take it apart.
+    """
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """The secret itself: where a request is signed, and nowhere else."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return "Secret(…)"
+
+    def __eq__(self, other: object) -> bool:
+        return self._value == other._value if isinstance(other, Secret) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._value)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """Where the aliases are set, and as which app.
+
+    Attributes:
+        app_key: The App Key; on the command line RONGCLOUD_APP_KEY.
+        app_secret: The App Secret; on the command line RONGCLOUD_APP_SECRET.
+
+    Raises:
+        UsageError: There is no target or more than one, a URL is malformed, or the App Key or secret is missing.
+    """
+
+    sandbox: Annotated[bool, Option("Send to an emulation of RongCloud on this machine.")] = False
+    region: Annotated[
+        str | None,
+        Option("Data centre of your app (or RONGCLOUD_REGION).", choices=tuple(REGIONS), variable="RONGCLOUD_REGION"),
+    ] = None
+    url: Annotated[
+        str | None,
+        Option("Your own deployment and its backup (or RONGCLOUD_URL).", "URL[,URL]", variable="RONGCLOUD_URL"),
+    ] = None
+    allow_http: Annotated[bool, Option("Permit an http:// URL to another machine.")] = False
+    ca_bundle: Annotated[
+        Path | None, Option("Trust these certificate authorities (PEM) instead of the public ones.", "FILE")
+    ] = None
+    no_proxy: Annotated[bool, Option("Ignore the proxy environment variables.")] = False
+    app_key: str = ""
+    app_secret: Secret = field(default_factory=lambda: Secret(""))
+
+    def __post_init__(self) -> None:
+        given = [
+            flag
+            for flag, value in (("--sandbox", self.sandbox), ("--region", self.region), ("--url", self.url))
+            if value
+        ]
+        if not given:
+            raise UsageError("No target: pass --region, --url or --sandbox.")
+        if len(given) > 1:
+            raise UsageError("More than one target: {given}.", "Pass one of them.", given=" and ".join(given))
+        if self.sandbox:
+            return
+        if self.region is not None and self.region not in REGIONS:
+            raise UsageError(
+                "There is no region {name!r}.", "Use one of {known}.", name=self.region, known=", ".join(REGIONS)
+            )
+        if len(self.urls) > 2:
+            raise UsageError("--url has {count} URLs.", "Pass one, or a primary and its backup.", count=len(self.urls))
+        for url in self.urls:
+            _check_url(url, allow_http=self.allow_http)
+        # A header or a signature that cannot be made would look like a service that is down.
+        for value, variable in (
+            (self.app_key, "RONGCLOUD_APP_KEY"),
+            (self.app_secret.reveal(), "RONGCLOUD_APP_SECRET"),
+        ):
+            name = "App Key" if variable == "RONGCLOUD_APP_KEY" else "App Secret"
+            if not value:
+                raise UsageError("The {name} is missing.", "Set {variable}.", name=name, variable=variable)
+            if not value.isprintable() or " " in value or (name == "App Key" and not value.isascii()):
+                raise UsageError(
+                    "The {name} contains characters that none has.", "Check {variable}.", name=name, variable=variable
+                )
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """One or two base URLs of the same data centre, the primary first; none for the sandbox."""
+        if self.region is not None:
+            return REGIONS[self.region]
+        return tuple(part.strip() for part in self.url.split(",")) if self.url else ()
+
+    @property
+    def name(self) -> str:
+        """The hosts, or the sandbox, for people."""
+        return "the sandbox" if self.sandbox else " and ".join(urlsplit(url).netloc for url in self.urls)
+
+    @property
+    def masked_key(self) -> str:
+        """The App Key with its middle hidden, for people and reports."""
+        return f"{self.app_key[:3]}…{self.app_key[-3:]}" if len(self.app_key) > 8 else "…"
+
+    @property
+    def fingerprint(self) -> str:
+        """Tells one app from another in a job's ledger, without naming the App Key."""
+        return "sandbox" if self.sandbox else hashlib.sha256(self.app_key.encode()).hexdigest()[:16]
+
+
+def _check_url(url: str, *, allow_http: bool) -> None:
+    example = "Write it as https://api.example.com."
+    if "@" in url:
+        raise UsageError("A URL contains a user name or a password.", example)
+    parts = _split(url)
+    if parts is None:
+        raise UsageError("{url!r} is not the URL of a service.", example, url=url)
+    if parts.scheme == "http" and parts.hostname not in LOOPBACK and not allow_http:
+        advice = "Use https://, or pass --allow-http if the network is yours."
+        raise UsageError("{url} is not encrypted: names and ids could be read on the way.", advice, url=url)
+
+
+def _split(url: str) -> SplitResult | None:
+    """The parts of a URL that has a host and a path and nothing else."""
+    try:
+        parts = urlsplit(url)
+        return parts if _URL.fullmatch(url) and parts.hostname and parts.port != 0 else None
+    except ValueError:
+        return None
