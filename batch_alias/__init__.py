@@ -2,39 +2,60 @@
 
 The library does what the command line does::
 
-    from batch_alias import Secret, Service, Settings, region_urls, run_job
+    from batch_alias import Secret, Settings, Target, run_job
 
-    service = Service(urls=region_urls("beijing"), app_key="...", app_secret=Secret("..."))
-    summary = await run_job(Settings(source=Path("nicknames.xlsx"), service=service))
+    target = Target(region="beijing", app_key="...", app_secret=Secret("..."))
+    summary = await run_job(Settings(source=Path("nicknames.xlsx"), target=target))
 """
 
 from typing import TYPE_CHECKING
 
+from batch_alias.errors import (
+    BatchAliasError,
+    ExitCode,
+    LedgerError,
+    ReportError,
+    SourceError,
+    StoppedByService,
+    UsageError,
+)
+from batch_alias.settings import Reading, Secret, Sending, Settings, Target
 from batch_alias.version import __version__
 
 if TYPE_CHECKING:
     from batch_alias.check import check_source
-    from batch_alias.job import run_job
-    from batch_alias.rongcloud.regions import region_urls
-    from batch_alias.settings import Reading, Secret, Service, Settings
+    from batch_alias.job import run_job, write_job_reports
 
-__all__ = ["Reading", "Secret", "Service", "Settings", "__version__", "check_source", "region_urls", "run_job"]
+__all__ = [
+    "BatchAliasError",
+    "ExitCode",
+    "LedgerError",
+    "Reading",
+    "ReportError",
+    "Secret",
+    "Sending",
+    "Settings",
+    "SourceError",
+    "StoppedByService",
+    "Target",
+    "UsageError",
+    "__version__",
+    "check_source",
+    "run_job",
+    "write_job_reports",
+]
 
-_HOME = {
-    "Reading": "batch_alias.settings",
-    "Secret": "batch_alias.settings",
-    "Service": "batch_alias.settings",
-    "Settings": "batch_alias.settings",
+_IMPORTED_WHEN_USED = {
     "check_source": "batch_alias.check",
-    "region_urls": "batch_alias.rongcloud.regions",
     "run_job": "batch_alias.job",
+    "write_job_reports": "batch_alias.job",
 }
 
 
 def __getattr__(name: str) -> object:
-    # Imported when asked for, so that `batch-alias --help` needs neither pandas nor httpx.
-    if name in _HOME:
+    # They need httpx and pandas, which take most of a second to import.
+    if name in _IMPORTED_WHEN_USED:
         from importlib import import_module
 
-        return getattr(import_module(_HOME[name]), name)
+        return getattr(import_module(_IMPORTED_WHEN_USED[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

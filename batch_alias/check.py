@@ -2,30 +2,100 @@
 
 import asyncio
 import csv
+import json
 import tempfile
+from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 
-from batch_alias.errors import ReportError, UsageError
-from batch_alias.ledger import LedgerReader
-from batch_alias.model import State
-from batch_alias.records import Check
-from batch_alias.sending.limiter import LEAK
+from batch_alias.errors import ExitCode, ReportError, UsageError
+from batch_alias.ledger import JobInfo, LedgerReader, ProblemCount, Repeat, RowRecord
+from batch_alias.model import State, StateCounts
+from batch_alias.sending.limiter import sending_seconds
 from batch_alias.settings import Settings
-from batch_alias.staging import OnRead, explained, staged
+from batch_alias.staging import OnRead, staged
 
 SAMPLE = 3
 """Rows that are shown as they would be sent."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """What a check has found; nothing was sent.
+
+    Attributes:
+        counts: Rows by the state in which a run would begin; ``pending`` would be sent.
+        same: Superseded rows that set the same alias as the row that counts.
+        conflicting: Superseded rows that set another one.
+        repeats: The first few superseded rows.
+        sample: The first rows as they would be sent.
+        users: Different user ids among the rows to send.
+        groups: Different group ids among them.
+        seconds: How long sending would take at ``rate``.
+        too_many: More rows are rejected than permitted: a run would send nothing.
+    """
+
+    info: JobInfo
+    counts: StateCounts
+    rejections: list[ProblemCount]
+    warnings: list[ProblemCount]
+    same: int
+    conflicting: int
+    repeats: list[Repeat]
+    sample: list[RowRecord]
+    users: int
+    groups: int
+    rate: int
+    seconds: float
+    too_many: bool
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """0 when every row may be sent, 1 when some are rejected, 3 when a run would send nothing."""
+        if self.too_many:
+            return ExitCode.SOURCE
+        return ExitCode.NOT_ALL_ACCEPTED if self.counts.rejected else ExitCode.DONE
+
+    def as_json(self) -> str:
+        """The check as JSON, for scripts."""
+        sample = [
+            {"row": row.number, "userId": row.user_id, "groupId": row.group_id, "remark": row.remark}
+            for row in self.sample
+        ]
+        found = {
+            "source": self.info.source,
+            "sha256": self.info.sha256,
+            "description": self.info.description,
+            "columns": self.info.column_names,
+            "rows": self.counts.rows,
+            "blank_rows": self.info.blank_rows,
+            "states": asdict(self.counts),
+            "rejections": [asdict(problem) for problem in self.rejections],
+            "warnings": [asdict(problem) for problem in self.warnings],
+            "repeated": {
+                "same_alias": self.same,
+                "other_alias": self.conflicting,
+                "first": [asdict(repeat) for repeat in self.repeats],
+            },
+            "sample": sample,
+            "users": self.users,
+            "groups": self.groups,
+            "rate": self.rate,
+            "seconds": round(self.seconds, 1),
+            "exit_code": self.exit_code,
+        }
+        return json.dumps(found, ensure_ascii=False, indent=2) + "\n"
+
+
 def check_file(
-    settings: Settings, *, problems: Path | None = None, reading: OnRead = lambda _done, _total: None
+    settings: Settings, *, problems: Path | None = None, on_read: OnRead = lambda _done, _total: None
 ) -> Check:
-    """Stage a source in a folder that is thrown away, and say what was found.
+    """Stage a source in a temporary folder, and return what was found.
 
     Args:
-        settings: The source and how to read it; no service is needed.
+        settings: The source and how to read it; no target is needed.
         problems: A CSV file to write every problem to: row, kind, reason, message, userId, groupId, remark.
-        reading: Called while the source is read, with the bytes read and the bytes in all.
+        on_read: Called while the source is read, with the bytes read and the bytes in all.
 
     Raises:
         SourceError: The source cannot be read at all.
@@ -35,27 +105,27 @@ def check_file(
         raise UsageError("No source was named.", "Name the file to check.")
     with (
         tempfile.TemporaryDirectory(prefix="batch-alias-") as folder,
-        staged(settings.source, settings.reading, Path(folder), reading) as ledger,
+        staged(settings.source, settings.reading, Path(folder), on_read) as ledger,
     ):
         if problems is not None:
             _write_problems(problems, ledger)
-        tally = ledger.tally()
+        counts = ledger.counts()
         same, conflicting, repeats = ledger.repeats()
         users, groups = ledger.users_and_groups()
         return Check(
             info=ledger.info(),
-            tally=tally,
-            problems=ledger.problems(State.REJECTED),
-            warnings=explained(ledger.warnings()),
+            counts=counts,
+            rejections=ledger.problems(State.REJECTED),
+            warnings=ledger.warnings(),
             same=same,
             conflicting=conflicting,
             repeats=repeats,
-            sample=ledger.pending(after=0, most=SAMPLE),
+            sample=list(islice(ledger.rows(State.PENDING), SAMPLE)),
             users=users,
             groups=groups,
-            rate=settings.rate,
-            seconds=tally.pending / (settings.rate * LEAK),
-            too_many=tally.too_many_rejected(settings.max_rejected),
+            rate=settings.sending.rate,
+            seconds=sending_seconds(counts.pending, settings.sending.rate),
+            too_many=counts.too_many_rejected(settings.max_rejected),
         )
 
 
@@ -64,17 +134,17 @@ def _write_problems(path: Path, ledger: LedgerReader) -> None:
         with path.open("w", encoding="utf-8-sig", newline="") as file:
             writer = csv.writer(file)
             writer.writerow(("row", "kind", "reason", "message", "userId", "groupId", "remark"))
-            for entry in ledger.entries():
-                values = (entry.user_id, entry.group_id, entry.remark)
-                if entry.state != State.PENDING:
-                    reason = entry.reason or "repeated"
-                    writer.writerow((entry.number, entry.state, reason, entry.message, *values))
-                for warning in filter(None, entry.warning.split(",")):
-                    writer.writerow((entry.number, "warning", warning, "", *values))
+            for row in ledger.rows():
+                values = (row.user_id, row.group_id, row.remark)
+                if row.state != State.PENDING:
+                    writer.writerow((row.number, row.state, row.reason or "repeated", row.message, *values))
+                for warning in filter(None, row.warning.split(",")):
+                    writer.writerow((row.number, "warning", warning, "", *values))
     except OSError as error:
-        raise ReportError(f"The problems cannot be written to {path}: {error.strerror or error}.") from error
+        reason = error.strerror or error
+        raise ReportError("The problems cannot be written to {path}: {reason}.", path=path, reason=reason) from error
 
 
 async def check_source(settings: Settings) -> Check:
-    """What ``batch-alias check`` does: see ``check_file``, which this runs without blocking the event loop."""
+    """Check a source, as ``batch-alias check`` does, without blocking the event loop. See ``check_file``."""
     return await asyncio.to_thread(check_file, settings)

@@ -1,30 +1,53 @@
-"""The command line: flags and environment become settings, errors become exit codes. Nothing else happens here.
+"""The command line: flags and environment become settings, errors become exit codes.
 
-What is heavy (pandas, httpx, the sandbox's server) is imported by the command that needs it, so that ``--help`` is
-instant.
+The flags are generated from the settings they fill. What is heavy (pandas, httpx, the sandbox's server) is imported by
+the command that needs it, so that ``--help`` is instant.
 """
 
 import asyncio
+import json
+import os
 import signal
 import sys
-from dataclasses import replace
+import tempfile
+import traceback
 from pathlib import Path
-from typing import Unpack
 
 import click
 import cloup
+from click.core import ParameterSource
 
-from batch_alias import flags, resolve
-from batch_alias.console import Console, same_command
-from batch_alias.errors import BatchAliasError, ExitCode
-from batch_alias.flagtypes import FILE, FOLDER, Flag
+from batch_alias.errors import BatchAliasError, ExitCode, InternalError, Interrupted, UsageError
+from batch_alias.sandbox.emulator import Rules
+from batch_alias.sandbox.faults import Faults
+from batch_alias.settings import Output, Reading, Secret, Sending, Settings, Target
+from batch_alias.settings.flags import PATH, Given, fill, flags
 from batch_alias.version import __version__
 
-SOURCE = "A CSV, TSV, Excel, JSON Lines or Parquet file: a user id, a group id and an alias a row; - is stdin."
+SOURCE = "A CSV, TSV, Excel, JSON Lines or Parquet file: a user id, a group id and an alias per row; - is stdin."
 JOB = "The folder of a job that has been run."
+CREDENTIALS = "Target (App Key and secret: RONGCLOUD_APP_KEY, RONGCLOUD_APP_SECRET)"
 
 
-@cloup.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100, "show_default": True})
+def fill_target(given: Given) -> Target:
+    """The target, with the credentials of the environment. What was typed wins over what the environment says.
+
+    Raises:
+        UsageError: It is missing or not clear.
+    """
+    source = click.get_current_context().get_parameter_source
+    targets = {name for name in ("sandbox", "region", "url") if given[name]}
+    typed = {name for name in targets if source(name) is ParameterSource.COMMANDLINE}
+    ignored = dict.fromkeys(targets - typed) if typed else {}
+    return fill(
+        Target,
+        {**given, **ignored},
+        app_key=os.environ.get("RONGCLOUD_APP_KEY", ""),
+        app_secret=Secret(os.environ.get("RONGCLOUD_APP_SECRET", "")),
+    )
+
+
+@cloup.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="batch-alias", message="%(prog)s %(version)s")
 def cli() -> None:
     """Set RongCloud group member push aliases in bulk, from CSV or Excel.
@@ -34,19 +57,19 @@ def cli() -> None:
     \b
     Exit codes: 0 every row accepted, 1 some rows not accepted, 2 wrong usage,
     3 the source cannot be used, 4 stopped by the service, 5 the ledger cannot
-    be used, 6 a report could not be written, 130 interrupted.
+    be used, 6 a report could not be written, 70 a defect of batch-alias,
+    130 interrupted.
     """
 
 
 @cli.command()
-@cloup.argument("source", type=FILE, help=SOURCE)
-@cloup.option("--job", cls=Flag, type=FOLDER, metavar="DIR", help="The job's folder  [default: SOURCE-STEM.aliases]")
-@flags.max_rejected
-@flags.service
-@flags.sending
-@flags.reading
-@flags.output
-def run(**given: Unpack[flags.RunFlags]) -> int:
+@cloup.argument("source", type=PATH, help=SOURCE)
+@flags("Job", Settings)
+@flags(CREDENTIALS, Target)
+@flags("Sending", Sending)
+@flags("Reading the source", Reading)
+@flags("Output", Output)
+def run(source: Path, **given: object) -> int:
     """Set every alias of SOURCE and account for every row.
 
     Run the same command again to go on where it ended.
@@ -54,21 +77,22 @@ def run(**given: Unpack[flags.RunFlags]) -> int:
     \b
     Example: batch-alias run nicknames.xlsx --region beijing
     """
-    from batch_alias.session import send, spooled
-
-    with spooled(given["source"]) as source:
-        return send(replace(resolve.run_settings(given), source=source), given)
+    reading, sending = fill(Reading, given), fill(Sending, given)
+    settings = fill(Settings, given, source=source, reading=reading, target=fill_target(given), sending=sending)
+    return _run(settings, given)
 
 
 @cli.command()
-@cloup.argument("source", type=FILE, help=SOURCE)
-@cloup.option("--problems", cls=Flag, type=FILE, metavar="FILE", help="Write every problem to a CSV file.")
-@flags.rate
-@flags.max_rejected
-@flags.reading
-@flags.as_json
-def check(**given: Unpack[flags.CheckFlags]) -> int:
-    """Say what `run` would do with SOURCE. Sends nothing and needs no credentials.
+@cloup.argument("source", type=PATH, help=SOURCE)
+@cloup.option(
+    "--problems", type=PATH, envvar="BATCH_ALIAS_PROBLEMS", metavar="FILE", help="Write every problem as CSV."
+)
+@flags("Sending", Sending, "rate")
+@flags("Job", Settings, "max_rejected")
+@flags("Reading the source", Reading)
+@flags("Output", Output, "json")
+def check(source: Path, problems: Path | None, **given: object) -> int:
+    """Show what `run` would do with SOURCE. Sends nothing and needs no credentials.
 
     \b
     Exit codes: 0 every row may be sent, 1 some rows are rejected,
@@ -76,111 +100,113 @@ def check(**given: Unpack[flags.CheckFlags]) -> int:
     Example: batch-alias check nicknames.xlsx
     """
     from batch_alias.check import check_file
-    from batch_alias.session import spooled
+    from batch_alias.console import Console
+    from batch_alias.render import check_lines
 
     console = Console()
-    with spooled(given["source"]) as source:
-        settings = replace(resolve.check_settings(given), source=source)
-        found = check_file(settings, problems=given["problems"], reading=console.reading)
-    console.check(found)
-    if given["json"]:
-        click.echo(found.as_json(), nl=False)
+    settings = fill(Settings, given, source=source, reading=fill(Reading, given), sending=fill(Sending, given))
+    found = check_file(settings, problems=problems, on_read=console.reading)
+    console.answer([found.as_json()] if given["json"] else check_lines(found))
     return found.exit_code
 
 
 @cli.command()
-@cloup.argument("job", type=FOLDER, help=JOB)
-@flags.service
-@flags.sending
-@flags.output
-def retry(**given: Unpack[flags.RetryFlags]) -> int:
+@cloup.argument("job", type=PATH, help=JOB)
+@flags(CREDENTIALS, Target)
+@flags("Sending", Sending)
+@flags("Output", Output)
+@flags("Reports", Settings, "xlsx")
+def retry(job: Path, **given: object) -> int:
     """Send the failed and unknown rows of JOB again.
 
     \b
     Example: batch-alias retry nicknames.aliases --region beijing
     """
-    from batch_alias.session import send
-
-    return send(resolve.retry_settings(given), given)
+    settings = fill(Settings, given, job=job, target=fill_target(given), sending=fill(Sending, given))
+    return _run(settings, given)
 
 
 @cli.command()
-@cloup.argument("job", type=FOLDER, help=JOB)
-@cloup.option("--xlsx", cls=Flag, is_flag=True, help="Write results.xlsx too.")
+@cloup.argument("job", type=PATH, help=JOB)
+@flags("Reports", Settings, "xlsx")
 def report(job: Path, xlsx: bool) -> int:
     """Write the reports of JOB again, from its ledger.
 
     \b
     Example: batch-alias report nicknames.aliases
     """
+    from batch_alias.console import Console
     from batch_alias.job import write_job_reports
 
     write_job_reports(job, xlsx=xlsx)
-    Console().say(f"Reports written to {job}")
+    Console().answer([f"Reports written to {job}"])
     return ExitCode.DONE
 
 
 @cli.command()
-@cloup.argument("job", type=FOLDER, help=JOB)
-@flags.as_json
+@cloup.argument("job", type=PATH, help=JOB)
+@flags("Output", Output, "json")
 def status(job: Path, json: bool) -> int:
-    """Say how JOB stands, running or stopped; it is not disturbed.
+    """Show where JOB stands, running or stopped; it is not disturbed.
 
     \b
     Example: batch-alias status nicknames.aliases
     """
+    from batch_alias.console import Console
+    from batch_alias.render import status_lines
     from batch_alias.status import status_of
 
     found = status_of(job)
-    if json:
-        click.echo(found.as_json(), nl=False)
-    else:
-        Console().status(found)
+    Console().answer([found.as_json()] if json else status_lines(found))
     return ExitCode.DONE
 
 
 @cli.command()
-@flags.service
-@flags.rate
-@flags.timeout
-def doctor(**given: Unpack[flags.DoctorFlags]) -> int:
-    """Make one signed read call and say whether everything is in place. It changes nothing.
+@flags(CREDENTIALS, Target)
+@flags("Sending", Sending, "rate", "timeout")
+def doctor(**given: object) -> int:
+    """Make a signed read call and show whether everything is in place. It changes nothing.
 
     \b
     Exit codes: 0 all is in order, 4 something is not.
     Example: batch-alias doctor --region beijing
     """
-    from batch_alias.doctor import examine
+    from batch_alias.console import Console
+    from batch_alias.doctor import diagnose
+    from batch_alias.render import diagnosis_lines
 
-    found = asyncio.run(examine(resolve.doctor_settings(given)))
-    Console().diagnosis(found.findings)
-    return found.exit_code
+    diagnosis = asyncio.run(diagnose(fill_target(given), fill(Sending, given)))
+    Console().answer(diagnosis_lines(diagnosis))
+    return diagnosis.exit_code
 
 
 @cli.command()
-@cloup.option("--port", cls=Flag, default=0, show_default="a free one", help="The port to listen on.")
-@cloup.option("--rate", cls=Flag, default=100, show_default=True, help="Requests a second that are granted.")
-@flags.faults
-def sandbox(**given: Unpack[flags.SandboxFlags]) -> int:
-    """Serve RongCloud's alias calls, emulated, until stopped; print URL, key and secret.
+@cloup.option("--port", default=0, show_default="a free one", envvar="BATCH_ALIAS_PORT", help="Port to listen on.")
+@flags("Rules", Rules)
+@flags("Faults, drawn from a seed so that a run can be repeated", Faults)
+def sandbox(port: int, **given: object) -> int:
+    """Emulate RongCloud's alias calls until stopped; print URL, key and secret.
 
     \b
     Example: batch-alias sandbox --port 8100 --latency 0.05 --errors 1%
     """
-    from batch_alias.sandbox.app import Sandbox
-    from batch_alias.sandbox.emulator import Rules
-    from batch_alias.sandbox.server import serve_forever
-
-    emulated = Sandbox(Rules(rate=given["rate"]), resolve.sandbox_faults(given))
+    from batch_alias.console import Console
+    from batch_alias.sandbox import Sandbox, serve_forever
 
     def ready(url: str) -> None:
-        click.echo(f"RONGCLOUD_URL={url}")
-        click.echo(f"RONGCLOUD_APP_KEY={emulated.app_key}")
-        click.echo(f"RONGCLOUD_APP_SECRET={emulated.app_secret.reveal()}")
+        credentials = {"KEY": emulated.app_key, "SECRET": emulated.app_secret.reveal()}
+        Console().answer([f"RONGCLOUD_URL={url}", *(f"RONGCLOUD_APP_{name}={it}" for name, it in credentials.items())])
         sys.stdout.flush()
 
-    serve_forever(emulated, "127.0.0.1", given["port"], ready)
+    emulated = Sandbox(fill(Rules, given), fill(Faults, given))
+    serve_forever(emulated, "127.0.0.1", port, ready)
     return ExitCode.DONE
+
+
+def _run(settings: Settings, given: Given) -> int:
+    from batch_alias.console import run
+
+    return run(settings, fill(Output, given))
 
 
 def main() -> None:
@@ -189,15 +215,40 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         code = cli.main(prog_name="batch-alias", standalone_mode=False)
-    except click.exceptions.Abort:
-        code = ExitCode.INTERRUPTED
-    except click.ClickException as error:
-        error.show()
-        code = error.exit_code
     except BatchAliasError as error:
-        Console().error(error)
-        code = error.exit_code
-    except (KeyboardInterrupt, asyncio.CancelledError):
-        Console().warn(f"Interrupted; nothing is lost. To go on: {same_command()}")
-        code = ExitCode.INTERRUPTED
+        code = _failed(error)
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        code = ExitCode.USAGE
+    except click.ClickException as error:
+        command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "batch-alias"
+        code = _failed(
+            UsageError("{problem}", "See {command} --help.", problem=error.format_message(), command=command)
+        )
+    except (KeyboardInterrupt, asyncio.CancelledError, click.exceptions.Abort):
+        code = _failed(Interrupted("Interrupted.", "Nothing is lost; run the same command again to go on."))
+    except Exception as error:
+        code = _failed(_defect(error))
     sys.exit(int(code or 0))
+
+
+def _failed(error: BatchAliasError) -> int:
+    from batch_alias.console import Console
+
+    console = Console()
+    console.error(error)
+    if "--json" in sys.argv or os.environ.get("BATCH_ALIAS_JSON"):
+        shown = {"error": error.problem, "advice": error.advice, "exit_code": error.exit_code}
+        console.answer([json.dumps(shown, ensure_ascii=False, indent=2)])
+    return error.exit_code
+
+
+def _defect(error: Exception) -> InternalError:
+    with tempfile.NamedTemporaryFile("w", prefix="batch-alias-", suffix=".log", delete=False, encoding="utf-8") as file:
+        traceback.print_exception(error, file=file)
+    return InternalError(
+        "A defect of batch-alias: {error}.",
+        "Please report it with the traceback in {path}. What was done is in the ledger; the same command goes on.",
+        error="".join(traceback.format_exception_only(error)).strip(),
+        path=file.name,
+    )

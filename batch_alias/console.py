@@ -1,103 +1,110 @@
-"""What a person sees: texts, a bar or a line now and then, news. All of it on stderr."""
+"""What people see: progress, events and questions on standard error, what they asked for on standard output."""
 
 import asyncio
 import contextlib
 import os
 import shlex
+import signal
 import sys
+import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
-from typing import Never
+from collections.abc import Callable, Iterable, Iterator
 
 from tqdm import tqdm
 
-from batch_alias.errors import BatchAliasError
-from batch_alias.records import Check, Event, Plan, ProblemCount, Progress, StateCounts
-from batch_alias.screens import (
-    Finding,
-    Status,
-    check_lines,
-    diagnosis_lines,
-    end_lines,
-    plan_lines,
-    progress_text,
-    status_lines,
-)
-from batch_alias.watching import Sending
+from batch_alias.errors import BatchAliasError, ExitCode, UsageError
+from batch_alias.job import Job, Plan, open_job
+from batch_alias.logs import logging_to
+from batch_alias.model import Event, State
+from batch_alias.render import plan_lines, problem_lines, progress_text, state_counts
+from batch_alias.reports import Summary, next_steps
+from batch_alias.sending.metrics import Progress
+from batch_alias.settings import Output, Settings
+from batch_alias.text import count
 
 REDRAW = 0.2
-"""Seconds between two drawings of the bar. It is drawn from a timer: a terminal that stalls must not stall a lane."""
+"""Seconds between two drawings of the bar."""
 LINE = 10.0
 """Seconds between two progress lines where there is no terminal."""
 HORIZON = 30.0
-"""Seconds of progress from which the time left is told."""
-WORTH_A_BAR = 8_000_000
-"""Bytes of a source from which reading it is worth a bar."""
+"""Seconds of progress from which the time left is estimated."""
+LARGE_SOURCE = 8_000_000
+"""Bytes of a source from which on reading it shows a bar."""
 
 
 class Console:
-    """Tells people on stderr.
+    """Standard error and standard output.
 
     Args:
-        quiet: Say nothing but problems.
-        terminal: Whether stderr is a terminal; ``None`` finds out.
+        quiet: Print problems only.
+        terminal: Whether standard error is a terminal; ``None`` finds out.
+        interval: Seconds between two drawings of the progress; ``None`` takes the usual one.
     """
 
-    def __init__(self, *, quiet: bool = False, terminal: bool | None = None) -> None:
+    def __init__(self, *, quiet: bool = False, terminal: bool | None = None, interval: float | None = None) -> None:
         self._quiet = quiet
         self._terminal = sys.stderr.isatty() if terminal is None else terminal
+        self._interval = interval or (REDRAW if self._terminal else LINE)
         self._colour = self._terminal and "NO_COLOR" not in os.environ
-        self._bar: tqdm[Never] | None = None
-        self._drawing: asyncio.Task[None] | None = None
-        self._draw: Callable[[], None] = lambda: None
-        self._run: Sending | None = None
+        self._bar: tqdm[None] | None = None
+        self._lock = threading.RLock()
+
+    @property
+    def is_interactive(self) -> bool:
+        """Whether somebody can be asked."""
+        return self._terminal and sys.stdin.isatty()
 
     def say(self, text: str = "") -> None:
-        """Say something that a quiet run leaves out."""
+        """Print something that a quiet run leaves out."""
         if not self._quiet:
             self._write(text)
 
     def warn(self, text: str) -> None:
-        """Say something that a quiet run says too."""
+        """Print something that a quiet run prints too."""
         self._write(text)
 
+    def answer(self, lines: Iterable[str]) -> None:
+        """Print what was asked for on standard output."""
+        for line in lines:
+            print(line)
+
     def error(self, error: BatchAliasError) -> None:
-        """Say what ended the run and what to do."""
-        self._write(f"batch-alias: {self._bright(error.problem)}")
+        """Print what ended the run and what to do."""
+        self._write(f"batch-alias: {self._highlight(error.problem)}")
         if error.advice:
             self._write(f"  {error.advice}")
-
-    def plan(self, plan: Plan) -> None:
-        """Say what a run is about to do."""
-        self._say_all(plan_lines(plan))
-
-    def check(self, found: Check) -> None:
-        """Say what a check has found."""
-        self._say_all(check_lines(found))
-
-    def status(self, status: Status) -> None:
-        """Say how a job stands."""
-        self._say_all(status_lines(status))
-
-    def diagnosis(self, findings: Sequence[Finding]) -> None:
-        """Say what the doctor found."""
-        self._say_all(diagnosis_lines(findings))
-
-    def ended(self, tally: StateCounts, problems: Sequence[ProblemCount], *, stopped: str) -> None:
-        """Say how a run ended."""
-        if stopped:
-            self.warn(f"Stopped   {self._bright(stopped)}")
-        self._say_all(end_lines(tally, problems))
 
     def confirm(self) -> bool:
         """Ask whether to send."""
         self._write("Send these rows? [y/N] ", end="")
         return sys.stdin.readline().strip().casefold() in {"y", "yes"}
 
+    def plan(self, plan: Plan) -> None:
+        """Print what a run is about to do."""
+        for line in plan_lines(plan):
+            self.say(line)
+
+    def event(self, event: Event) -> None:
+        """Print an event of the run, above the bar."""
+        self.say(f"{time.strftime('%H:%M:%S', time.localtime(event.at))}  {event.text}")
+
+    def ended(self, job: Job, summary: Summary) -> None:
+        """Print how a run ended, where its reports are, and what to do next."""
+        if summary.stopped:
+            self.warn(f"Stopped   {self._highlight(summary.stopped)}")
+        counts = job.ledger.counts()
+        self.say(f"Done      {state_counts(counts)} of {count(counts.rows, 'row')}")
+        for line in problem_lines(job.ledger.problems(State.REJECTED, State.FAILED, State.UNKNOWN)):
+            self.say(line)
+        self.say(f"Reports   {job.folder}: report.html, results.csv, not-accepted.csv, summary.json")
+        for step in next_steps(summary, job.folder, job.ledger.info()):
+            self.warn(f"Next      {step.text}")
+            self.warn(f"          {step.command or same_command()}{f', {step.note}' if step.note else ''}")
+
     def reading(self, done: int, total: int) -> None:
         """Show how far the source has been read, in bytes."""
-        if self._quiet or not self._terminal or total < WORTH_A_BAR:
+        if self._quiet or not self._terminal or total < LARGE_SOURCE:
             return
         if self._bar is None:
             self._bar = tqdm(total=total, file=sys.stderr, unit="B", unit_scale=True, desc="Reading", leave=False)
@@ -107,73 +114,58 @@ class Console:
             self._bar.close()
             self._bar = None
 
-    def sending(self, run: Sending, plan: Plan) -> None:
-        """Show a run under way, until ``sent``."""
-        self._run = run
-        if not self._quiet:
-            draw = self._draw_bar if self._terminal else self._draw_lines
-            self._drawing = asyncio.get_running_loop().create_task(draw(run, plan.to_send))
+    @contextlib.contextmanager
+    def progress(self, progress: Callable[[], Progress | None], total: int) -> Iterator[None]:
+        """Show the progress of a run until the block ends, from a thread, so that a slow terminal delays no request.
 
-    def event(self, event: Event) -> None:
-        """Say something worth knowing, above the bar."""
-        self.say(f"{time.strftime('%H:%M:%S', time.localtime(event.at))}  {event.text}")
+        Args:
+            progress: Where the run stands.
+            total: Rows to send.
+        """
+        if self._quiet:
+            yield
+            return
+        ended = threading.Event()
+        thread = threading.Thread(target=self._show, args=(progress, total, ended), daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join(1.0)
 
-    def interrupt(self) -> bool:
-        """Stop the run under way gently; say whether there was one that had not been asked before."""
-        run, self._run = self._run, None
-        if run is None:
-            return False
-        run.stop()
-        self.warn(f"Stopping: {run.progress().in_flight} requests under way may end. Once more ends at once.")
-        return True
-
-    def sent(self) -> None:
-        """End the showing of the run."""
-        self._run = None
-        if self._drawing is not None:
-            self._drawing.cancel()
-            self._drawing = None
+    def _show(self, progress: Callable[[], Progress | None], total: int, ended: threading.Event) -> None:
+        estimate = _Estimate(total)
+        if self._terminal:
+            # tqdm itself puts ", " before the postfix.
+            form = "{percentage:3.0f}%|{bar}| {n:,}/{total:,}{postfix}"
+            colour = "green" if self._colour else None
+            self._bar = tqdm(total=total, file=sys.stderr, bar_format=form, dynamic_ncols=True, colour=colour)
+        is_last = False
+        while not is_last:
+            is_last = ended.wait(self._interval)
+            now = progress()
+            if now is None or (is_last and self._bar is None):
+                continue
+            text = progress_text(now, estimate.seconds_left(now))
+            if self._bar is None:
+                self._write(f"{now.settled:,} of {count(total, 'row')}, {text}")
+            else:
+                with self._lock:
+                    self._bar.n = now.settled
+                    self._bar.postfix = text
+                    self._bar.refresh()
         if self._bar is not None:
-            self._draw()
-            self._bar.close()
-            self._bar = None
+            with self._lock:
+                self._bar.close()
+                self._bar = None
 
-    async def _draw_bar(self, run: Sending, total: int) -> None:
-        # tqdm itself puts ", " before the postfix.
-        form = "{percentage:3.0f}%|{bar}| {n:,}/{total:,}{postfix}"
-        colour = "green" if self._colour else None
-        self._bar = bar = tqdm(total=total, file=sys.stderr, bar_format=form, dynamic_ncols=True, colour=colour)
-        outlook = _Outlook(total)
-
-        def draw() -> None:
-            progress = run.progress()
-            bar.n = outlook.settled(progress)
-            bar.postfix = progress_text(progress, outlook.left(progress))
-            bar.refresh()
-
-        self._draw = draw
-        while True:
-            draw()
-            await asyncio.sleep(REDRAW)
-
-    async def _draw_lines(self, run: Sending, total: int) -> None:
-        outlook = _Outlook(total)
-        while True:
-            await asyncio.sleep(LINE)
-            progress = run.progress()
-            text = progress_text(progress, outlook.left(progress))
-            self._write(f"{outlook.settled(progress):,} of {total:,} rows, {text}")
-
-    def _say_all(self, lines: Iterable[str]) -> None:
-        for line in lines:
-            self.say(line)
-
-    def _bright(self, text: str) -> str:
+    def _highlight(self, text: str) -> str:
         return f"\x1b[1;31m{text}\x1b[0m" if self._colour else text
 
     def _write(self, text: str, end: str = "\n") -> None:
         # A reader that has gone away (`2>&1 | head`) must not end the run.
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError), self._lock:
             if self._bar is not None:
                 self._bar.clear()
             print(text, file=sys.stderr, end=end, flush=True)
@@ -181,25 +173,15 @@ class Console:
                 self._bar.refresh()
 
 
-def same_command() -> str:
-    """The command as it was given."""
-    return shlex.join(["batch-alias", *sys.argv[1:]])
-
-
-class _Outlook:
-    """How long the rest will take, from what was settled lately: honest during a slow-down, silent in an outage."""
+class _Estimate:
+    """How long the rest takes, from the rows settled lately: right during a slow-down, silent in an outage."""
 
     def __init__(self, total: int) -> None:
         self._total = total
         self._seen: deque[tuple[float, int]] = deque([(time.monotonic(), 0)])
 
-    def settled(self, progress: Progress) -> int:
-        """Rows that have ended in this run."""
-        return progress.accepted + progress.failed + progress.unknown
-
-    def left(self, progress: Progress) -> float | None:
-        """Seconds that the rest will take."""
-        now, done = time.monotonic(), self.settled(progress)
+    def seconds_left(self, progress: Progress) -> float | None:
+        now, done = time.monotonic(), progress.settled
         self._seen.append((now, done))
         while now - self._seen[0][0] > HORIZON:
             self._seen.popleft()
@@ -207,3 +189,71 @@ class _Outlook:
         if done <= before or done >= self._total or now - since < 1:
             return None
         return (self._total - done) * (now - since) / (done - before)
+
+
+def same_command() -> str:
+    """The command as it was given."""
+    return shlex.join(["batch-alias", *sys.argv[1:]])
+
+
+def run(settings: Settings, output: Output) -> int:
+    """Run a job, or what is left of it, as a command: plan, question, progress, signals, result.
+
+    Returns:
+        The exit code.
+    """
+    console = Console(quiet=output.quiet)
+    confirmed = output.yes or (settings.target is not None and settings.target.sandbox)
+    if not confirmed and not console.is_interactive:
+        raise UsageError("There is no terminal to ask whether to send.", "Pass --yes to send without asking.")
+    _permit_connections(settings.sending.max_in_flight)
+    with (
+        logging_to(output.log, console.say if output.verbose else None),
+        open_job(settings, on_read=console.reading) as job,
+    ):
+        plan = job.plan()
+        console.plan(plan)
+        if plan.to_send and not confirmed and not console.confirm():
+            console.warn("Nothing was sent.")
+            return ExitCode.INTERRUPTED
+        with console.progress(job.progress, plan.to_send):
+            summary = asyncio.run(_send_until_signal(job, console))
+        console.ended(job, summary)
+    if output.json:
+        console.answer([summary.as_json()])
+    return ExitCode.DONE if summary.exit_code is None else summary.exit_code
+
+
+async def _send_until_signal(job: Job, console: Console) -> Summary:
+    """Send; the first signal lets the attempts under way end, the second ends at once."""
+    loop = asyncio.get_running_loop()
+    task = asyncio.current_task()
+
+    def interrupted() -> None:
+        progress = job.progress()
+        if progress is not None and job.stop():
+            console.warn(f"Stopping: {progress.in_flight} requests in flight may end. Once more ends at once.")
+        elif task is not None:
+            task.cancel()
+
+    # Windows has no signal handlers in the loop: there Ctrl-C ends the run at once, which the ledger survives too.
+    with contextlib.suppress(NotImplementedError):
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, interrupted)
+    return await job.send(console.event)
+
+
+def _permit_connections(most: int) -> None:
+    """Raise this process's limit on open files, often 1,024, to what so many connections need.
+
+    On the sandbox both ends of each connection are in this process.
+    """
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 2 * most + 256
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        permitted = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (permitted, hard))

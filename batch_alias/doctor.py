@@ -1,4 +1,4 @@
-"""Is everything in place? One signed read call, and what can be told on the way to it. It changes nothing."""
+"""Whether a target is ready: DNS, TLS, credentials, clock, round trip. Makes signed read calls and changes nothing."""
 
 import asyncio
 import math
@@ -9,35 +9,35 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-from batch_alias.errors import ExitCode, UsageError
-from batch_alias.model import Action
+from batch_alias.errors import ExitCode
+from batch_alias.model import Action, Call, Operation, Response
 from batch_alias.rongcloud.client import CONNECT_SECONDS, Client
-from batch_alias.settings import Settings
+from batch_alias.settings import Sending, Target
 
-TOLERABLE_SKEW = 30.0
-"""Seconds between the server's clock and ours that are no reason to worry."""
-NOBODY = "batch-alias-doctor"
-"""A user and a group that nobody has, asked for their alias."""
+TOLERATED_SKEW = 30.0
+"""Seconds between the server's clock and this machine's that are in order."""
+READ = Operation(call=Call.READ, user_id="batch-alias-doctor", group_id="batch-alias-doctor")
+"""Reads the alias of a user and a group that do not exist."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One thing that was looked at.
+    """The result of one examination.
 
     Attributes:
-        what: Its name.
+        subject: What was examined.
         good: Whether it is in order.
         detail: What was found, in plain words.
     """
 
-    what: str
+    subject: str
     good: bool
     detail: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Diagnosis:
-    """What the doctor found."""
+    """All findings."""
 
     findings: list[Finding]
 
@@ -47,76 +47,71 @@ class Diagnosis:
         return ExitCode.DONE if all(finding.good for finding in self.findings) else ExitCode.STOPPED
 
 
-async def examine(settings: Settings) -> Diagnosis:
-    """Look at DNS, TLS, the hosts, the clock, the round trip and the credentials of a service.
+async def diagnose(target: Target, sending: Sending) -> Diagnosis:
+    """Examine a target.
 
-    Raises:
-        UsageError: No service was named.
+    Args:
+        target: Where rows would be sent.
+        sending: At which rate, and how long an attempt may take.
     """
-    if settings.service is None:
-        raise UsageError("No service was named.", "Say --region NAME or --url URL.")
     findings: list[Finding] = []
-    client = Client(settings.service, timeout=settings.timeout, ca_bundle=settings.ca_bundle, proxies=settings.proxies)
-    for url in settings.service.urls:
-        findings += await _way(url, client.tls, proxies=settings.proxies)
-    findings += await _call(client, settings.rate)
-    return Diagnosis(findings=findings)
+    client = Client(target, timeout=sending.timeout)
+    for url in target.urls:
+        findings += await _examine_connection(url, client.tls, proxies=not target.no_proxy)
+    connection = client.connect()
+    try:
+        response = await connection.execute(READ)
+        if response.classification.action is Action.ACCEPT:
+            # The first call has opened the connection; the second one shows the round trip.
+            response = await connection.execute(READ)
+    finally:
+        await connection.aclose()
+    return Diagnosis(findings=[*findings, *_examine_response(response, sending.rate)])
 
 
-async def _way(url: str, tls: ssl.SSLContext, *, proxies: bool) -> list[Finding]:
+async def _examine_connection(url: str, tls: ssl.SSLContext, *, proxies: bool) -> list[Finding]:
     parts = urlsplit(url)
-    if proxies and parts.scheme in getproxies() and not proxy_bypass(parts.hostname or ""):
-        return [Finding(what=f"Way to {parts.hostname}", good=True, detail="through a proxy, which looks up the host")]
-    host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+    host = parts.hostname or ""
+    if proxies and parts.scheme in getproxies() and not proxy_bypass(host):
+        return [Finding(subject=f"Connection to {host}", good=True, detail="through a proxy, which resolves the host")]
+    is_https = parts.scheme == "https"
+    port = parts.port or (443 if is_https else 80)
     try:
         found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except OSError as error:
-        return [Finding(what=f"DNS of {host}", good=False, detail=str(error.strerror or error))]
+        return [Finding(subject=f"DNS of {host}", good=False, detail=str(error.strerror or error))]
     addresses = ", ".join(sorted({str(entry[4][0]) for entry in found}))
-    findings = [Finding(what=f"DNS of {host}", good=True, detail=addresses)]
-    what = f"{'TLS' if parts.scheme == 'https' else 'TCP'} to {host}:{port}"
+    resolved = Finding(subject=f"DNS of {host}", good=True, detail=addresses)
+    subject = f"{'TLS' if is_https else 'TCP'} to {host}:{port}"
     started = time.monotonic()
     try:
         async with asyncio.timeout(CONNECT_SECONDS):
-            _reader, writer = await asyncio.open_connection(host, port, ssl=tls if parts.scheme == "https" else None)
+            _, writer = await asyncio.open_connection(host, port, ssl=tls if is_https else None)
     except TimeoutError:
-        return [*findings, Finding(what=what, good=False, detail=f"no connection within {CONNECT_SECONDS:.0f} s")]
+        return [resolved, Finding(subject=subject, good=False, detail=f"no connection within {CONNECT_SECONDS:.0f} s")]
     except OSError as error:
-        return [*findings, Finding(what=what, good=False, detail=str(error))]
-    took = (time.monotonic() - started) * 1000
+        return [resolved, Finding(subject=subject, good=False, detail=str(error))]
+    milliseconds = (time.monotonic() - started) * 1000
     session = writer.get_extra_info("ssl_object")
     version = f"{session.version()}, certificate verified, " if session is not None else ""
     writer.transport.abort()
-    return [*findings, Finding(what=what, good=True, detail=f"{version}{took:.0f} ms")]
+    return [resolved, Finding(subject=subject, good=True, detail=f"{version}{milliseconds:.0f} ms")]
 
 
-async def _call(client: Client, rate: int) -> list[Finding]:
-    connection = client.connect()
-    try:
-        reply, verdict = await connection.read_alias(NOBODY, NOBODY)
-        if verdict.action is Action.ACCEPT:
-            # The first call has open_job the connection; the second one tells the round trip.
-            reply, verdict = await connection.read_alias(NOBODY, NOBODY)
-    finally:
-        await connection.aclose()
-    said = f": {reply.message}" if reply.message else ""
-    code = f" (code {reply.code})" if reply.code is not None else ""
-    accepted = verdict.action is Action.ACCEPT
-    findings = [
-        Finding(
-            what="Signed call",
-            good=accepted,
-            detail=f"{verdict.meaning}{code}{said}. {verdict.advice}".strip()
-            if not accepted
-            else "credentials accepted",
-        )
-    ]
-    if reply.clock_skew is not None:
-        side = "ahead of" if reply.clock_skew > 0 else "behind"
-        detail = f"the server's clock is {abs(reply.clock_skew):.0f} s {side} this machine's"
-        findings.append(Finding(what="Clock", good=abs(reply.clock_skew) <= TOLERABLE_SKEW, detail=detail))
+def _examine_response(response: Response, rate: int) -> list[Finding]:
+    classification = response.classification
+    accepted = classification.action is Action.ACCEPT
+    code = f" (code {response.code})" if response.code is not None else ""
+    message = f": {response.message}" if response.message else ""
+    refused = f"{classification.meaning}{code}{message}. {classification.advice}".strip()
+    findings = [Finding(subject="Signed call", good=accepted, detail="credentials accepted" if accepted else refused)]
+    skew = response.clock_skew
+    if skew is not None:
+        side = "ahead of" if skew > 0 else "behind"
+        detail = f"the server's clock is {abs(skew):.0f} s {side} this machine's"
+        findings.append(Finding(subject="Clock", good=abs(skew) <= TOLERATED_SKEW, detail=detail))
     if accepted:
-        lanes = max(1, math.ceil(rate * reply.latency))
-        detail = f"{reply.latency * 1000:.0f} ms; {rate} a second need about {lanes} requests in flight"
-        findings.append(Finding(what="Round trip", good=True, detail=detail))
+        in_flight = max(1, math.ceil(rate * response.latency))
+        detail = f"{response.latency * 1000:.0f} ms; {rate} requests per second need about {in_flight} in flight"
+        findings.append(Finding(subject="Round trip", good=True, detail=detail))
     return findings

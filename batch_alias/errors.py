@@ -77,3 +77,15 @@ class ReportError(BatchAliasError):
     """A report could not be written; ``batch-alias report`` writes it again once the cause is gone."""
 
     exit_code = ExitCode.REPORT
+
+
+class InternalError(BatchAliasError):
+    """A defect of batch-alias."""
+
+    exit_code = ExitCode.INTERNAL
+
+
+class Interrupted(BatchAliasError):  # noqa: N818 - asked for by a person or a signal; nothing is wrong
+    """The run was interrupted."""
+
+    exit_code = ExitCode.INTERRUPTED

@@ -1,184 +1,196 @@
-"""The story of a job: stage, send, report. The only file that knows all the others."""
+"""Job orchestration: stage, send, report."""
 
 import asyncio
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from batch_alias.errors import ExitCode, LedgerError, SourceError, StoppedByService, UsageError
-from batch_alias.ledger import TARGET, LedgerReader, Ledger, locked
-from batch_alias.model import State
-from batch_alias.records import Event, EventKind, Plan, ProblemCount, StateCounts
-from batch_alias.reports import Summary, summarize, write_reports
-from batch_alias.reports.advice import Step, next_steps
+from batch_alias.ledger import TARGET, JobInfo, Ledger, LedgerReader, ProblemCount, locked
+from batch_alias.model import Event, EventKind, State, StateCounts
+from batch_alias.reports import Summary, write_reports
 from batch_alias.rongcloud.client import Client
-from batch_alias.sandbox.app import Sandbox
-from batch_alias.sandbox.server import serve
+from batch_alias.sandbox import Sandbox, serve
 from batch_alias.sending.dispatcher import Dispatcher
-from batch_alias.sending.limiter import LEAK
+from batch_alias.sending.limiter import RateLimiter, sending_seconds
+from batch_alias.sending.metrics import Progress
 from batch_alias.sending.timing import Timing
-from batch_alias.sending.response_handler import Limits
-from batch_alias.settings import Service, Settings
-from batch_alias.staging import OnRead, explained, staged
+from batch_alias.settings import Settings, Target
+from batch_alias.staging import OnRead, staged
 from batch_alias.version import __version__
-from batch_alias.watching import NoWatcher, Watcher
 
-WORKBOOKS = frozenset({".xlsx", ".xlsm", ".xlsb", ".xls", ".ods"})
-SANDBOX = "the sandbox"
+Observer = Callable[[Event], None]
+"""Called with each event of a run, from the event loop's thread."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What a run is about to do.
+
+    Attributes:
+        target: The hosts, or the sandbox.
+        to_send: Rows that this run sends.
+        seconds: How long that takes at the full rate.
+        resumed: Whether an earlier run has sent some of the rows.
+    """
+
+    info: JobInfo
+    counts: StateCounts
+    rejections: list[ProblemCount]
+    warnings: list[ProblemCount]
+    target: str
+    masked_key: str
+    to_send: int
+    seconds: float
+    resumed: bool
 
 
 class Job:
-    """A job that is staged, locked and allowed to be sent.
+    """A job that is staged, locked and ready to be sent.
 
     Args:
         settings: What was asked.
-        service: Where it goes.
+        target: Where it is sent; for the sandbox the one that has been started.
         ledger: Its rows.
     """
 
-    def __init__(self, settings: Settings, service: Service, ledger: Ledger) -> None:
-        self._settings = settings
-        self._service = service
-        self._ledger = ledger
+    def __init__(self, settings: Settings, target: Target, ledger: Ledger) -> None:
+        self.settings = settings
         self.folder = settings.job_folder
-        self.target = SANDBOX if settings.sandbox else service.hosts
+        self.ledger = ledger
+        self._target = target
+        self._dispatcher: Dispatcher | None = None
 
     def plan(self) -> Plan:
         """What a run is about to do."""
-        tally = self._ledger.tally()
-        to_send = min(tally.unfinished, self._settings.limit or tally.unfinished)
+        counts, sending = self.ledger.counts(), self.settings.sending
+        to_send = min(counts.unfinished, sending.limit or counts.unfinished)
         return Plan(
-            info=self._ledger.info(),
-            tally=tally,
-            problems=self._ledger.problems(State.REJECTED),
-            warnings=explained(self._ledger.warnings()),
-            target=self.target,
-            masked_key=self._service.masked_key,
+            info=self.ledger.info(),
+            counts=counts,
+            rejections=self.ledger.problems(State.REJECTED),
+            warnings=self.ledger.warnings(),
+            target=_asked_for(self.settings).name,
+            masked_key=self._target.masked_key,
             to_send=to_send,
-            seconds=to_send / (self._settings.rate * LEAK),
-            resumed=self._ledger.meta(TARGET) is not None,
+            seconds=sending_seconds(to_send, sending.rate),
+            resumed=self.ledger.meta(TARGET) is not None,
         )
 
-    async def send(self, watcher: Watcher, timing: Timing | None = None) -> Summary:
+    def progress(self) -> Progress | None:
+        """Where sending stands; ``None`` before it begins. May be called from another thread."""
+        return None if self._dispatcher is None else self._dispatcher.progress()
+
+    def stop(self) -> bool:
+        """Start no new attempts; return whether sending was under way and had not been stopped before."""
+        dispatcher = self._dispatcher
+        if dispatcher is None or dispatcher.was_stopped:
+            return False
+        dispatcher.stop()
+        return True
+
+    async def send(self, observer: Observer = lambda _event: None, timing: Timing | None = None) -> Summary:
         """Send what is left and write the reports.
 
         Args:
-            watcher: Whoever looks on.
+            observer: Called with each event.
             timing: How long to wait for what.
 
         Raises:
             LedgerError: An outcome could not be kept.
-            ReportError: A report could not be written; the ledger is whole.
+            ReportError: A report could not be written; the ledger is complete.
         """
-        plan = self.plan()
-        if plan.to_send == 0:
-            return self.report(_exit_code(plan.tally))
-        settings, ledger = self._settings, self._ledger
+        counts = self.ledger.counts()
+        if counts.unfinished == 0:
+            return self.report(_exit_code(counts))
         timing = timing or Timing()
-
-        def notify(event: Event) -> None:
-            ledger.record_event(event)
-            watcher.event(event)
-
-        client = self._client(timing, notify)
-        ledger.set_meta(TARGET, _identity(settings, self._service))
-        ledger.begin_run(host=self.target, version=__version__, settings=_told(settings, self._service))
-        dispatcher = Dispatcher(
-            ledger=ledger,
-            carrier=client,
-            rate=settings.rate,
-            max_in_flight=settings.max_in_flight,
-            limit=settings.limit,
-            limits=Limits(attempts=settings.attempts, max_failed=settings.max_failed, patience=settings.patience),
-            timing=timing,
-            notify=notify,
-            proven=plan.tally.accepted > 0,
+        client = Client(
+            self._target,
+            timeout=self.settings.sending.timeout,
+            switch_interval=timing.switch_interval,
+            on_switch=lambda url: dispatcher.metrics.emit(EventKind.HOST_SWITCHED, host=url),
         )
+        self._dispatcher = dispatcher = Dispatcher(
+            ledger=self.ledger,
+            service=client,
+            limiter=RateLimiter(self.settings.sending.rate),
+            sending=self.settings.sending,
+            timing=timing,
+            observer=observer,
+            proven=counts.accepted > 0,
+        )
+        asked_for = _asked_for(self.settings)
+        self.ledger.set_meta(TARGET, asked_for.fingerprint)
+        noted = {"masked_key": self._target.masked_key, **asdict(self.settings.sending)}
+        noted["max_rejected"] = self.settings.max_rejected
+        self.ledger.begin_run(target=asked_for.name, version=__version__, settings=noted)
         stopped = ""
-        watcher.sending(dispatcher, plan)
         try:
             await dispatcher.run()
-            code = ExitCode.INTERRUPTED if dispatcher.was_stopped else _exit_code(ledger.tally())
+            code = ExitCode.INTERRUPTED if dispatcher.was_stopped else _exit_code(self.ledger.counts())
         except StoppedByService as error:
             code, stopped = error.exit_code, str(error)
         finally:
-            watcher.sent()
-        ledger.end_run(exit_code=code, host_switches=client.hosts.switches, stopped=stopped)
+            self._dispatcher = None
+        self.ledger.end_run(exit_code=code, host_switches=client.hosts.switches, stopped=stopped)
         return self.report(code, stopped=stopped)
-
-    def _client(self, timing: Timing, notify: Callable[[Event], None]) -> Client:
-        settings = self._settings
-        return Client(
-            self._service,
-            timeout=settings.timeout,
-            ca_bundle=settings.ca_bundle,
-            proxies=settings.proxies and not settings.sandbox,
-            switch_interval=timing.switch_interval,
-            on_switch=lambda host: notify(_switched(host)),
-        )
 
     def report(self, exit_code: ExitCode, *, stopped: str = "") -> Summary:
         """Write the reports.
 
         Raises:
-            ReportError: One could not be written; the ledger is whole.
+            ReportError: One could not be written; the ledger is complete.
         """
-        return _report(self.folder, self._ledger, exit_code, stopped, xlsx=self._settings.xlsx)
-
-    def next_steps(self, summary: Summary) -> list[Step]:
-        """What to do next, in the order in which to do it."""
-        return next_steps(summary, self.folder, self._ledger.info().reading)
-
-    def tally(self) -> StateCounts:
-        """How many rows are in each state."""
-        return self._ledger.tally()
-
-    def problems(self) -> list[ProblemCount]:
-        """Why rows are rejected, failed or unknown, most frequent first."""
-        return self._ledger.problems(State.REJECTED, State.FAILED, State.UNKNOWN)
+        return write_reports(self.folder, self.ledger, xlsx=self.settings.xlsx, exit_code=exit_code, stopped=stopped)
 
     def refuse_rejections(self) -> None:
-        """Refuse to send when too many rows are rejected; the reports say which.
+        """Refuse to send when too many rows are rejected; the reports name them.
 
         Raises:
             SourceError: More rows than permitted are rejected, or all of them.
         """
-        tally, most = self._ledger.tally(), self._settings.max_rejected
-        if not tally.too_many_rejected(most):
+        counts, most = self.ledger.counts(), self.settings.max_rejected
+        if not counts.too_many_rejected(most):
             return
-        worst = self._ledger.problems(State.REJECTED)[0]
         self.report(ExitCode.SOURCE)
+        worst = self.ledger.problems(State.REJECTED)[0]
         raise SourceError(
-            f"{tally.rejected:,} of {tally.rows:,} rows are rejected, more than --max-rejected {most:.0%} permits. "
-            f"Nothing was sent. Most frequent, {worst.count:,} × {worst.name}: row {worst.rows[0]}: {worst.message}",
-            f"See {self.folder / 'not-accepted.csv'}. If most rows have one problem, look at which column was taken for"
-            " which, and at how the file was saved.",
+            "{rejected:,} of {rows:,} rows are rejected, more than --max-rejected {most:.0%} permits; nothing was sent."
+            " Most frequent, {count:,} × {name}: row {row}: {message}",
+            "See {path}. If most rows have one problem, check which column was taken for which, and how the file was"
+            " saved.",
+            rejected=counts.rejected,
+            rows=counts.rows,
+            most=most,
+            count=worst.count,
+            name=worst.name,
+            row=worst.rows[0],
+            message=worst.message,
+            path=self.folder / "not-accepted.csv",
         )
 
 
 @contextmanager
-def open_job(settings: Settings, reading: OnRead = lambda _done, _total: None) -> Iterator[Job]:
-    """Stage a job, or open one that is staged, and hold its lock.
+def open_job(settings: Settings, *, on_read: OnRead = lambda _done, _total: None) -> Iterator[Job]:
+    """Stage a job, or open one that is staged, and lock it. Nothing is sent.
 
-    Nothing is sent. A folder whose job has sent nothing yet is staged again when the source has changed.
+    A folder whose job has sent nothing yet is staged again when the source has changed.
 
     Args:
         settings: What was asked. Without a source, the rows of a job that have failed are to be sent again.
-        reading: Called while the source is read, with the bytes read and the bytes in all.
+        on_read: Called while the source is read, with the bytes read and the bytes in all.
 
     Raises:
-        UsageError: No service was named.
+        UsageError: There is no target.
         SourceError: The source cannot be read, or too many rows are rejected.
         LedgerError: The ledger is locked, damaged, or belongs to another source or another app.
     """
     with ExitStack() as stack:
-        service = settings.service
-        if settings.sandbox:
-            running = stack.enter_context(serve(Sandbox()))
-            service = Service(urls=(running.url,), app_key=running.app_key, app_secret=running.app_secret)
-        if service is None:
-            raise UsageError("No service was named.", "Say --sandbox, --region NAME or --url URL.")
+        target = _asked_for(settings)
+        if target.sandbox:
+            sandbox = stack.enter_context(serve(Sandbox()))
+            target = Target(url=sandbox.url, no_proxy=True, app_key=sandbox.app_key, app_secret=sandbox.app_secret)
         folder = settings.job_folder
         if settings.source is None:
             LedgerReader(folder).close()  # before the lock makes a folder
@@ -186,93 +198,69 @@ def open_job(settings: Settings, reading: OnRead = lambda _done, _total: None) -
             ledger = stack.enter_context(Ledger(folder))
             ledger.reopen_failed()
         else:
-            ledger = stack.enter_context(staged(settings.source, settings.reading, folder, reading))
-        _check_target(ledger, settings, service)
-        job = Job(settings, service, ledger)
+            ledger = stack.enter_context(staged(settings.source, settings.reading, folder, on_read))
+        _check_target(ledger, settings)
+        job = Job(settings, target, ledger)
         if settings.source is not None:
             job.refuse_rejections()
         yield job
 
 
-async def run_job(settings: Settings, *, watcher: Watcher | None = None, timing: Timing | None = None) -> Summary:
-    """Set every alias of a source and account for every row: what ``batch-alias run`` does.
+async def run_job(
+    settings: Settings, *, observer: Observer = lambda _event: None, timing: Timing | None = None
+) -> Summary:
+    """Set every alias of a source and account for every row, as ``batch-alias run`` does.
 
     Run it again with the same settings to go on where it ended. A run that the service stopped is returned with exit
     code 4 and the reason in ``stopped``. Cancelling it lets the attempts under way end, within seconds.
 
     Args:
         settings: What to do.
-        watcher: Whoever looks on.
+        observer: Called with each event.
         timing: How long to wait for what.
 
     Raises:
-        UsageError: No service was named.
+        UsageError: There is no target.
         SourceError: The source cannot be used; nothing was sent.
         LedgerError: The ledger cannot be used.
-        ReportError: A report could not be written; the ledger is whole.
+        ReportError: A report could not be written; the ledger is complete.
     """
     with ExitStack() as stack:
         job = await asyncio.to_thread(stack.enter_context, open_job(settings))
-        return await job.send(watcher or NoWatcher(), timing)
+        return await job.send(observer, timing)
 
 
 def write_job_reports(folder: Path, *, xlsx: bool = False) -> Summary:
-    """Write a job's reports again from its ledger: what ``batch-alias report`` does.
+    """Write a job's reports again from its ledger, as ``batch-alias report`` does.
 
     Args:
         folder: The job's folder.
-        xlsx: Write ``results.xlsx`` too; the job of a workbook always does.
+        xlsx: Write ``results.xlsx`` too, as for every workbook.
 
     Raises:
         LedgerError: There is no ledger, or it cannot be read.
         ReportError: A report could not be written.
     """
-    with LedgerReader(folder) as accounts:
-        runs = accounts.runs()
+    with LedgerReader(folder) as ledger:
+        runs = ledger.runs()
         code, stopped = (runs[-1].exit_code, runs[-1].stopped) if runs else (None, "")
-        return _report(folder, accounts, code, stopped, xlsx=xlsx)
+        return write_reports(folder, ledger, xlsx=xlsx, exit_code=code, stopped=stopped)
 
 
-def _report(folder: Path, accounts: LedgerReader, exit_code: int | None, stopped: str, *, xlsx: bool) -> Summary:
-    info = accounts.info()
-    totals = summarize(
-        version=__version__,
-        info=info,
-        tally=accounts.tally(),
-        runs=accounts.runs(),
-        seconds=accounts.seconds(),
-        exit_code=exit_code,
-        stopped=stopped,
-    )
-    write_reports(folder, accounts, totals, workbook=xlsx or Path(info.source).suffix.lower() in WORKBOOKS)
-    return totals
+def _asked_for(settings: Settings) -> Target:
+    if settings.target is None:
+        raise UsageError("No target: pass --region, --url or --sandbox.")
+    return settings.target
 
 
-def _check_target(ledger: Ledger, settings: Settings, service: Service) -> None:
-    begun, wanted = ledger.meta(TARGET), _identity(settings, service)
-    if begun is None or begun == wanted:
+def _check_target(ledger: Ledger, settings: Settings) -> None:
+    begun = ledger.meta(TARGET)
+    if begun is None or begun == _asked_for(settings).fingerprint:
         return
-    where = "on the sandbox" if begun == SANDBOX else "for another App Key"
-    raise LedgerError(
-        f"The job {settings.job_folder} was begun {where}.",
-        "Give this run a folder of its own: --job DIR; or delete that folder if it is not needed.",
-    )
+    problem = "The job {folder} was begun " + ("on the sandbox." if begun == "sandbox" else "for another App Key.")
+    advice = "Give this run a folder of its own: --job DIR; or delete that folder if it is not needed."
+    raise LedgerError(problem, advice, folder=settings.job_folder)
 
 
-def _identity(settings: Settings, service: Service) -> str:
-    """Whom a job's rows are sent to: an app lives in one data centre, so its key says it."""
-    return SANDBOX if settings.sandbox else service.fingerprint
-
-
-def _told(settings: Settings, service: Service) -> dict[str, object]:
-    """What a run was told, for its record; no secret among it."""
-    names = ("rate", "max_in_flight", "attempts", "timeout", "max_rejected", "max_failed", "patience", "limit")
-    return {"masked_key": service.masked_key, **{name: getattr(settings, name) for name in names}}
-
-
-def _switched(host: str) -> Event:
-    return Event(at=time.time(), kind=EventKind.HOST_SWITCHED, text=f"All lanes move to {host}.")
-
-
-def _exit_code(tally: StateCounts) -> ExitCode:
-    return ExitCode.DONE if tally.all_done else ExitCode.NOT_ALL_ACCEPTED
+def _exit_code(counts: StateCounts) -> ExitCode:
+    return ExitCode.DONE if counts.all_done else ExitCode.NOT_ALL_ACCEPTED

@@ -1,7 +1,7 @@
-"""Logs for the command line: every attempt as a JSON line in a file, retries on the screen.
+"""Logging: what is logged, and handlers for the command line.
 
-The library logs through ``logging`` under ``batch_alias`` and configures nothing: ``batch_alias.attempts`` has one
-record per attempt, ``batch_alias.retries`` one per row that is sent again.
+The library logs under ``batch_alias`` and configures nothing: ``batch_alias.attempts`` has one record per attempt, with
+its facts in ``fields``; ``batch_alias.retries`` has one per row that is sent again.
 """
 
 import json
@@ -11,38 +11,74 @@ from contextlib import ExitStack, contextmanager
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
-from batch_alias.errors import UsageError
+from batch_alias.errors import BatchAliasError, UsageError
+from batch_alias.model import Response, Row
 
 MAX_BYTES = 100 * 1024 * 1024
 BACKUPS = 9
 
+_ATTEMPTS = logging.getLogger("batch_alias.attempts")
+_RETRIES = logging.getLogger("batch_alias.retries")
+
+
+def log_attempt(row: Row, attempt: int, response: Response) -> None:
+    """Log an attempt: no key, no secret, no alias."""
+    if _ATTEMPTS.isEnabledFor(logging.INFO):
+        fields = {
+            "row": row.number,
+            "attempt": attempt,
+            "host": response.host,
+            "status": response.status,
+            "code": response.code,
+            "action": response.classification.action.value,
+            "meaning": response.classification.meaning,
+            "message": response.message,
+            "latency_ms": round(response.latency * 1000, 1),
+            "request_id": response.request_id,
+        }
+        _ATTEMPTS.info("row %d: %s", row.number, response.classification.meaning, extra={"fields": fields})
+
+
+def log_retry(row: Row, attempt: int, response: Response, wait: float) -> None:
+    """Log that a row is sent again in ``wait`` seconds."""
+    _RETRIES.info(
+        "Row %d, attempt %d: %s%s; again in %.1f s",
+        row.number,
+        attempt,
+        response.classification.meaning,
+        f" ({response.message})" if response.message else "",
+        wait,
+    )
+
 
 class _JsonLine(logging.Formatter):
-    """The fields of an attempt as one JSON object."""
+    """A record's ``fields`` as one JSON object; a traceback as the field ``traceback``."""
 
     def format(self, record: logging.LogRecord) -> str:
         fields = {"at": round(record.created, 3), **getattr(record, "fields", {})}
+        if record.exc_info:
+            fields["traceback"] = self.formatException(record.exc_info)
         return json.dumps(fields, ensure_ascii=False)
 
 
-class _Say(logging.Handler):
-    """Hands messages to the console, which keeps them clear of the bar."""
+class _Callback(logging.Handler):
+    """Passes each message to a function."""
 
-    def __init__(self, say: Callable[[str], None]) -> None:
+    def __init__(self, callback: Callable[[str], None]) -> None:
         super().__init__()
-        self._say = say
+        self._callback = callback
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._say(record.getMessage())
+        self._callback(record.getMessage())
 
 
 @contextmanager
 def logging_to(file: Path | None, say: Callable[[str], None] | None) -> Iterator[None]:
-    """Log attempts to a file and retries to the console, for the length of a block.
+    """Log attempts to a file and retries to a function, for the length of a block.
 
     Args:
-        file: Gets one JSON line per attempt; at 100 MiB it is set aside, and ten of them are kept. ``None``: no file.
-        say: Gets one sentence per retry. ``None``: nobody does.
+        file: Gets one JSON line per attempt; at 100 MiB it is rotated, and ten are kept.
+        say: Gets one sentence per retry.
 
     Raises:
         UsageError: The file cannot be written.
@@ -52,17 +88,23 @@ def logging_to(file: Path | None, say: Callable[[str], None] | None) -> Iterator
             try:
                 handler = RotatingFileHandler(file, maxBytes=MAX_BYTES, backupCount=BACKUPS, encoding="utf-8")
             except OSError as error:
-                raise UsageError(f"The log {file} cannot be written: {error.strerror or error}.") from error
+                reason = error.strerror or error
+                raise UsageError("The log {file} cannot be written: {reason}.", file=file, reason=reason) from error
             handler.setFormatter(_JsonLine())
-            stack.enter_context(_attached("batch_alias.attempts", handler))
+            stack.enter_context(_attached(_ATTEMPTS, handler))
         if say is not None:
-            stack.enter_context(_attached("batch_alias.retries", _Say(say)))
-        yield
+            stack.enter_context(_attached(_RETRIES, _Callback(say)))
+        try:
+            yield
+        except BatchAliasError:
+            raise
+        except Exception:
+            _ATTEMPTS.exception("internal error")
+            raise
 
 
 @contextmanager
-def _attached(name: str, handler: logging.Handler) -> Iterator[None]:
-    logger = logging.getLogger(name)
+def _attached(logger: logging.Logger, handler: logging.Handler) -> Iterator[None]:
     level = logger.level
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)

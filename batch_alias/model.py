@@ -1,7 +1,8 @@
 """The values that the parts share: a row, what is sent for it, what came back, what that means, what is counted."""
 
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
 
@@ -41,14 +42,7 @@ class Call(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
-    """A call with its parameters.
-
-    Attributes:
-        call: The call.
-        user_id: At most 64 bytes.
-        group_id: At most 64 characters.
-        remark: The alias to set; ``None`` for a call that takes none.
-    """
+    """A call with its parameters; ``remark`` is ``None`` for a call that takes none."""
 
     call: Call
     user_id: str
@@ -58,14 +52,7 @@ class Operation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """A row of the source that may be sent.
-
-    Attributes:
-        number: Its number as a spreadsheet shows it: the header is row 1.
-        user_id: Whose alias.
-        group_id: In which group.
-        remark: The alias: the name that push notifications show.
-    """
+    """A row of the source that may be sent, numbered as a spreadsheet shows it: the header is row 1."""
 
     number: int
     user_id: str
@@ -111,7 +98,6 @@ class Classification:
     """What a response means for its row and for the run.
 
     Attributes:
-        action: What to do.
         meaning: What the response says, in plain words.
         in_doubt: The operation may have been carried out although it was not confirmed.
         unhealthy: The service, or the way to it, does not work: counts towards an outage and a switch of hosts.
@@ -137,11 +123,9 @@ class Response:
         request_id: The ``X-Request-ID`` sent with the attempt; RongCloud's support asks for it.
         host: The host the attempt went to.
         latency: Seconds from the start of the attempt to its end.
-        classification: What it means.
         status: The HTTP status; ``None`` when there was no complete response.
         code: RongCloud's code; ``None`` when the body was not its JSON.
         message: RongCloud's message, an excerpt of another body, or what failed; for people, never branched on.
-        failure: Why there is no response; ``None`` when there is one.
         retry_after: Seconds the server asked to wait, when it did.
         clock_skew: Seconds by which the server's ``Date`` is ahead of this machine's clock, when it sent one.
     """
@@ -167,15 +151,10 @@ class Response:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """A row's final state in a run, and why.
+    """A row's final state in a run: ``ACCEPTED``, ``FAILED`` or ``UNKNOWN``; and why, by its last response.
 
     Attributes:
-        row: The row's number.
-        state: ``ACCEPTED``, ``FAILED`` or ``UNKNOWN``.
-        code: RongCloud's code of the last response, if it had one.
-        message: The last response in words.
         attempts: HTTP requests made for the row in this run, refusals by the rate limit included.
-        request_id: The ``X-Request-ID`` of the last attempt.
         finished_at: Seconds since the epoch.
     """
 
@@ -211,13 +190,7 @@ EVENT_SENTENCES: Mapping[EventKind, str] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """Something that happened to a run.
-
-    Attributes:
-        at: Seconds since the epoch.
-        kind: What it is about.
-        values: What its sentence names.
-    """
+    """Something that happened to a run, at so many seconds since the epoch; its sentence names the values."""
 
     at: float
     kind: EventKind
@@ -229,9 +202,9 @@ class Event:
         return EVENT_SENTENCES[self.kind].format_map(self.values)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Second:
-    """What happened in one second of the wall clock.
+    """What happened in one second of the wall clock; counted up while it lasts.
 
     Attributes:
         at: Whole seconds since the epoch.
@@ -244,12 +217,12 @@ class Second:
     """
 
     at: int
-    requests: int
-    retries: int
-    refusals: int
-    settled: Mapping[str, int]
-    codes: Mapping[str, int]
-    latencies: Mapping[int, int]
+    requests: int = 0
+    retries: int = 0
+    refusals: int = 0
+    settled: Counter[str] = field(default_factory=Counter)
+    codes: Counter[str] = field(default_factory=Counter)
+    latencies: Counter[int] = field(default_factory=Counter)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,7 @@
 """Every problem that a row can have: its name, how it is found, what it says, and what to do about it.
 
-A *rejection* keeps its row from being sent; a *warning* does not, unless ``--strict``. A problem with a test is found in
-the text of the columns, the others by what reads the file. A row is rejected for the first test that applies, in the
+A *rejection* keeps its row from being sent; a *warning* does not, unless ``--strict``. A problem with a test is found
+in the text of the columns, the others by what reads the file. A row is rejected for the first test that applies, in the
 order of the table: a row of the wrong width has its values in the wrong columns; then comes what cannot be sent at all,
 then RongCloud's limits, then what spreadsheets do to ids.
 """

@@ -1,101 +1,112 @@
 """From a source to a ledger: what both a run and a check begin with."""
 
 import hashlib
-import os
 import shutil
+import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from batch_alias.errors import LedgerError, SourceError
-from batch_alias.ledger import LEDGER, TARGET, LedgerReader, Ledger, locked, stage
-from batch_alias.records import JobInfo, ProblemCount
-from batch_alias.settings import Reading
+from batch_alias.ledger import LEDGER, TARGET, JobInfo, Ledger, LedgerReader, locked, stage
+from batch_alias.settings import STDIN, Reading
 from batch_alias.sources import open_source
-from batch_alias.sources.reasons import REJECTIONS, WARNINGS
 from batch_alias.version import __version__
 
 if TYPE_CHECKING:
     import pandas as pd
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-_MEANINGS = REJECTIONS | WARNINGS  # a rejection that was let through is a warning of its own name
-
 OnRead = Callable[[int, int], None]
+"""Called while a source is read, with the bytes read and the bytes in all."""
 
 
 @contextmanager
 def staged(
     source: Path, reading: Reading, folder: Path, on_read: OnRead = lambda _done, _total: None
 ) -> Iterator[Ledger]:
-    """A job's ledger, locked: the one that is there, or a new one filled from the source.
+    """A job's ledger, locked: the one in its folder, or a new one filled from the source.
 
     A job that has sent nothing yet is staged again when the source has changed.
 
     Args:
-        source: The file of rows.
+        source: The file of rows; ``-`` is standard input.
         reading: How to read it.
         folder: The job's folder.
-        on_read: Called now and then with the bytes read and the bytes in all.
+        on_read: Called now and then.
 
     Raises:
         SourceError: The source cannot be read.
         LedgerError: The ledger cannot be used, or belongs to another source.
     """
-    fingerprint = _fingerprint(source)
-    existed = folder.exists()
-    with locked(folder):
-        if not _belongs(folder, source, reading, fingerprint):
-            try:
-                _fill(source, reading, folder, fingerprint, on_read)
-            except SourceError:
-                if not existed:
-                    shutil.rmtree(folder)
-                raise
-        with Ledger(folder) as ledger:
-            yield ledger
+    with _spooled(source) as path:
+        sha256 = _sha256(path)
+        existed = folder.exists()
+        with locked(folder):
+            if not _belongs(folder, path, reading, sha256):
+                try:
+                    _fill(path, reading, folder, sha256, on_read)
+                except SourceError:
+                    if not existed:
+                        shutil.rmtree(folder)
+                    raise
+            with Ledger(folder) as ledger:
+                yield ledger
 
 
-def _belongs(folder: Path, source: Path, reading: Reading, fingerprint: str) -> bool:
-    """Whether a folder has a ledger of this source; raise when it has one of another that may not be replaced."""
+@contextmanager
+def _spooled(source: Path) -> Iterator[Path]:
+    """The source as a file that can be read twice: for standard input a copy of it."""
+    if source != STDIN:
+        yield source
+        return
+    with tempfile.TemporaryDirectory(prefix="batch-alias-") as folder:
+        copy = Path(folder) / "stdin"
+        with copy.open("wb") as file:
+            shutil.copyfileobj(sys.stdin.buffer, file)
+        yield copy
+
+
+def _belongs(folder: Path, source: Path, reading: Reading, sha256: str) -> bool:
+    """Whether a folder has a ledger of this source; an error if it has one of another that may not be replaced."""
     if not (folder / LEDGER).exists():
         return False
-    with LedgerReader(folder) as accounts:
-        info, sent = accounts.info(), accounts.meta(TARGET) is not None
-    if (info.sha256, info.reading) == (fingerprint, _plain(reading)):
+    with LedgerReader(folder) as ledger:
+        info, sent = ledger.info(), ledger.meta(TARGET) is not None
+    if (info.sha256, info.reading) == (sha256, _identity(reading)):
         return True
     if not sent:
         return False
-    if info.sha256 == fingerprint:
-        problem = f"The job {folder} was begun with {source.name} read another way (columns, sheet)."
+    if info.sha256 == sha256:
+        problem = "The job {folder} was begun with {source} read in another way (columns, sheet)."
     elif info.source == source.name:
-        problem = f"{source} has changed since the job {folder} was begun, and some of its rows have been sent."
+        problem = "{source} has changed since the job {folder} was begun, and some of its rows have been sent."
     else:
-        problem = f"The job {folder} belongs to another source, {info.source}."
-    raise LedgerError(problem, "Give this one a folder of its own: --job DIR")
+        problem = "The job {folder} belongs to another source, {other}."
+    advice = "Give this one a folder of its own: --job DIR"
+    raise LedgerError(problem, advice, folder=folder, source=source, other=info.source)
 
 
-def _fill(source: Path, reading: Reading, folder: Path, fingerprint: str, on_read: OnRead) -> None:
-    before = _identity(source)
+def _fill(source: Path, reading: Reading, folder: Path, sha256: str, on_read: OnRead) -> None:
+    before = _version(source)
     with open_source(source, reading) as table:
 
         def describe() -> JobInfo:
-            if _identity(source) != before:
-                raise SourceError(f"{source} changed while it was read.", "Run again when it is complete.")
+            if _version(source) != before:
+                advice = "Run again when it is complete."
+                raise SourceError("{source} changed while it was read.", advice, source=source)
             return JobInfo(
                 source=source.name,
-                sha256=fingerprint,
+                sha256=sha256,
                 description=table.description,
                 header=table.header,
                 columns=table.columns.indexes,
                 why=tuple(column.why for column in table.columns),
                 blank_rows=table.blank_rows,
-                reading=_plain(reading),
+                reading=_identity(reading),
                 staged_at=time.time(),
                 version=__version__,
             )
@@ -104,31 +115,29 @@ def _fill(source: Path, reading: Reading, folder: Path, fingerprint: str, on_rea
             for frame in table.batches():
                 on_read(*table.progress())
                 yield frame
-            _done, total = table.progress()
+            _, total = table.progress()
             on_read(total, total)
 
         stage(folder, batches(), describe, strict=reading.strict)
 
 
-def _fingerprint(source: Path) -> str:
-    """The SHA-256 of a source's content, hexadecimal."""
+def _sha256(source: Path) -> str:
     try:
         with source.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise SourceError(f"{source} cannot be read: {error.strerror or error}.", "Look at the name.") from error
+        reason = error.strerror or error
+        raise SourceError(
+            "{source} cannot be read: {reason}.", "Check its name.", source=source, reason=reason
+        ) from error
 
 
-def _identity(source: Path) -> tuple[int, int, int]:
-    stat: os.stat_result = source.stat()
+def _version(source: Path) -> tuple[int, int, int]:
+    """What changes when a file is written."""
+    stat = source.stat()
     return stat.st_ino, stat.st_size, stat.st_mtime_ns
 
 
-def explained(problems: list[ProblemCount]) -> list[ProblemCount]:
-    """Warnings with what they mean."""
-    return [replace(problem, message=_MEANINGS.get(problem.name, problem.message)) for problem in problems]
-
-
-def _plain(reading: Reading) -> dict[str, object]:
-    """As the ledger gives it back: of JSON's types."""
+def _identity(reading: Reading) -> dict[str, object]:
+    """How a source is read, of JSON's types."""
     return {**asdict(reading), "accept": sorted(reading.accept)}

@@ -1,89 +1,100 @@
-"""How a running or stopped job stands, read from its ledger without disturbing it."""
+"""Where a job stands, running or stopped, read from its ledger without disturbing it."""
 
 import json
 import time
 from collections import deque
 from dataclasses import asdict, dataclass
+from enum import StrEnum
 from pathlib import Path
 
-from batch_alias.ledger import LedgerReader
-from batch_alias.records import StateCounts
+from batch_alias.ledger import LedgerReader, RunRecord
+from batch_alias.model import StateCounts
+from batch_alias.text import timestamp
 
 RECENT = 60
-"""Seconds over which the pace is taken."""
+"""Seconds over which the rate is taken."""
+QUIET = 10
+"""Seconds without any attempt after which a run is no longer called sending."""
+
+
+class Phase(StrEnum):
+    """What a job is doing."""
+
+    STAGED = "staged"
+    """Nothing has been sent."""
+    SENDING = "sending"
+    SILENT = "silent"
+    """The last run has no end and made no attempt lately: it was killed, or it waits out an outage."""
+    ENDED = "ended"
+    """The last run has ended."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """How a job stands.
+    """Where a job stands.
 
     Attributes:
         source: The source's file name.
         target: Where it is sent to; empty before the first run.
-        states: Rows in each state.
+        counts: Rows in each state.
         runs: How often it has been run.
-        phase: ``staged``, ``sending``, ``silent`` (the last run has no end and nothing happened lately: killed, or
-            waiting out an outage) or ``ended``.
+        phase: What it is doing.
         rate: Attempts per second over the last minute of sending.
-        seconds_left: How long the rest takes at that rate; ``None`` when it does not send.
-        idle_seconds: Seconds since the last attempt; ``None`` before the first.
+        seconds_left: How long the rest takes at that rate; ``None`` when it is not sending.
+        last_attempt_at: When the last attempt was made, seconds since the epoch; ``None`` before the first.
         exit_code: Of the last run; ``None`` while it has no end.
-        last_notice: The last thing worth knowing.
+        last_event: The last event in a sentence; empty if there was none.
     """
 
     source: str
     target: str
-    states: dict[str, int]
+    counts: StateCounts
     runs: int
-    phase: str
+    phase: Phase
     rate: float
     seconds_left: float | None
-    idle_seconds: float | None
+    last_attempt_at: float | None
     exit_code: int | None
-    last_notice: str
-
-    @property
-    def tally(self) -> StateCounts:
-        """Rows in each state."""
-        return StateCounts(**self.states)
+    last_event: str
 
     def as_json(self) -> str:
-        """The status as JSON."""
-        return json.dumps(asdict(self), ensure_ascii=False, indent=2) + "\n"
+        """The status as JSON, for scripts."""
+        status = asdict(self)
+        status["states"] = status.pop("counts")
+        status["last_attempt_at"] = timestamp(self.last_attempt_at)
+        return json.dumps(status, ensure_ascii=False, indent=2) + "\n"
 
 
 def status_of(folder: Path) -> Status:
-    """How a job stands.
+    """Where the job in a folder stands.
 
     Raises:
         LedgerError: There is no ledger, or it cannot be read.
     """
-    with LedgerReader(folder) as accounts:
-        info, tally, runs, events = accounts.info(), accounts.tally(), accounts.runs(), accounts.events()
-        recent = deque(accounts.seconds(), maxlen=RECENT)
-    now = time.time()
-    requests = sum(second.requests for second in recent if recent and second.at > recent[-1].at - RECENT)
-    span = recent[-1].at - recent[0].at + 1 if recent else 0
-    rate = requests / span if span else 0.0
-    idle = now - recent[-1].at if recent else None
-    phase = _phase(ended=bool(runs) and runs[-1].ended_at is not None, begun=bool(runs), idle=idle)
+    with LedgerReader(folder) as ledger:
+        info, counts, runs, events = ledger.info(), ledger.counts(), ledger.runs(), ledger.events()
+        recent = deque(ledger.seconds(), maxlen=RECENT)
+    last = recent[-1].at if recent else None
+    within = [second for second in recent if last is not None and second.at > last - RECENT]
+    rate = sum(second.requests for second in within) / (last - within[0].at + 1) if last is not None else 0.0
+    phase = _phase(runs, last)
     return Status(
         source=info.source,
-        target=runs[-1].host if runs else "",
-        states=asdict(tally),
+        target=runs[-1].target if runs else "",
+        counts=counts,
         runs=len(runs),
         phase=phase,
         rate=round(rate, 1),
-        seconds_left=round(tally.pending / rate) if phase == "sending" and rate else None,
-        idle_seconds=None if idle is None else round(idle, 1),
+        seconds_left=round(counts.pending / rate) if phase is Phase.SENDING and rate else None,
+        last_attempt_at=last,
         exit_code=runs[-1].exit_code if runs else None,
-        last_notice=events[-1].text if events else "",
+        last_event=events[-1].text if events else "",
     )
 
 
-def _phase(*, ended: bool, begun: bool, idle: float | None) -> str:
-    if not begun:
-        return "staged"
-    if ended:
-        return "ended"
-    return "sending" if idle is not None and idle < RECENT / 6 else "silent"
+def _phase(runs: list[RunRecord], last: float | None) -> Phase:
+    if not runs:
+        return Phase.STAGED
+    if runs[-1].ended_at is not None:
+        return Phase.ENDED
+    return Phase.SENDING if last is not None and time.time() - last < QUIET else Phase.SILENT

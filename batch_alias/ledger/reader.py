@@ -132,9 +132,9 @@ class LedgerReader:
                 requests=requests,
                 retries=retries,
                 refusals=refusals,
-                settled=json.loads(settled),
-                codes=json.loads(codes),
-                latencies={int(bucket): count for bucket, count in json.loads(latencies).items()},
+                settled=Counter(json.loads(settled)),
+                codes=Counter(json.loads(codes)),
+                latencies=Counter({int(bucket): count for bucket, count in json.loads(latencies).items()}),
             )
 
     def events(self) -> list[Event]:

@@ -11,7 +11,6 @@ class JobInfo:
 
     Attributes:
         source: The source's file name.
-        sha256: Of its content, hexadecimal.
         description: What kind of file it was found to be.
         header: The source's own column names.
         columns: The indexes of user id, group id and alias in it.
@@ -19,7 +18,6 @@ class JobInfo:
         blank_rows: Rows without any content: counted in the row numbers, but no rows of the job.
         reading: How it was read: the fields of ``Reading``, of JSON's types; part of the job's identity.
         staged_at: Seconds since the epoch.
-        version: The version of batch-alias.
     """
 
     source: str
@@ -64,13 +62,9 @@ class RunRecord:
 
     Attributes:
         started_at: Seconds since the epoch.
-        ended_at: The same; ``None`` when the run was killed or is still under way.
-        target: Where it sent to.
-        version: The version of batch-alias.
+        ended_at: The same; ``None``, as is the exit code, when the run was killed or is still under way.
         settings: What it was told, without any secret.
         busiest_second: Most attempts started within any sliding second.
-        host_switches: How often all connections moved to the other host.
-        exit_code: How it ended; ``None`` as for ``ended_at``.
         stopped: Why it ended early; empty when it did not.
     """
 

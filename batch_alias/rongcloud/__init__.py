@@ -1,1 +1,4 @@
-"""RongCloud's words: hosts, codes, signatures, bytes on the wire. Nothing of it leaks into the rest of the code."""
+"""RongCloud's server API: hosts, codes, signatures, the bytes on the wire, the HTTP client.
+
+Its names and formats are used here and nowhere else.
+"""

@@ -1,7 +1,7 @@
 """What RongCloud's codes mean, as a table.
 
 An error carries an HTTP status and JSON ``{"code": int, "errorMessage": text, "url": path}``. The text may be Chinese
-or English, so nothing is decided by it. The code decides; where there is none (a gateway, a CDN or nothing answered), the
+or English, so nothing is decided by it. The code decides; where there is none, because a gateway or a CDN answered, the
 HTTP status decides. Code 1015 comes with HTTP 200, so a success is HTTP 200 *and* code 200.
 
 Source: RongCloud's server API documentation, "Status codes", and responses seen in recorded traffic.
@@ -28,8 +28,8 @@ CODES: Mapping[int, Classification] = MappingProxyType(
             action=Action.FAIL,
             meaning="parameter missing or invalid",
             systematic=True,
-            advice="RongCloud also answers so when it does not know the App Key: check RONGCLOUD_APP_KEY, the region, and"
-            " which column was taken for which.",
+            advice="RongCloud also answers so when it does not know the App Key: check RONGCLOUD_APP_KEY, the region,"
+            " and which column was taken for which.",
         ),
         1003: Classification(status=400, action=Action.FAIL, meaning="empty request"),
         1004: Classification(status=401, action=Action.SIGN_AGAIN, meaning="signature refused", advice=_CHECK_KEYS),

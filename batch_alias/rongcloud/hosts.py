@@ -1,7 +1,7 @@
 """Which of a data centre's two hosts is in use, for all connections together (pure).
 
 RongCloud's SDKs switch to the other host on a failure to connect, a timeout, a 5xx or a gateway's page, never on a 4xx
-or a refusal by the limit, and at most once in 30 seconds.
+or a refusal by the rate limit, and at most once in 30 seconds.
 """
 
 from collections.abc import Sequence
@@ -12,11 +12,14 @@ SWITCH_INTERVAL = 30.0
 
 
 class Hosts:
-    """The hosts and the one in use.
+    """The hosts, and the one in use.
 
     Args:
         urls: One or two base URLs, the primary first.
         interval: Least seconds between two switches.
+
+    Attributes:
+        switches: How often the host was switched.
     """
 
     def __init__(self, urls: Sequence[str], *, interval: float = SWITCH_INTERVAL) -> None:
@@ -31,11 +34,11 @@ class Hosts:
         """The base URL in use."""
         return self._urls[self._index]
 
-    def report_unwell(self, url: str, *, now: float) -> bool:
-        """Take note that a request to ``url`` found the service unwell; say whether the host was switched.
+    def report_unhealthy(self, url: str, *, now: float) -> bool:
+        """Note that a request to a base URL failed; return whether the host was switched.
 
         Args:
-            url: The base URL the request went to. Late news of a host already left changes nothing.
+            url: The base URL the request went to. A late response of a host that is no longer in use changes nothing.
             now: A monotonic reading in seconds.
         """
         if len(self._urls) < 2 or url != self.current:
@@ -49,8 +52,7 @@ class Hosts:
         """Switch regardless of the interval: the probes of an outage try both hosts in turn.
 
         Args:
-            host: The host that the probe went to. One that has been left already, which the probe's own report may
-                have done, is not left again.
+            host: The host that the probe went to; nothing happens if it is no longer in use.
             now: A monotonic reading in seconds.
         """
         if len(self._urls) < 2 or urlsplit(self.current).netloc != host:

@@ -1,34 +1,68 @@
-"""Bytes out, bytes in: the form a call sends and the JSON it gets back."""
+"""Requests and responses as bytes: paths, signed headers, forms, and the JSON that comes back (pure).
 
+Source: RongCloud's server API documentation ("Request signature", "Set Group Member Push Alias") and recorded traffic.
+"""
+
+import hashlib
 import json
 import re
+from collections.abc import Mapping
+from types import MappingProxyType
 from urllib.parse import urlencode
 
-from batch_alias.model import Row
+from batch_alias.model import Call, Operation
+from batch_alias.settings import Secret
+from batch_alias.text import excerpt
 
-SET_PATH = "/group/remarks/set.json"
-GET_PATH = "/group/remarks/get.json"
+PATHS: Mapping[Call, str] = MappingProxyType(
+    {Call.SET: "/group/remarks/set.json", Call.READ: "/group/remarks/get.json"}
+)
 FORM = "application/x-www-form-urlencoded"
-EXCERPT = 200
-"""Characters of a foreign body that are worth keeping."""
+NONCE_LENGTH = 16
+"""Characters of a nonce; RongCloud takes at most 18."""
+MOST_MESSAGE = 200
+"""Characters of a message, or of a body that is not RongCloud's, that are kept."""
 
 _MESSAGE_FIELDS = ("errorMessage", "msg", "message")
-# JSON's escapes can spell half a character, which no file and no database takes.
-_UNFIT = re.compile(r"[\x00-\x1f\x7f-\x9f\s\ud800-\udfff]+")
 
 
-def encode(row: Row) -> bytes:
-    """The body that sets a row's alias.
+def sign(secret: Secret, nonce: str, timestamp: str) -> str:
+    """The signature: the lower-case hexadecimal SHA-1 of secret, nonce and timestamp, as they are sent.
+
+    URL, body and App Key are not part of it.
+    """
+    # SHA-1 is the vendor's choice; it signs, it protects nothing stored.
+    return hashlib.sha1(f"{secret.reveal()}{nonce}{timestamp}".encode(), usedforsecurity=False).hexdigest()
+
+
+def signed_headers(app_key: str, secret: Secret, *, nonce: str, timestamp_ms: int) -> dict[str, str]:
+    """The four headers of a signed request.
+
+    Args:
+        app_key: The App Key.
+        secret: The App Secret.
+        nonce: A fresh random text of at most 18 characters.
+        timestamp_ms: Milliseconds since the epoch.
+    """
+    timestamp = str(timestamp_ms)
+    return {
+        "App-Key": app_key,
+        "Nonce": nonce,
+        "Timestamp": timestamp,
+        "Signature": sign(secret, nonce, timestamp),
+    }
+
+
+def encode(operation: Operation) -> bytes:
+    """The body of a request.
 
     UTF-8 and percent-encoded throughout. RongCloud form-decodes, so ``&``, ``=``, ``+`` and ``%`` must never go out as
     they are: an alias such as ``R&D 50%+`` would arrive damaged.
     """
-    return urlencode({"userId": row.user_id, "groupId": row.group_id, "remark": row.remark}).encode("ascii")
-
-
-def encode_query(user_id: str, group_id: str) -> bytes:
-    """The body that asks for the alias of a (user, group)."""
-    return urlencode({"userId": user_id, "groupId": group_id}).encode("ascii")
+    fields = {"userId": operation.user_id, "groupId": operation.group_id}
+    if operation.remark is not None:
+        fields["remark"] = operation.remark
+    return urlencode(fields).encode("ascii")
 
 
 def decode(body: bytes) -> tuple[int | None, str]:
@@ -40,17 +74,20 @@ def decode(body: bytes) -> tuple[int | None, str]:
     try:
         parsed: object = json.loads(text)
     except (ValueError, RecursionError):
-        return None, excerpt(text)
-    if not isinstance(parsed, dict):
-        return None, excerpt(text)
-    code = _whole(parsed.get("code"))
-    if code is None:
-        return None, excerpt(text)
+        return None, one_line(text)
+    code = _integer(parsed.get("code")) if isinstance(parsed, dict) else None
+    if not isinstance(parsed, dict) or code is None:
+        return None, one_line(text)
     message = next((parsed[name] for name in _MESSAGE_FIELDS if isinstance(parsed.get(name), str)), "")
-    return code, excerpt(message)
+    return code, one_line(message)
 
 
-def _whole(value: object) -> int | None:
+def one_line(text: str) -> str:
+    """The beginning of a text that may be of any size and form, on one line."""
+    return excerpt(" ".join(text[: 4 * MOST_MESSAGE].split()), MOST_MESSAGE)
+
+
+def _integer(value: object) -> int | None:
     match value:
         case bool():
             return None
@@ -60,9 +97,3 @@ def _whole(value: object) -> int | None:
             return int(value)
         case _:
             return None
-
-
-def excerpt(text: str) -> str:
-    """The beginning of a text on one line."""
-    line = _UNFIT.sub(" ", text[: 4 * EXCERPT]).strip()
-    return line if len(line) <= EXCERPT else line[: EXCERPT - 1] + "…"

@@ -1,8 +1,8 @@
-"""Is the service down? A circuit breaker (pure).
+"""The circuit breaker: whether the service is down (pure).
 
-A run of attempts that all found the service unwell, over several rows and without one success in between, is an
-outage: nothing is sent but one probe at a time, at growing intervals, until one succeeds. Several rows, because one
-row that the service chokes on must not look like an outage.
+A run of attempts in which the service failed, over several rows and without one success in between, is an outage:
+nothing is sent but one probe at a time, at growing intervals, until one succeeds. Several rows, because a single one that
+the service cannot process must not look like an outage.
 """
 
 from dataclasses import dataclass
@@ -26,7 +26,12 @@ class BreakerRules:
 
 
 class CircuitBreaker:
-    """Closed while the service works, open during an outage."""
+    """Closed while the service works, open during an outage.
+
+    Attributes:
+        opened_at: When the outage began, a monotonic reading; ``None`` while there is none.
+        next_probe_at: When the next probe is due, a monotonic reading.
+    """
 
     def __init__(self, rules: BreakerRules) -> None:
         self._rules = rules
@@ -42,7 +47,7 @@ class CircuitBreaker:
         return self.opened_at is not None
 
     def success(self) -> bool:
-        """Take note of any answer that shows a service at work; say whether that ended an outage."""
+        """Note a response that shows a working service; return whether it ended an outage."""
         ended = self.is_open
         self._failures = 0
         self._rows.clear()
@@ -51,7 +56,7 @@ class CircuitBreaker:
         return ended
 
     def failure(self, row: int, *, now: float) -> bool:
-        """Take note of an attempt that found the service unwell; say whether that began an outage.
+        """Note a failure of the service; return whether it began an outage.
 
         Args:
             row: The row's number.
@@ -72,6 +77,6 @@ class CircuitBreaker:
         self.next_probe_at = now + self._interval
 
     def probe_failed(self, *, now: float) -> None:
-        """Take note of a probe without success: the next one comes later."""
+        """Note a probe without success: the next one comes later."""
         self._interval = min(self._rules.longest_interval, self._interval * 2)
         self.next_probe_at = now + self._interval

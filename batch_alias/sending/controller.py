@@ -1,16 +1,16 @@
-"""How fast to send while the service refuses by its limit (pure): multiplicative decrease, additive increase.
+"""The rate controller: how fast to send while the rate limit refuses (pure).
 
-RongCloud counts its limit per App Key, so other services of the same app eat from it, and nobody says how long a
-refusal lasts. A refusal therefore pauses every lane for a moment and lowers the pace to a little below what was granted
-in the second before, within bounds; each second without one raises it a little, slowly at first, since the quota that
-was refused a moment ago is probably still in use.
+Multiplicative decrease, additive increase. RongCloud counts its limit per App Key, so other services of the same app
+share it, and how long a refusal lasts is not documented. A refusal therefore pauses sending for a moment and lowers the
+rate to a little below what was granted in the second before, within bounds; each second without one raises it a little,
+slowly at first, since the quota that was just refused is probably still in use.
 """
 
 from collections import deque
 from dataclasses import dataclass
 
 FLOOR = 0.02
-"""Share of the full pace that is always tried."""
+"""Share of the full rate that is always tried."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,16 +19,16 @@ class ControllerRules:
 
     Attributes:
         of_granted: Share of the requests granted in the last second to go on with after a refusal.
-        least_cut: Factor on the pace that a refusal costs at the least: one that comes alone.
-        deepest_cut: Factor that it costs at the most.
-        window: Seconds that the server's count probably looks back.
+        least_cut: Factor by which a single refusal lowers the rate.
+        deepest_cut: Factor by which refusals lower the rate at most.
+        window: Seconds that the server's limit probably looks back.
         pause: Seconds without any attempt after a refusal that names no time.
         longest_pause: Most seconds that a server's ``Retry-After`` is honoured.
-        climb: Share of the full pace gained per second.
+        climb: Share of the full rate gained per second.
         fast_climb: The same once ``patience`` seconds have passed without a refusal.
-        patience: Seconds after which the quota is taken to be free again.
-        restart: Share of the full pace at which sending begins again after an outage.
-        ramp: Share of the full pace gained per second after an outage.
+        patience: Seconds after which the quota is assumed to be free again.
+        restart: Share of the full rate at which sending begins again after an outage.
+        ramp: Share of the full rate gained per second after an outage.
     """
 
     of_granted: float = 0.95
@@ -45,10 +45,10 @@ class ControllerRules:
 
 
 class RateController:
-    """The pace now, between a floor and the full rate.
+    """The rate now, between a floor and the full one.
 
     Args:
-        rate: The full pace, attempts per second.
+        rate: The full rate, attempts per second.
         rules: The numbers.
     """
 
@@ -69,27 +69,27 @@ class RateController:
 
     @property
     def lowered(self) -> bool:
-        """Whether the pace is below the full one."""
+        """Whether the rate is below the full one."""
         return self._now < self._full
 
     def granted(self, *, now: float) -> None:
-        """Take note of an answer that the limit did not refuse."""
+        """Note a response that the limit did not refuse."""
         self._granted.append(now)
         while self._granted[0] <= now - 1:
             self._granted.popleft()
 
     def refused(self, *, started: float, now: float, retry_after: float | None) -> bool:
-        """Take note of a refusal by the limit; say whether the pace was lowered.
+        """Note a refusal by the limit; return whether the rate was lowered.
 
         Args:
             started: When the refused attempt started. Until the server's window has forgotten the time before the
-                last cut, it says nothing new.
+                last cut, it tells nothing new.
             now: A monotonic reading in seconds.
             retry_after: Seconds the server asked to wait, if it did.
         """
         rules = self._rules
         pause = rules.pause if retry_after is None else min(retry_after, rules.longest_pause)
-        # Attempts that were under way at the cut were sent at the old pace: their refusals ask for no further pause.
+        # Attempts that were under way at the cut were sent at the old rate: their refusals ask for no further pause.
         if self._cut_at is None or started > self._cut_at or retry_after is not None:
             self.paused_until = max(self.paused_until, now + pause)
         if self._cut_at is not None and started <= self._cut_at + rules.window:
@@ -102,13 +102,13 @@ class RateController:
         return True
 
     def restart(self, *, now: float) -> None:
-        """Begin again gently after an outage."""
+        """Begin again at a low rate after an outage."""
         self._now = max(self._full * FLOOR, self._full * self._rules.restart)
         self._climbed_at = now
         self._ramping = True
 
     def climb(self, *, now: float) -> None:
-        """Raise the pace for the whole seconds that have passed since it last changed."""
+        """Raise the rate for the whole seconds that have passed since it last changed."""
         if not self.lowered:
             return
         seconds = int(now - max(self._climbed_at, self.paused_until))

@@ -1,8 +1,8 @@
-"""The worker pool: throttle → row → lane → verdict → ledger.
+"""The dispatcher: rate limiter → row → connection → response → ledger.
 
-One task decides what starts and when; each attempt is a task of its own. The token is the last thing waited for: row
-and lane are known to be there before it is taken, and nothing is awaited between the token and the attempt's start, so
-that the throttle's promise holds for starts and not only for tokens.
+One task decides what starts and when; each attempt is a task of its own. The rate limiter is the last thing waited for:
+row and connection are known to be there before, and nothing is awaited between its permission and the attempt's start,
+so that its promise holds for starts and not only for permissions.
 """
 
 import asyncio
@@ -11,33 +11,43 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from batch_alias.model import Row, State
-from batch_alias.records import Event, Progress
-from batch_alias.sending.work_queue import WorkQueue, PendingRows, Work
-from batch_alias.sending.breaker import CircuitBreaker
-from batch_alias.sending.pool import Connection, PooledConnection, ConnectionPool
-from batch_alias.sending.metrics import Metrics, SecondLog
-from batch_alias.sending.controller import RateController
-from batch_alias.sending.limiter import RateLimiter
+from batch_alias.model import Event, Row, Second, State
+from batch_alias.sending.metrics import Metrics, Progress
+from batch_alias.sending.pool import Connection, ConnectionPool, PooledConnection
+from batch_alias.sending.response_handler import OPENING_ROWS, Outcomes, ResponseHandler
 from batch_alias.sending.timing import Timing
-from batch_alias.sending.response_handler import OPENING_ROWS, Book, Limits, ResponseHandler
+from batch_alias.sending.work_queue import PendingRows, Work, WorkQueue
+from batch_alias.settings import Sending
 
 
-class Ledger(PendingRows, Book, SecondLog, Protocol):
-    """What sending needs of the ledger."""
+class Ledger(PendingRows, Outcomes, Protocol):
+    """What sending needs of the ledger. Every method may raise ``LedgerError``, which ends the run."""
 
-    def opening_rows(self, most: int) -> list[Row]:
+    async def opening_rows(self, most: int) -> list[Row]:
         """A few rows to send, from the beginning, the end and the middle of the source."""
 
+    async def record_metrics(self, seconds: list[Second], events: list[Event], *, busiest: int) -> None:
+        """Keep what happened since the last call, and the busiest sliding second of the run so far."""
 
-class Carrier(Protocol):
+
+class Service(Protocol):
     """What sending needs of the client."""
 
     def connect(self) -> Connection:
-        """A connection for one more lane."""
+        """One more connection."""
 
     def leave(self, host: str) -> None:
         """Move from a host to the other one, if there is one and that has not happened yet."""
+
+
+class RateLimiter(Protocol):
+    """The promise of the rate."""
+
+    async def acquire(self) -> None:
+        """Wait until an attempt may start."""
+
+    async def change(self, rate: float) -> None:
+        """Continue at another rate, attempts per second."""
 
 
 class Dispatcher:
@@ -45,53 +55,47 @@ class Dispatcher:
 
     Args:
         ledger: Where rows come from and outcomes go.
-        carrier: Opens connections.
-        rate: Attempts per second, never exceeded in any second.
-        max_in_flight: Most attempts under way at once.
-        limit: Most rows to send; ``None`` sends all.
-        limits: What the run may cost.
+        service: Opens connections.
+        limiter: Permits attempts.
+        sending: Rate, width, attempts and the other limits.
         timing: How long to wait for what.
-        notify: Told each thing worth knowing.
+        observer: Called with each event.
         proven: Whether this job has had a row accepted before.
         wall: The wall clock, seconds since the epoch.
         clock: A monotonic clock in seconds.
+
+    Attributes:
+        was_stopped: Whether ``stop`` was called.
+        metrics: Counts and events.
     """
 
     def __init__(
         self,
         *,
         ledger: Ledger,
-        carrier: Carrier,
-        rate: float,
-        max_in_flight: int,
-        limit: int | None,
-        limits: Limits,
+        service: Service,
+        limiter: RateLimiter,
+        sending: Sending,
         timing: Timing,
-        notify: Callable[[Event], None],
+        observer: Callable[[Event], None],
         proven: bool = False,
         wall: Callable[[], float] = time.time,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._carrier = carrier
+        self._ledger = ledger
+        self._service = service
+        self._limiter = limiter
         self._timing = timing
-        self._wall = wall
         self._clock = clock
-        self._meter = Metrics(ledger)
-        self._pace = RateController(rate, timing.pace)
-        self._breaker = CircuitBreaker(timing.breaker)
-        self._throttle = RateLimiter(rate)
-        self._lanes = ConnectionPool(carrier.connect, most=max_in_flight)
-        self._backlog = WorkQueue(ledger, limit=limit, most_retries=timing.most_retries)
-        self._backlog.put_first(ledger.opening_rows(OPENING_ROWS))
-        self._triage = ResponseHandler(
-            book=ledger,
-            backlog=self._backlog,
-            meter=self._meter,
-            pace=self._pace,
-            breaker=self._breaker,
-            limits=limits,
+        self.metrics = Metrics(wall=wall, observer=observer)
+        self._pool = ConnectionPool(service.connect, most=sending.max_in_flight)
+        self._queue = WorkQueue(ledger, limit=sending.limit, most_retries=timing.most_retries)
+        self._handler = ResponseHandler(
+            outcomes=ledger,
+            queue=self._queue,
+            metrics=self.metrics,
+            sending=sending,
             timing=timing,
-            notify=notify,
             proven=proven,
             wall=wall,
         )
@@ -106,19 +110,19 @@ class Dispatcher:
         self._changed.set()
 
     def progress(self) -> Progress:
-        """How the run stands now."""
+        """Where the run stands now. May be called from another thread."""
         now = self._clock()
-        opened_at = self._breaker.opened_at
-        settled = self._meter.settled
+        opened_at = self._handler.breaker.opened_at
+        settled = self.metrics.settled
         return Progress(
             accepted=settled[State.ACCEPTED],
             failed=settled[State.FAILED],
             unknown=settled[State.UNKNOWN],
-            requests=self._meter.requests,
-            rate=self._meter.recent_rate(now=now),
-            pace=self._pace.rate,
+            requests=self.metrics.requests,
+            recent_rate=self.metrics.recent_rate(now=now),
+            permitted_rate=self._handler.controller.rate,
             in_flight=len(self._tasks),
-            waiting=self._backlog.waiting,
+            waiting=self._queue.waiting,
             outage=None if opened_at is None else now - opened_at,
         )
 
@@ -127,26 +131,15 @@ class Dispatcher:
 
         Raises:
             StoppedByService: Further requests would be refused as well, or the patience is used up.
-            LedgerError: An outcome could not be kept.
+            LedgerError: The ledger cannot be read or written.
         """
         grace = self._timing.grace
-        self._triage.begin(now=self._clock())
-        reaped_at = self._clock()
         try:
-            while not self._is_over():
-                now = self._clock()
-                if now - reaped_at > self._timing.tick:
-                    reaped_at = now
-                    await self._lanes.close_idle(before=now - self._timing.idle)
-                self._pace.climb(now=now)
-                self._triage.check_patience(now=now)
-                if (wait := self._wait(now=now)) > 0:
-                    await self._sleep(wait)
-                    continue
-                if await self._token() and self._wait(now=self._clock()) <= 0:
-                    self._start()
+            self._queue.put_first(await self._ledger.opening_rows(OPENING_ROWS))
+            await self._queue.refill()
+            await self._send()
         except asyncio.CancelledError:
-            # Cancelled after it was asked to stop: whoever asks twice does not want to wait.
+            # Cancelled after it was asked to stop: asked twice, it does not wait.
             if self.was_stopped:
                 grace = 0.0
             raise
@@ -154,35 +147,51 @@ class Dispatcher:
             await self._wind_up(grace=grace)
         if self._crash is not None:
             raise self._crash
-        if self._triage.halt is not None:
-            raise self._triage.halt
+        if self._handler.stopped is not None:
+            raise self._handler.stopped
+
+    async def _send(self) -> None:
+        looked_at = self._clock()
+        while not self._is_over():
+            now = self._clock()
+            if now - looked_at > self._timing.tick:
+                looked_at = now
+                await self._pool.close_idle(before=now - self._timing.idle)
+                await self._store_metrics()
+            await self._queue.refill()
+            self._handler.controller.climb(now=now)
+            self._handler.check_patience(now=now)
+            if (wait := self._wait(now=now)) > 0:
+                await self._sleep(wait)
+            elif await self._permission() and self._wait(now=self._clock()) <= 0:
+                self._start()
 
     def _is_over(self) -> bool:
-        if self.was_stopped or self._triage.halt is not None or self._crash is not None:
+        if self._must_end():
             return True
-        if self._tasks or not self._backlog.is_empty:
+        if self._tasks or not self._queue.is_empty:
             return False
-        self._triage.settle_withheld(now=self._clock())
-        return self._backlog.is_empty
+        self._handler.settle_last(now=self._clock())
+        return self._queue.is_empty
+
+    def _must_end(self) -> bool:
+        return self.was_stopped or self._handler.stopped is not None or self._crash is not None
 
     def _wait(self, *, now: float) -> float:
-        """Seconds until an attempt may start: 0 at once, infinity when something else must happen first."""
-        if self.was_stopped or self._triage.halt is not None or self._crash is not None or self._lanes.is_full:
+        """Seconds until an attempt may start: 0 now, infinity when something else must happen first."""
+        handler = self._handler
+        one_at_a_time = handler.breaker.is_open or handler.opening
+        if self._must_end() or self._pool.is_full or (one_at_a_time and self._tasks):
             return math.inf
-        if self._breaker.is_open:
-            if self._tasks:
-                return math.inf
-            return max(self._breaker.next_probe_at - now, self._backlog.due(now=now), 0.0)
-        if self._triage.opening and self._tasks:
-            return math.inf
-        return max(self._pace.paused_until - now, self._backlog.due(now=now), 0.0)
+        not_before = handler.breaker.next_probe_at if handler.breaker.is_open else handler.controller.paused_until
+        return max(not_before - now, self._queue.due(now=now), 0.0)
 
-    async def _token(self) -> bool:
-        """Wait for a token, but not longer than a tick: a stop does not wait for a slow pace."""
+    async def _permission(self) -> bool:
+        """Wait for the rate limiter, but not longer than a tick: a stop does not wait for a low rate."""
         try:
             async with asyncio.timeout(self._timing.tick):
-                await self._throttle.change(self._pace.rate)
-                await self._throttle.acquire()
+                await self._limiter.change(self._handler.controller.rate)
+                await self._limiter.acquire()
         except TimeoutError:
             return False
         return True
@@ -197,25 +206,23 @@ class Dispatcher:
 
     def _start(self) -> None:
         now = self._clock()
-        work = self._backlog.take(now=now, new_first=self._breaker.is_open)
-        # May find the ledger broken: no lane must be on its way then, for nobody would close it.
-        self._meter.started(retry=work.history.requests > 0, wall=self._wall(), now=now)
-        lane = self._lanes.take(now=now)
-        task = asyncio.create_task(self._attempt(work, lane, probe=self._breaker.is_open))
+        is_probe = self._handler.breaker.is_open
+        work = self._queue.take(now=now, new_first=is_probe)
+        self.metrics.started(retry=work.history.requests > 0, now=now)
+        task = asyncio.create_task(self._attempt(work, self._pool.acquire(now=now), probe=is_probe))
         self._tasks.add(task)
         task.add_done_callback(self._ended)
 
-    async def _attempt(self, work: Work, lane: PooledConnection, *, probe: bool) -> None:
+    async def _attempt(self, work: Work, pooled: PooledConnection, *, probe: bool) -> None:
         started = self._clock()
         try:
-            reply, verdict = await lane.connection.set_alias(work.row)
-            # No await from here on: a cancellation cannot come between a reply and its record.
-            now = self._clock()
-            self._triage.take(work, reply, verdict, started=started, now=now, probe=probe)
-            if probe and verdict.unwell:
-                self._carrier.leave(reply.host)
+            response = await pooled.connection.execute(work.row.operation)
+            # No await from here on: a cancellation cannot come between a response and its record.
+            self._handler.handle(work, response, started=started, now=self._clock(), probe=probe)
+            if probe and response.classification.unhealthy:
+                self._service.leave(response.host)
         finally:
-            self._lanes.give_back(lane, now=self._clock())
+            self._pool.release(pooled, now=self._clock())
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
@@ -224,7 +231,7 @@ class Dispatcher:
         self._changed.set()
 
     async def _wind_up(self, *, grace: float) -> None:
-        """Let the attempts under way end, within the grace; rows without an answer stay pending."""
+        """Let the attempts under way end, within the grace; rows without a response stay pending."""
         try:
             if self._tasks:
                 await asyncio.wait(self._tasks, timeout=grace)
@@ -233,6 +240,11 @@ class Dispatcher:
                 task.cancel()
             if self._tasks:
                 await asyncio.wait(self._tasks)
-            await self._lanes.aclose()
+            await self._pool.aclose()
             if self._crash is None:
-                self._meter.flush()
+                await self._store_metrics(all_of_it=True)
+
+    async def _store_metrics(self, *, all_of_it: bool = False) -> None:
+        seconds, events = self.metrics.take(all_of_it=all_of_it)
+        if seconds or events:
+            await self._ledger.record_metrics(seconds, events, busiest=self.metrics.busiest)

@@ -1,4 +1,4 @@
-"""The promise of the pace: never more than N attempts start in any one second, the first included.
+"""The rate limiter: never more than N attempts start in any one second, the first included.
 
 aiolimiter's bucket takes a burst of ``b`` at once and leaks ``r`` per second, so at most ``b + r`` (rounded down) fit
 into any second. The obvious ``AsyncLimiter(100, 1)`` is a burst of 100 leaking at 100: it lets 199 through in its first
@@ -13,39 +13,39 @@ per cent of a second for attempts that start apart and arrive together:
 from aiolimiter import AsyncLimiter
 
 LATE = 0.003
-"""Seconds by which a timer may be late without a loss of pace."""
+"""Seconds by which a timer may be late without a loss of rate."""
 LEAK = 0.985
 """Share of the rate at which the bucket leaks."""
 
 
-class RateLimiter:
-    """Hands out one token per attempt.
+def sending_seconds(rows: int, rate: float) -> float:
+    """How long sending takes when every row is accepted at once."""
+    return rows / (rate * LEAK)
 
-    The promise holds while tokens are used at once: who waits for something else between ``acquire`` and the start of
-    the attempt must take a new token.
+
+class RateLimiter:
+    """Permits one attempt at a time.
+
+    The promise holds while permissions are used at once: after waiting for something else between ``acquire`` and the
+    start of the attempt a new one must be acquired.
 
     Args:
         rate: Attempts per second that are never exceeded.
     """
 
     def __init__(self, rate: float) -> None:
-        self._rate = rate
+        self.rate = rate
         self._limiter = AsyncLimiter(*_bucket(rate))
 
-    @property
-    def rate(self) -> float:
-        """Attempts per second that are never exceeded."""
-        return self._rate
-
     async def acquire(self) -> None:
-        """Wait for a token."""
+        """Wait until an attempt may start."""
         await self._limiter.acquire()
 
     async def change(self, rate: float) -> None:
-        """Continue at another rate. Without a gift: the new bucket begins full, so a change brings no burst."""
-        if rate == self._rate:
+        """Continue at another rate. The new bucket begins full, so that a change allows no burst."""
+        if rate == self.rate:
             return
-        self._rate = rate
+        self.rate = rate
         self._limiter = AsyncLimiter(*_bucket(rate))
         await self._limiter.acquire(self._limiter.max_rate)
 

@@ -1,59 +1,70 @@
-"""What a run has done so far, counted as it happens: totals, each second, latencies, the busiest second."""
+"""What a run has done so far: totals, each second, latencies, the busiest second, and the events."""
 
 import math
 from collections import Counter, deque
-from dataclasses import dataclass, field
-from typing import Protocol
+from collections.abc import Callable
+from dataclasses import dataclass
 
-from batch_alias.model import Action, Response, State, Classification
-from batch_alias.records import LATENCY_STEP, Second
+from batch_alias.model import LATENCY_STEP, Action, Event, EventKind, Outcome, Response, Second, State
 
 
 def latency_bucket(seconds: float) -> int:
-    """The histogram's bucket of a latency."""
+    """The histogram bucket of a latency."""
     return max(0, math.ceil(math.log(max(seconds * 1000, 1e-9), LATENCY_STEP)))
 
 
-class SecondLog(Protocol):
-    """Where finished seconds are kept."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """Where a run under way stands: rows that ended in it, by state, and attempts.
 
-    def record_second(self, second: Second, *, busiest: int) -> None:
-        """Keep a second, and the busiest sliding second of the run so far."""
+    Attributes:
+        requests: Attempts started.
+        recent_rate: Attempts started in the last second.
+        permitted_rate: Attempts per second that are permitted now.
+        waiting: Rows waiting to be sent again.
+        outage: Seconds since an outage began; ``None`` while the service works.
+    """
 
+    accepted: int
+    failed: int
+    unknown: int
+    requests: int
+    recent_rate: int
+    permitted_rate: float
+    in_flight: int
+    waiting: int
+    outage: float | None
 
-@dataclass(slots=True)
-class _Counts:
-    """The second under way."""
-
-    at: int
-    requests: int = 0
-    retries: int = 0
-    refusals: int = 0
-    settled: Counter[str] = field(default_factory=Counter)
-    codes: Counter[str] = field(default_factory=Counter)
-    latencies: Counter[int] = field(default_factory=Counter)
+    @property
+    def settled(self) -> int:
+        """Rows that have ended in this run."""
+        return self.accepted + self.failed + self.unknown
 
 
 class Metrics:
-    """Counts, and hands each second on when it is over.
+    """Counts, and keeps the finished seconds and the events until they are taken to be stored.
 
     Args:
-        log: Where finished seconds are kept.
+        wall: The wall clock, seconds since the epoch.
+        observer: Called with each event.
     """
 
-    def __init__(self, log: SecondLog) -> None:
-        self._log = log
-        self._counts: _Counts | None = None
+    def __init__(self, *, wall: Callable[[], float], observer: Callable[[Event], None]) -> None:
+        self._wall = wall
+        self._observer = observer
+        self._second: Second | None = None
         self._starts: deque[float] = deque()
+        self._seconds: list[Second] = []
+        self._events: list[Event] = []
         self.requests = 0
         self.settled: Counter[State] = Counter()
         self.busiest = 0
 
-    def started(self, *, retry: bool, wall: float, now: float) -> None:
-        """Count an attempt that starts: ``wall`` since the epoch, ``now`` monotonic, both in seconds."""
-        counts = self._at(wall)
-        counts.requests += 1
-        counts.retries += retry
+    def started(self, *, retry: bool, now: float) -> None:
+        """Count an attempt that starts at a monotonic reading."""
+        second = self._current()
+        second.requests += 1
+        second.retries += retry
         self.requests += 1
         starts = self._starts
         starts.append(now)
@@ -61,48 +72,44 @@ class Metrics:
             starts.popleft()
         self.busiest = max(self.busiest, len(starts))
 
-    def replied(self, reply: Response, verdict: Classification, *, wall: float) -> None:
-        """Count a reply."""
-        counts = self._at(wall)
-        counts.codes[describe(reply)] += 1
-        counts.latencies[latency_bucket(reply.latency)] += 1
-        counts.refusals += verdict.action is Action.SLOW_DOWN
+    def responded(self, response: Response) -> None:
+        """Count a response."""
+        second = self._current()
+        second.codes[response.label] += 1
+        second.latencies[latency_bucket(response.latency)] += 1
+        second.refusals += response.classification.action is Action.SLOW_DOWN
 
-    def settle(self, state: State, *, wall: float) -> None:
+    def ended(self, outcome: Outcome) -> None:
         """Count a row that has ended."""
-        self._at(wall).settled[state] += 1
-        self.settled[state] += 1
+        self._current().settled[outcome.state] += 1
+        self.settled[outcome.state] += 1
+
+    def emit(self, kind: EventKind, **values: str | float) -> None:
+        """Note an event and pass it to the observer."""
+        event = Event(at=self._wall(), kind=kind, values=values)
+        self._events.append(event)
+        self._observer(event)
 
     def recent_rate(self, *, now: float) -> int:
-        """Attempts started in the last second."""
-        return sum(1 for start in self._starts if start > now - 1)
+        """Attempts started in the last second. May be called from another thread."""
+        return sum(1 for start in tuple(self._starts) if start > now - 1)
 
-    def flush(self) -> None:
-        """Hand on the second under way."""
-        counts, self._counts = self._counts, None
-        if counts is None:
-            return
-        second = Second(
-            at=counts.at,
-            requests=counts.requests,
-            retries=counts.retries,
-            refusals=counts.refusals,
-            settled=counts.settled,
-            codes=counts.codes,
-            latencies=counts.latencies,
-        )
-        self._log.record_second(second, busiest=self.busiest)
+    def take(self, *, all_of_it: bool = False) -> tuple[list[Second], list[Event]]:
+        """The finished seconds and the events since the last call; at the end the second under way as well."""
+        if all_of_it or (self._second is not None and self._second.at != int(self._wall())):
+            self._finish()
+        taken = self._seconds, self._events
+        self._seconds, self._events = [], []
+        return taken
 
-    def _at(self, wall: float) -> _Counts:
-        at = int(wall)
-        if self._counts is None or self._counts.at != at:
-            self.flush()
-            self._counts = _Counts(at)
-        return self._counts
+    def _current(self) -> Second:
+        at = int(self._wall())
+        if self._second is None or self._second.at != at:
+            self._finish()
+            self._second = Second(at=at)
+        return self._second
 
-
-def describe(reply: Response) -> str:
-    """A reply in one word, for counting: the code, the HTTP status where there is none, or what failed."""
-    if reply.failure is not None:
-        return reply.failure.value
-    return str(reply.code) if reply.code is not None else f"HTTP {reply.status}"
+    def _finish(self) -> None:
+        if self._second is not None:
+            self._seconds.append(self._second)
+        self._second = None

@@ -1,299 +1,273 @@
-"""What a verdict sets in motion: the row's account, the pace, an outage, a stop.
+"""From a response to an outcome, a retry, an outage, a lower rate, or the end of the run.
 
-Two kinds of verdict are withheld until the service has proved itself, because they may say more about the service than
-about the row:
+Two kinds of outcome are held back, because they may say more about the service than about the row:
 
 * Until one of the first rows was answered otherwise, "invalid parameter" may mean an unknown App Key or a wrong column.
-* A row that has used up its attempts on an unwell service is settled only when another request succeeds. When an outage
-  is recognised instead, the row goes back and the attempts are forgiven.
+* A row that has used up its attempts on an unhealthy service is settled only when another request succeeds. When an
+  outage is recognised instead, the row goes back to the queue and its attempts are forgiven.
 """
 
 import random
-import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Protocol, assert_never
 
 from batch_alias.errors import StoppedByService
-from batch_alias.model import Action, Outcome, Response, State, Classification
-from batch_alias.records import Event, EventKind
-from batch_alias.sending.work_queue import WorkQueue, Work
+from batch_alias.logs import log_attempt, log_retry
+from batch_alias.model import Action, EventKind, Outcome, Response, State
 from batch_alias.sending.breaker import CircuitBreaker
-from batch_alias.sending.logs import log_attempt, log_retry
-from batch_alias.sending.metrics import Metrics
 from batch_alias.sending.controller import RateController
-from batch_alias.sending.retry import Again, Halt, Settle, decide
+from batch_alias.sending.metrics import Metrics
+from batch_alias.sending.retry import History, Retry, Settle, Stop, decide
 from batch_alias.sending.timing import Timing
+from batch_alias.sending.work_queue import Work, WorkQueue
+from batch_alias.settings import Sending
+from batch_alias.text import duration, percent
 
 OPENING_ROWS = 3
-"""Rows that go out alone, one after the other, while their answers may be a setting's fault."""
+"""Rows that are sent one after the other while their responses may be due to a wrong setting."""
 RECENT_ROWS = 1000
 """Settled rows over which the share of failures is taken."""
-WORTH_TELLING = 0.25
-"""Share by which the pace must have changed to be told again."""
+NOTABLE_CHANGE = 0.25
+"""Share by which the rate must have changed for another event."""
 CLOCK_TOLERANCE = 60.0
-"""Seconds of difference between the server's clock and ours that are worth telling."""
+"""Seconds of difference between the server's clock and this machine's that are worth naming."""
 
 
-class Book(Protocol):
+class Outcomes(Protocol):
     """Where outcomes are kept."""
 
     def record(self, outcome: Outcome) -> None:
-        """Keep how a row ended."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """What a run may cost.
-
-    Attributes:
-        attempts: Most attempts that count against a row.
-        max_failed: Share of the last 1,000 settled rows that may have failed.
-        patience: Seconds without any progress after which the run stops; 0 waits for ever.
-    """
-
-    attempts: int
-    max_failed: float
-    patience: float
+        """Keep how a row ended; synchronous, so that nothing can come between a response and this."""
 
 
 class ResponseHandler:
-    """Takes each reply and decides.
+    """Decides what each response means for its row and for the run.
 
     Args:
-        book: Where outcomes are kept.
-        backlog: Where rows go back to.
-        meter: Counts.
-        pace: Lowered by refusals.
-        breaker: Opened by outages.
-        limits: What the run may cost.
+        outcomes: Where outcomes are kept.
+        queue: Where rows go back to.
+        metrics: Counts and events.
+        sending: Attempts, patience and share of failures that are permitted; the full rate.
         timing: How long to wait.
-        notify: Told each thing worth knowing.
         proven: Whether this job has had a row accepted before.
         wall: The wall clock, seconds since the epoch.
         draw: Uniform random numbers from [0, 1).
+
+    Attributes:
+        controller: The rate that is permitted now.
+        breaker: Whether there is an outage.
+        opening: Whether the first rows are still being tried one after the other.
+        stopped: Why the run must stop; ``None`` while it need not.
     """
 
     def __init__(
         self,
         *,
-        book: Book,
-        backlog: WorkQueue,
-        meter: Metrics,
-        pace: RateController,
-        breaker: CircuitBreaker,
-        limits: Limits,
+        outcomes: Outcomes,
+        queue: WorkQueue,
+        metrics: Metrics,
+        sending: Sending,
         timing: Timing,
-        notify: Callable[[Event], None],
         proven: bool,
-        wall: Callable[[], float] = time.time,
+        wall: Callable[[], float],
         draw: Callable[[], float] = random.random,
     ) -> None:
-        self._book = book
-        self._backlog = backlog
-        self._meter = meter
-        self._pace = pace
-        self._breaker = breaker
-        self._limits = limits
+        self._outcomes = outcomes
+        self._queue = queue
+        self._metrics = metrics
+        self._sending = sending
         self._timing = timing
-        self._notify = notify
+        self._proven = proven
         self._wall = wall
         self._draw = draw
-        self._trusted = proven
-        self._withheld: list[tuple[Work, Outcome]] = []
+        self._held_back: list[tuple[Work, Outcome]] = []
         self._recent: deque[bool] = deque(maxlen=RECENT_ROWS)
         self._progress_at: float | None = None
-        self._told_rate = pace.rate
+        self._reported_rate = float(sending.rate)
+        self.controller = RateController(sending.rate, timing.controller)
+        self.breaker = CircuitBreaker(timing.breaker)
         self.opening = True
-        self.halt: StoppedByService | None = None
+        self.stopped: StoppedByService | None = None
 
-    def begin(self, *, now: float) -> None:
-        """Start the clock of the patience."""
-        self._progress_at = now
-
-    def take(self, work: Work, reply: Response, verdict: Classification, *, started: float, now: float, probe: bool) -> None:
-        """Act on a reply.
+    def handle(self, work: Work, response: Response, *, started: float, now: float, probe: bool) -> None:
+        """Act on a response.
 
         Args:
-            work: The row and what it had been through before.
-            reply: What came back.
-            verdict: What it means.
-            started: When the attempt started, monotonic.
+            work: The row, and the attempts made for it before.
+            response: What came back.
+            started: When the attempt started, a monotonic reading.
             now: A monotonic reading in seconds.
             probe: Whether the attempt was the probe of an outage.
         """
-        self._meter.replied(reply, verdict, wall=self._wall())
-        log_attempt(work, reply, verdict)
-        if verdict.unwell:
-            self._unwell(work, reply, verdict, now=now, probe=probe)
+        classification = response.classification
+        self._metrics.responded(response)
+        log_attempt(work.row, work.history.requests + 1, response)
+        if classification.unhealthy:
+            self._unhealthy(work, response, now=now, probe=probe)
             return
-        if self._breaker.success():
-            self._pace.restart(now=now)
-            self._say(EventKind.OUTAGE_ENDED, "The service answers again; the pace rises to full step by step.")
-        if verdict.action is Action.SLOW_DOWN:
-            self._refused(reply, started=started, now=now)
+        if self.breaker.success():
+            self.controller.restart(now=now)
+            self._metrics.emit(EventKind.OUTAGE_ENDED)
+        if classification.action is Action.SLOW_DOWN:
+            self._refused(response, started=started, now=now)
         else:
             self._progress_at = now
-            self._pace.granted(now=now)
-        if verdict.systematic and self.opening and not self._trusted:
-            self._suspect_key(work, reply, verdict)
+            self.controller.granted(now=now)
+        if classification.systematic and self.opening and not self._proven:
+            self._hold_back_opening(work, response)
             return
-        if verdict.action in {Action.ACCEPT, Action.FAIL}:
+        if classification.action in {Action.ACCEPT, Action.FAIL}:
             self.opening = False
-            self._release_withheld()
-        self._apply(work, reply, verdict, now=now)
+            self._settle_held_back()
+        self._apply(work, response, now=now)
 
     def check_patience(self, *, now: float) -> None:
-        """Stop the run when nothing has gone forward for too long."""
-        patience = self._limits.patience
-        if patience and self._progress_at is not None and now - self._progress_at >= patience and self._held(now=now):
-            what = "been down" if self._breaker.is_open else "refused every request by its limit"
-            span = f"{patience / 60:.0f} minutes" if patience >= 120 else f"{patience:g} s"
-            self._stop(
-                f"The service has {what} for {span}.",
-                "Nothing is lost: run the same command again when it is back.",
-            )
+        """Stop the run when nothing has made progress for too long; the time counts from the first call."""
+        if self._progress_at is None:
+            self._progress_at = now
+        patience = self._sending.patience
+        if not patience or now - self._progress_at < patience:
+            return
+        advice = "Run the same command again when it works; every row that was not sent is still pending."
+        if self.breaker.is_open:
+            self._stop("The service has been down for {patience}.", advice, patience=duration(patience))
+        elif self.controller.paused_until > now or self.controller.lowered:
+            self._stop("The rate limit has refused every request for {patience}.", advice, patience=duration(patience))
 
-    def settle_withheld(self, *, now: float) -> None:
-        """Settle the rows that were withheld, when nothing else is left to wait for.
+    def settle_last(self, *, now: float) -> None:
+        """Settle the outcomes that are held back, when no request is left whose response could decide.
 
-        Unless one of them never got a connection: that says nothing of the row, so it is an outage, however few rows
+        If one of those rows never got a connection, which says nothing about the row, it is an outage, however few rows
         are left to show it.
         """
-        for _work, outcome in self._withheld:
+        for _, outcome in self._held_back:
             if outcome.state is State.FAILED and outcome.code is None:
-                self._breaker.open(now=now)
-                self._hold(outcome.message, now=now)
+                self.breaker.open(now=now)
+                self._begin_outage(outcome.message)
                 return
-        self._release_withheld()
+        self._settle_held_back()
 
-    def _held(self, *, now: float) -> bool:
-        return self._breaker.is_open or self._pace.paused_until > now or self._pace.lowered
-
-    def _unwell(self, work: Work, reply: Response, verdict: Classification, *, now: float, probe: bool) -> None:
-        forgiven = Work(
-            work.row,
-            replace(
-                work.history, requests=work.history.requests + 1, in_doubt=work.history.in_doubt or verdict.in_doubt
-            ),
-        )
-        if self._breaker.is_open:
+    def _unhealthy(self, work: Work, response: Response, *, now: float, probe: bool) -> None:
+        again = Work(work.row, work.history.after(response.classification))
+        if self.breaker.is_open:
             if probe:
-                self._breaker.probe_failed(now=now)
-            self._backlog.put_back(forgiven, due=now)
+                self.breaker.probe_failed(now=now)
+            self._queue.put_back(again, due=now)
             return
-        # RongCloud's own code shows a service that is there; if it is ill for all rows, the breaker will see.
-        if self.opening and reply.code is None:
-            self._breaker.open(now=now)
-        if self._breaker.is_open or self._breaker.failure(work.row.number, now=now):
-            self._outage(reply, verdict, now=now)
-            self._backlog.put_back(forgiven, due=now)
+        # RongCloud's own code shows a service that is there; if it fails for all rows, the breaker will find out.
+        if self.opening and response.code is None:
+            self.breaker.open(now=now)
+        if self.breaker.is_open or self.breaker.failure(work.row.number, now=now):
+            meaning = response.classification.meaning
+            self._begin_outage(f"{response.host}: {_with_detail(meaning, response.message)}")
+            self._queue.put_back(again, due=now)
             return
-        self._apply(work, reply, verdict, now=now)
+        self._apply(work, response, now=now)
 
-    def _outage(self, reply: Response, verdict: Classification, *, now: float) -> None:
-        detail = f"{verdict.meaning}: {reply.message}" if reply.message else verdict.meaning
-        self._hold(f"{reply.host}: {detail}", now=now)
+    def _begin_outage(self, detail: str) -> None:
+        self._metrics.emit(EventKind.OUTAGE_BEGAN, detail=detail)
+        for work, _ in self._held_back:
+            self._queue.put_back(Work(work.row, replace(work.history, failures=0)), due=0.0)
+        self._held_back.clear()
 
-    def _hold(self, detail: str, *, now: float) -> None:
-        self._say(
-            EventKind.OUTAGE_BEGAN,
-            f"The service does not work ({detail}). Sending is on hold; one row at a time tries again.",
-        )
-        for work, _outcome in self._withheld:
-            self._backlog.put_back(Work(work.row, replace(work.history, failures=0)), due=now)
-        self._withheld.clear()
-
-    def _refused(self, reply: Response, *, started: float, now: float) -> None:
-        if not self._pace.refused(started=started, now=now, retry_after=reply.retry_after):
+    def _refused(self, response: Response, *, started: float, now: float) -> None:
+        wait = response.retry_after
+        if not self.controller.refused(started=started, now=now, retry_after=wait):
             return
-        if reply.retry_after is not None:
-            self._say(EventKind.PACE_LOWERED, f"Refused by the limit; asked to wait {reply.retry_after:.0f} s.")
-        # The pace keeps feeling for the limit, for hours if need be: only a change that is worth a line gets one.
-        elif abs(self._pace.rate - self._told_rate) >= self._told_rate * WORTH_TELLING:
-            self._told_rate = self._pace.rate
-            text = (
-                f"Refused by the limit: something else uses the quota. The pace goes down to {self._pace.rate:.0f}/s."
-            )
-            self._say(EventKind.PACE_LOWERED, text)
+        rate = self.controller.rate
+        if wait is not None:
+            self._metrics.emit(EventKind.ASKED_TO_WAIT, seconds=wait)
+        # The rate follows the limit, for hours if need be: only a notable change is an event.
+        elif abs(rate - self._reported_rate) >= self._reported_rate * NOTABLE_CHANGE:
+            self._reported_rate = rate
+            self._metrics.emit(EventKind.RATE_LOWERED, rate=rate)
 
-    def _suspect_key(self, work: Work, reply: Response, verdict: Classification) -> None:
-        outcome = self._outcome(work.row.number, State.FAILED, reply, verdict, work.history.requests + 1)
-        self._withheld.append((work, outcome))
-        if len(self._withheld) >= OPENING_ROWS or self._backlog.is_empty:
+    def _hold_back_opening(self, work: Work, response: Response) -> None:
+        outcome = self._outcome(work, work.history.after(response.classification), State.FAILED, response)
+        self._held_back.append((work, outcome))
+        if len(self._held_back) >= OPENING_ROWS or self._queue.is_empty:
             self._stop(
-                f"All of the first rows were refused: code {reply.code}, {outcome.message}.",
-                verdict.advice,
+                "All of the first rows were refused: code {code}, {message}.",
+                response.classification.advice,
+                code=response.code,
+                message=outcome.message,
             )
 
-    def _apply(self, work: Work, reply: Response, verdict: Classification, *, now: float) -> None:
+    def _apply(self, work: Work, response: Response, *, now: float) -> None:
         decision = decide(
-            verdict,
+            response.classification,
             work.history,
-            attempts=self._limits.attempts,
+            attempts=self._sending.attempts,
             backoff=self._timing.backoff,
             draw=self._draw(),
         )
         match decision:
-            case Again(wait=wait, history=history):
-                log_retry(work, reply, verdict, wait)
-                self._backlog.put_back(Work(work.row, history), due=now + wait)
+            case Retry(wait=wait, history=history):
+                log_retry(work.row, history.requests, response, wait)
+                self._queue.put_back(Work(work.row, history), due=now + wait)
             case Settle(state=state, history=history):
-                self._settle(Work(work.row, history), state, reply, verdict)
-            case Halt():
-                self._halt(reply, verdict)
+                outcome = self._outcome(work, history, state, response)
+                if response.classification.unhealthy:
+                    self._held_back.append((Work(work.row, history), outcome))
+                else:
+                    self._record(outcome)
+            case Stop():
+                self._stop_for(response)
             case _:
                 assert_never(decision)
 
-    def _settle(self, work: Work, state: State, reply: Response, verdict: Classification) -> None:
-        outcome = self._outcome(work.row.number, state, reply, verdict, work.history.requests)
-        if verdict.unwell:
-            self._withheld.append((work, outcome))
-        else:
-            self._record(outcome)
-
-    def _release_withheld(self) -> None:
-        withheld, self._withheld = self._withheld, []
-        for _work, outcome in withheld:
+    def _settle_held_back(self) -> None:
+        held_back, self._held_back = self._held_back, []
+        for _, outcome in held_back:
             self._record(outcome)
 
     def _record(self, outcome: Outcome) -> None:
-        self._book.record(outcome)
-        self._meter.settle(outcome.state, wall=outcome.finished_at)
+        self._outcomes.record(outcome)
+        self._metrics.ended(outcome)
         self._recent.append(outcome.state is not State.ACCEPTED)
-        if outcome.state is not State.ACCEPTED and sum(self._recent) > self._limits.max_failed * RECENT_ROWS:
+        most = self._sending.max_failed
+        if outcome.state is not State.ACCEPTED and sum(self._recent) > most * RECENT_ROWS:
             self._stop(
-                f"More than {self._limits.max_failed:.0%} of the last {RECENT_ROWS:,} rows have failed; "
-                f"the last: {outcome.message}.",
-                "Look at not-accepted.csv; to go on all the same, raise --max-failed.",
+                "More than {share} of the last {rows:,} rows have failed; the last: {message}.",
+                "Check not-accepted.csv; to go on all the same, raise --max-failed.",
+                share=percent(most),
+                rows=RECENT_ROWS,
+                message=outcome.message,
             )
 
-    def _outcome(self, row: int, state: State, reply: Response, verdict: Classification, attempts: int) -> Outcome:
-        detail = "" if state is State.ACCEPTED else reply.message
+    def _outcome(self, work: Work, history: History, state: State, response: Response) -> Outcome:
+        detail = "" if state is State.ACCEPTED else response.message
         return Outcome(
-            row=row,
+            row=work.row.number,
             state=state,
-            code=reply.code,
-            message=f"{verdict.meaning}: {detail}" if detail else verdict.meaning,
-            attempts=attempts,
-            request_id=reply.request_id,
+            code=response.code,
+            message=_with_detail(response.classification.meaning, detail),
+            attempts=history.requests,
+            request_id=response.request_id,
             finished_at=self._wall(),
         )
 
-    def _halt(self, reply: Response, verdict: Classification) -> None:
-        code = f"code {reply.code}" if reply.code is not None else f"HTTP {reply.status}"
-        said = f" ({reply.message})" if reply.message else ""
-        skew = reply.clock_skew
-        clock = ""
+    def _stop_for(self, response: Response) -> None:
+        problem = "{host} refuses the run: {code}, {meaning}."
+        advice = response.classification.advice
+        skew = response.clock_skew
         if skew is not None and abs(skew) > CLOCK_TOLERANCE:
             side = "behind" if skew > 0 else "ahead of"
-            clock = f" This machine's clock is {abs(skew):.0f} s {side} the server's: set it."
-        self._stop(f"{reply.host} refuses the run: {code}, {verdict.meaning}{said}.", verdict.advice + clock)
+            advice = f"{advice} This machine's clock is {abs(skew):.0f} s {side} the server's: set it."
+        self._stop(
+            problem,
+            advice,
+            host=response.host,
+            code=f"HTTP {response.status}" if response.code is None else f"code {response.code}",
+            meaning=_with_detail(response.classification.meaning, response.message),
+        )
 
-    def _stop(self, problem: str, advice: str) -> None:
-        if self.halt is None:
-            self.halt = StoppedByService(problem, advice)
+    def _stop(self, problem: str, advice: str, **values: object) -> None:
+        if self.stopped is None:
+            self.stopped = StoppedByService(problem, advice, **values)
 
-    def _say(self, kind: EventKind, text: str) -> None:
-        self._notify(Event(at=self._wall(), kind=kind, text=text))
+
+def _with_detail(meaning: str, detail: str) -> str:
+    return f"{meaning}: {detail}" if detail else meaning

@@ -1,12 +1,12 @@
-"""What to do with a row after a verdict: a pure decision.
+"""What to do with a row after a response: a pure decision.
 
-| verdict    | attempts left     | decision                                                        |
+| action     | attempts left     | decision                                                        |
 |------------|-------------------|-----------------------------------------------------------------|
 | accept     |                   | accepted                                                        |
-| fail       |                   | failed: the service has answered for good                       |
+| fail       |                   | failed: the service has refused it for good                     |
 | retry      | yes               | again, after a random wait that may grow                        |
 | retry      | no                | unknown if any attempt may have reached the server, else failed |
-| slow-down  | (does not count)  | again as soon as the pace permits                               |
+| slow-down  | (does not count)  | again as soon as the rate permits                               |
 | sign-again | first time        | again at once, signed afresh                                    |
 | sign-again | second time       | stop the run                                                    |
 | stop       |                   | stop the run                                                    |
@@ -15,7 +15,7 @@
 from dataclasses import dataclass, replace
 from typing import assert_never
 
-from batch_alias.model import Action, State, Classification
+from batch_alias.model import Action, Classification, State
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,10 +39,10 @@ class Backoff:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class History:
-    """What a row has been through in this run.
+    """The attempts made for a row in this run.
 
     Attributes:
-        requests: Requests made, of any fate.
+        requests: All requests.
         failures: Attempts that count against the row.
         in_doubt: Whether any of them may have reached the server unconfirmed.
         signed_again: Whether a refused signature has been tried afresh.
@@ -53,9 +53,13 @@ class History:
     in_doubt: bool = False
     signed_again: bool = False
 
+    def after(self, classification: Classification) -> "History":
+        """The history with one more request, whether or not it counts against the row."""
+        return replace(self, requests=self.requests + 1, in_doubt=self.in_doubt or classification.in_doubt)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Again:
+class Retry:
     """Send the row again in ``wait`` seconds."""
 
     wait: float
@@ -71,25 +75,27 @@ class Settle:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Halt:
+class Stop:
     """The run must stop; the row stays pending."""
 
 
-Decision = Again | Settle | Halt
+Decision = Retry | Settle | Stop
 
 
-def decide(verdict: Classification, before: History, *, attempts: int, backoff: Backoff, draw: float) -> Decision:
+def decide(
+    classification: Classification, before: History, *, attempts: int, backoff: Backoff, draw: float
+) -> Decision:
     """What to do with a row after one more request.
 
     Args:
-        verdict: What the reply means.
-        before: What the row had been through before this request.
+        classification: What the response means.
+        before: The attempts made before this request.
         attempts: Most attempts that may count against a row.
         backoff: How long to wait.
         draw: A uniform random number from [0, 1).
     """
-    after = replace(before, requests=before.requests + 1, in_doubt=before.in_doubt or verdict.in_doubt)
-    match verdict.action:
+    after = before.after(classification)
+    match classification.action:
         case Action.ACCEPT:
             return Settle(state=State.ACCEPTED, history=after)
         case Action.FAIL:
@@ -98,11 +104,11 @@ def decide(verdict: Classification, before: History, *, attempts: int, backoff: 
             after = replace(after, failures=after.failures + 1)
             if after.failures >= attempts:
                 return Settle(state=State.UNKNOWN if after.in_doubt else State.FAILED, history=after)
-            return Again(wait=backoff.wait(after.failures, draw), history=after)
+            return Retry(wait=backoff.wait(after.failures, draw), history=after)
         case Action.SLOW_DOWN:
-            return Again(wait=0.0, history=after)
+            return Retry(wait=0.0, history=after)
         case Action.SIGN_AGAIN:
-            return Halt() if before.signed_again else Again(wait=0.0, history=replace(after, signed_again=True))
+            return Stop() if before.signed_again else Retry(wait=0.0, history=replace(after, signed_again=True))
         case Action.STOP:
-            return Halt()
-    assert_never(verdict.action)
+            return Stop()
+    assert_never(classification.action)

@@ -1,4 +1,4 @@
-"""The numbers by which sending waits, in one place; the defaults suit RongCloud."""
+"""The numbers by which sending waits; the defaults suit RongCloud."""
 
 from dataclasses import dataclass, field
 
@@ -9,22 +9,22 @@ from batch_alias.sending.retry import Backoff
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timing:
-    """How long sending waits for what; all in seconds.
+    """How long sending waits for what; in seconds.
 
     Attributes:
         backoff: Waits between the attempts of a row.
-        pace: Reaction to refusals by the limit.
+        controller: Reaction to refusals by the rate limit.
         breaker: Reaction to an outage.
         switch_interval: Least time between two switches of hosts.
-        grace: Most time that attempts under way are given once the run stops. Under the ten seconds after which
+        grace: Most time for the attempts under way once the run stops: under the ten seconds after which
             ``docker stop`` kills, with time left to write the reports.
-        idle: Time after which an unused lane is closed. RongCloud asks for under 55.
+        idle: Time after which an unused connection is closed. RongCloud asks for under 55.
         tick: Most time between two looks at the clock.
         most_retries: Most rows (not seconds) waiting to be sent again; beyond it no new rows are taken.
     """
 
     backoff: Backoff = field(default_factory=Backoff)
-    pace: ControllerRules = field(default_factory=ControllerRules)
+    controller: ControllerRules = field(default_factory=ControllerRules)
     breaker: BreakerRules = field(default_factory=BreakerRules)
     switch_interval: float = 30.0
     grace: float = 5.0

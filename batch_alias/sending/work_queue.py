@@ -1,4 +1,4 @@
-"""Which row goes next: retries that are due, then pending rows streamed from the ledger."""
+"""Which row is sent next: retries that are due, then pending rows streamed from the ledger."""
 
 import heapq
 import math
@@ -12,25 +12,27 @@ from batch_alias.sending.retry import History
 
 PAGE = 1000
 """Rows read from the ledger at once: 0.7 ms, and under 1 MB."""
+LOW = 100
+"""Rows below which the next page is read."""
 
 
 class PendingRows(Protocol):
     """Where the rows come from."""
 
-    def pending(self, *, after: int, most: int) -> list[Row]:
-        """The next rows to send whose number is above ``after``, in their order."""
+    async def pending(self, *, after: int, most: int) -> list[Row]:
+        """The next rows to send whose number is above ``after``, in order."""
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """A row on its way and what it has been through."""
+    """A row to send, and the attempts made for it in this run."""
 
     row: Row
     history: History = field(default_factory=History)
 
 
 class WorkQueue:
-    """The rows that wait, in bounded memory.
+    """The rows to send and to send again, in bounded memory.
 
     Args:
         source: Where the rows come from.
@@ -42,20 +44,31 @@ class WorkQueue:
         self._source = source
         self._left = math.inf if limit is None else limit
         self._most_retries = most_retries
-        self._page: deque[Row] = deque()
+        self._new: deque[Row] = deque()
         self._last = 0
+        self._exhausted = False
         self._retries: list[tuple[float, int, Work]] = []
         self._order = count()
         self._first: set[int] = set()
 
     def put_first(self, rows: list[Row]) -> None:
-        """Let some rows go before all others; one of them that is sent again goes before the rest of them."""
+        """Send some rows before all others."""
         self._first.update(row.number for row in rows)
-        self._page.extend(rows)
+        self._new.extend(rows)
 
     def put_back(self, work: Work, *, due: float) -> None:
-        """Let a row wait until a monotonic reading, then go again."""
+        """Send a row again, not before a monotonic reading."""
         heapq.heappush(self._retries, (due, next(self._order), work))
+
+    async def refill(self) -> None:
+        """Read on when few new rows are left."""
+        while len(self._new) < LOW and not self._exhausted:
+            rows = await self._source.pending(after=self._last, most=PAGE)
+            if not rows:
+                self._exhausted = True
+                return
+            self._last = rows[-1].number
+            self._new.extend(row for row in rows if row.number not in self._first)
 
     @property
     def waiting(self) -> int:
@@ -64,39 +77,29 @@ class WorkQueue:
 
     @property
     def is_empty(self) -> bool:
-        """Whether no row is left, waiting or new."""
-        return not self._retries and not self._has_new()
+        """Whether no row is left, neither new nor waiting."""
+        return not self._retries and (self._left <= 0 or (not self._new and self._exhausted))
 
     def due(self, *, now: float) -> float:
-        """Seconds until a row can go: 0 at once, infinity when none is left."""
-        if self._retries and self._retries[0][0] <= now:
-            return 0.0
-        if self._has_new():
+        """Seconds until a row can be sent: 0 now, infinity when none is left."""
+        if self._has_new or (self._retries and self._retries[0][0] <= now):
             return 0.0
         return self._retries[0][0] - now if self._retries else math.inf
 
     def take(self, *, now: float, new_first: bool = False) -> Work:
-        """The row that goes next. Only while ``due`` is 0.
+        """The row that is sent next. Only while ``due`` is 0.
 
         Args:
             now: A monotonic reading in seconds.
-            new_first: Take a new row if there is one: the probe of an outage, for which a row that has been sent may be
-                the very one that the service chokes on.
+            new_first: Prefer a new row: for the probe of an outage, since a row that has been sent may be the very one
+                that the service cannot process.
         """
         retry_is_due = self._retries and self._retries[0][0] <= now
-        if retry_is_due and not (new_first and self._has_new()):
+        if retry_is_due and not (new_first and self._has_new):
             return heapq.heappop(self._retries)[2]
         self._left -= 1
-        return Work(self._page.popleft())
+        return Work(self._new.popleft())
 
+    @property
     def _has_new(self) -> bool:
-        if self._left <= 0 or len(self._retries) >= self._most_retries:
-            return False
-        while not self._page:
-            rows = self._source.pending(after=self._last, most=PAGE)
-            if not rows:
-                self._left = 0
-                return False
-            self._last = rows[-1].number
-            self._page.extend(row for row in rows if row.number not in self._first)
-        return True
+        return bool(self._new) and self._left > 0 and len(self._retries) < self._most_retries

@@ -1,14 +1,16 @@
 """The settings. A field with an ``Option`` is a flag: its type, default, range and help stand on it, once."""
 
-from batch_alias.settings.job import DELIMITERS, Format, Reading, Sending, Settings
+from batch_alias.settings.job import DELIMITERS, STDIN, Format, Output, Reading, Sending, Settings
 from batch_alias.settings.options import Option, Unit, options, validate
 from batch_alias.settings.target import REGIONS, Secret, Target
 
 __all__ = [
     "DELIMITERS",
     "REGIONS",
+    "STDIN",
     "Format",
     "Option",
+    "Output",
     "Reading",
     "Secret",
     "Sending",

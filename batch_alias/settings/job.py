@@ -10,6 +10,8 @@ from batch_alias.problems import ACCEPTABLE, WARNINGS
 from batch_alias.settings.options import Option, Unit, validate
 from batch_alias.settings.target import Target
 
+STDIN = Path("-")
+"""The source that is standard input."""
 DELIMITERS = {"comma": ",", "tab": "\t", "semicolon": ";", "pipe": "|"}
 
 
@@ -123,6 +125,17 @@ class Settings:
     @property
     def job_folder(self) -> Path:
         """The folder of the job."""
-        if self.job is not None:
-            return self.job
-        return Path(f"{self.source.stem}.aliases" if self.source is not None else "")
+        if self.job is not None or self.source is None:
+            return self.job or Path()
+        return Path("stdin.aliases" if self.source == STDIN else f"{self.source.stem}.aliases")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Output:
+    """What the command line says and asks."""
+
+    yes: Annotated[bool, Option("Send without asking.")] = False
+    quiet: Annotated[bool, Option("Print problems only.")] = False
+    verbose: Annotated[bool, Option("Print each retry.", short="-v")] = False
+    log: Annotated[Path | None, Option("Write every attempt as a JSON line; rotates.", "FILE")] = None
+    json: Annotated[bool, Option("Print the result, or the error, as JSON on standard output.")] = False

@@ -1,8 +1,10 @@
 """How a setting is a flag: everything the command line needs to know of it, stated on the field it fills."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, fields
 from enum import StrEnum
-from typing import get_type_hints
+from types import NoneType, UnionType
+from typing import Annotated, get_args, get_origin, get_type_hints
 
 from batch_alias.errors import UsageError
 from batch_alias.text import duration, percent
@@ -42,12 +44,35 @@ class Option:
     short: str | None = None
 
 
-def options(settings: type) -> dict[str, tuple[type, Option]]:
-    """The fields of a settings class that are flags, with their types."""
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A field of a settings class that is a flag.
+
+    Attributes:
+        name: The field's name.
+        type: The type of its values, without ``None``.
+        default: Its default value.
+        option: How it is given.
+    """
+
+    name: str
+    type: Callable[[str], object]
+    default: object
+    option: Option
+
+
+def options(settings: type) -> list[Setting]:
+    """The fields of a settings class that are flags."""
     hints = get_type_hints(settings, include_extras=True)
-    return {
-        name: (hint.__origin__, hint.__metadata__[0]) for name, hint in hints.items() if hasattr(hint, "__metadata__")
-    }
+    defaults = {field.name: field.default for field in fields(settings)}
+    found = []
+    for name, hint in hints.items():
+        if get_origin(hint) is not Annotated:
+            continue
+        annotated, option = get_args(hint)
+        (value_type,) = set(get_args(annotated)) - {NoneType} if isinstance(annotated, UnionType) else (annotated,)
+        found.append(Setting(name, value_type, defaults[name], option))
+    return found
 
 
 def validate(settings: object) -> None:
@@ -56,8 +81,8 @@ def validate(settings: object) -> None:
     Raises:
         UsageError: One is outside of it.
     """
-    for name, (_, option) in options(type(settings)).items():
-        value = getattr(settings, name)
+    for setting in options(type(settings)):
+        value, option = getattr(settings, setting.name), setting.option
         if not isinstance(value, int | float) or isinstance(value, bool):
             continue
         least, most = option.least, option.most
@@ -65,5 +90,5 @@ def validate(settings: object) -> None:
             continue
         show = {Unit.SHARE: percent, Unit.SECONDS: duration, None: "{:,}".format}[option.unit]
         allowed = f"{show(least or 0)} or more" if most is None else f"{show(least or 0)} to {show(most)}"
-        flag = f"--{name.replace('_', '-')}"
+        flag = f"--{setting.name.replace('_', '-')}"
         raise UsageError("{flag} is {value}.", "It may be {allowed}.", flag=flag, value=show(value), allowed=allowed)

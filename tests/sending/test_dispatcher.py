@@ -20,16 +20,16 @@ def always(answer):
 def test_every_row_is_sent_once_and_accepted(send, always):
     sent = send(always(), count=2 * PAGE + 50)
     assert set(sent.ledger.states().values()) == {State.ACCEPTED}
-    assert Counter(sent.carrier.sent) == {row.number: 1 for row in sent.ledger.rows}
+    assert Counter(sent.service.sent) == {row.number: 1 for row in sent.ledger.rows}
     assert sent.error is None
-    assert sent.news == []
+    assert sent.event_kinds == []
 
 
 def test_an_outcome_tells_the_rows_story(send, answer):
     def script(service, row):
-        if row.number == 5 and service.sent.count(5) < 2:
+        if row == 5 and service.sent.count(5) < 2:
             return answer(code=1000, message="请稍后")
-        return answer(code=1005, message="too long") if row.number == 6 else answer()
+        return answer(code=1005, message="too long") if row == 6 else answer()
 
     sent = send(script)
     five, six = sent.ledger.outcomes[5], sent.ledger.outcomes[6]
@@ -43,7 +43,7 @@ def test_an_outcome_tells_the_rows_story(send, answer):
 @pytest.mark.parametrize("latency", [0.005, 0.5, 3.0])
 def test_the_pace_is_reached_and_never_exceeded_whatever_the_latency(latency, send, always):
     sent = send(always(), count=1500, latency=latency)
-    times = [start.at for start in sent.carrier.starts]
+    times = [start.at for start in sent.service.starts]
     assert all(later - earlier >= 1 for earlier, later in zip(times, times[100:], strict=False))
     assert sent.ledger.busiest <= 100
     # The opening rows go one after the other.
@@ -51,15 +51,15 @@ def test_the_pace_is_reached_and_never_exceeded_whatever_the_latency(latency, se
 
 
 def test_lanes_are_opened_only_as_the_latency_demands(send, always):
-    assert send(always(), count=300, latency=0.05).carrier.open_job <= 8
+    assert send(always(), count=300, latency=0.05).service.opened <= 8
     slow = send(always(), count=300, latency=1.0)
-    assert 90 <= slow.carrier.open_job <= 101
-    assert slow.carrier.closed == slow.carrier.open_job
+    assert 90 <= slow.service.opened <= 101
+    assert slow.service.closed == slow.service.opened
 
 
 def test_there_are_never_more_requests_under_way_than_permitted(send, always):
     sent = send(always(), count=50, latency=1.0, max_in_flight=4)
-    assert sent.carrier.most_under_way == sent.carrier.open_job == 4
+    assert sent.service.most_under_way == sent.service.opened == 4
     assert sent.seconds == pytest.approx(50 / 4, abs=4)
 
 
@@ -72,17 +72,17 @@ def test_lanes_that_stand_idle_are_closed_under_way(send, answer):
 
     async def look(sent, loop):
         await asyncio.sleep(70)
-        closed.append(sent.carrier.closed)
+        closed.append(sent.service.closed)
 
     sent = send(script, count=8000, meanwhile=look)
-    assert sent.carrier.open_job > 100
+    assert sent.service.opened > 100
     assert closed[0] > 90
 
 
 def test_the_first_rows_go_out_alone_one_after_the_other(send, answer):
     sent = send(lambda _service, _row: answer(latency=1.0), count=20)
-    times = {start.row: start.at for start in sent.carrier.starts}
-    assert sent.carrier.sent[0] == 2
+    times = {start.row: start.at for start in sent.service.starts}
+    assert sent.service.sent[0] == 2
     assert min(at for row, at in times.items() if row != 2) >= 1.0
     # Once one row is accepted nothing more is feared.
     assert max(times.values()) < 2.0
@@ -91,7 +91,7 @@ def test_the_first_rows_go_out_alone_one_after_the_other(send, answer):
 @pytest.mark.parametrize("code", [1001, 1006, 1007, 1009])
 def test_a_refusal_of_the_whole_run_costs_one_request(code, send, always):
     sent = send(always(code=code, message="不行"), count=500)
-    assert len(sent.carrier.starts) == 1
+    assert len(sent.service.starts) == 1
     assert sent.ledger.outcomes == {}
     assert sent.error.exit_code == 4
     assert str(code) in sent.error.problem
@@ -101,14 +101,14 @@ def test_a_refusal_of_the_whole_run_costs_one_request(code, send, always):
 
 def test_a_wrong_path_stops_the_run_by_its_status(send, always):
     sent = send(always(code=None, status=404))
-    assert len(sent.carrier.starts) == 1
+    assert len(sent.service.starts) == 1
     assert "404" in sent.error.problem
     assert "--region" in sent.error.advice
 
 
 def test_a_refused_signature_is_tried_afresh_once(send, always, answer):
     sent = send(always(code=1004))
-    assert sent.carrier.sent == [2, 2]
+    assert sent.service.sent == [2, 2]
     assert sent.error.exit_code == 4
     healed = send(lambda service, _row: answer(code=1004) if not service.starts else answer())
     assert healed.error is None
@@ -128,12 +128,12 @@ def test_a_stop_in_the_middle_costs_what_is_in_flight_and_leaves_the_rest_pendin
     sent = send(script, count=1000, latency=0.2)
     assert sent.error.exit_code == 4
     assert len(sent.ledger.outcomes) == 200
-    assert len(sent.carrier.starts) <= 200 + 25
+    assert len(sent.service.starts) <= 200 + 25
 
 
 def test_invalid_parameter_on_all_of_the_first_rows_stops_and_fails_none(send, always):
     sent = send(always(code=1002), count=500)
-    assert sent.carrier.sent == [2, 501, 252]
+    assert sent.service.sent == [2, 501, 252]
     assert sent.ledger.outcomes == {}
     assert sent.error.exit_code == 4
     assert "RONGCLOUD_APP_KEY" in sent.error.advice
@@ -142,18 +142,18 @@ def test_invalid_parameter_on_all_of_the_first_rows_stops_and_fails_none(send, a
 @pytest.mark.parametrize("count", [1, 2])
 def test_it_is_so_for_a_source_of_few_rows_too(count, send, always):
     sent = send(always(code=1002), count=count)
-    assert len(sent.carrier.starts) == count
+    assert len(sent.service.starts) == count
     assert sent.ledger.outcomes == {}
     assert sent.error.exit_code == 4
 
 
 def test_invalid_parameter_on_some_of_the_first_rows_fails_just_those(send, answer):
-    sent = send(lambda _service, row: answer(code=1002) if row.number in {2, 501} else answer(), count=500)
+    sent = send(lambda _service, row: answer(code=1002) if row in {2, 501} else answer(), count=500)
     assert sent.error is None
     states = sent.ledger.states()
     assert {number for number, state in states.items() if state is State.FAILED} == {2, 501}
     assert len(states) == 500
-    assert max(Counter(sent.carrier.sent).values()) == 1
+    assert max(Counter(sent.service.sent).values()) == 1
 
 
 def test_a_job_that_has_had_a_row_accepted_does_not_suspect_its_key(send, always):
@@ -163,7 +163,7 @@ def test_a_job_that_has_had_a_row_accepted_does_not_suspect_its_key(send, always
 
 
 def test_too_many_failures_among_the_last_thousand_rows_stop_the_run(send, answer):
-    sent = send(lambda _service, row: answer(code=1005) if row.number > 1000 else answer(), count=5000)
+    sent = send(lambda _service, row: answer(code=1005) if row > 1000 else answer(), count=5000)
     assert sent.error.exit_code == 4
     assert "--max-failed" in sent.error.advice
     failed = Counter(sent.ledger.states().values())[State.FAILED]
@@ -171,28 +171,28 @@ def test_too_many_failures_among_the_last_thousand_rows_stop_the_run(send, answe
 
 
 def test_fewer_than_that_do_not(send, answer):
-    sent = send(lambda _service, row: answer(code=1005) if row.number % 11 == 0 else answer(), count=3000)
+    sent = send(lambda _service, row: answer(code=1005) if row % 11 == 0 else answer(), count=3000)
     assert sent.error is None
     assert len(sent.ledger.outcomes) == 3000
 
 
 def test_a_limit_sends_so_many_rows_retries_not_counted(send, answer):
     def script(service, row):
-        return answer(code=1000) if service.sent.count(row.number) == 0 else answer()
+        return answer(code=1000) if service.sent.count(row) == 0 else answer()
 
     sent = send(script, count=500, limit=7)
     assert len(sent.ledger.outcomes) == 7
-    assert len(set(sent.carrier.sent)) == 7
+    assert len(set(sent.service.sent)) == 7
 
 
 def test_stop_lets_the_attempts_under_way_end_and_starts_no_others(send, always):
     async def stop(sent, loop):
         await asyncio.sleep(5)
-        sent.started = len(sent.carrier.starts)
+        sent.started = len(sent.service.starts)
         sent.dispatcher.stop()
 
     sent = send(always(), count=5000, latency=1.0, meanwhile=stop)
-    assert len(sent.carrier.starts) == len(sent.ledger.outcomes) == sent.started
+    assert len(sent.service.starts) == len(sent.ledger.outcomes) == sent.started
     assert sent.seconds == pytest.approx(6.0, abs=0.1)
     assert sent.dispatcher.was_stopped
     assert sent.error is None
@@ -204,14 +204,14 @@ def test_after_the_grace_the_rest_is_cut_off_and_stays_pending(send, answer):
         sent.dispatcher.stop()
 
     def script(service, row):
-        return answer(latency=100.0) if row.number % 7 == 0 else answer()
+        return answer(latency=100.0) if row % 7 == 0 else answer()
 
     sent = send(script, count=5000, timing=Timing(grace=3.0), meanwhile=stop)
-    cut = set(sent.carrier.sent) - set(sent.ledger.outcomes)
+    cut = set(sent.service.sent) - set(sent.ledger.outcomes)
     assert cut
     assert all(number % 7 == 0 for number in cut)
     assert sent.seconds == pytest.approx(8.0, abs=0.1)
-    assert sent.carrier.closed == sent.carrier.open_job
+    assert sent.service.closed == sent.service.opened
 
 
 def test_a_run_that_is_cancelled_keeps_what_is_answered_within_the_grace(send, always):
@@ -221,7 +221,7 @@ def test_a_run_that_is_cancelled_keeps_what_is_answered_within_the_grace(send, a
 
     sent = send(always(), count=5000, latency=1.0, meanwhile=cancel)
     assert sent.was_cancelled
-    assert len(sent.ledger.outcomes) == len(sent.carrier.starts) > 50
+    assert len(sent.ledger.outcomes) == len(sent.service.starts) > 50
 
 
 def test_a_run_that_is_cancelled_twice_ends_at_once(send, always):
@@ -253,7 +253,7 @@ def test_a_stop_does_not_wait_for_the_next_token_of_a_slow_pace(send, answer):
 
     async def stop(sent, loop):
         await asyncio.sleep(5)
-        assert sent.news == ["outage-began", "outage-ended"]
+        assert sent.event_kinds == ["outage-began", "outage-ended"]
         sent.dispatcher.stop()
 
     def script(service, _row):
@@ -271,7 +271,7 @@ def test_a_ledger_that_cannot_be_written_ends_the_run(send, always):
     sent = send(always(), count=5000, meanwhile=fill_the_disk)
     assert isinstance(sent.error, LedgerError)
     assert sent.error.exit_code == 5
-    assert len(sent.carrier.starts) - len(sent.ledger.outcomes) <= 8
+    assert len(sent.service.starts) - len(sent.ledger.outcomes) <= 8
     assert sent.seconds < 3
 
 
@@ -282,7 +282,7 @@ def test_a_clock_that_jumps_brings_no_burst(send, always):
             loop.now += 3600
 
     sent = send(always(), count=1500, meanwhile=sleep_like_a_laptop)
-    times = [start.at for start in sent.carrier.starts]
+    times = [start.at for start in sent.service.starts]
     assert all(later - earlier >= 1 for earlier, later in zip(times, times[100:], strict=False))
     assert len(sent.ledger.outcomes) == 1500
     assert sent.error is None
@@ -296,32 +296,32 @@ def test_progress_says_how_the_run_stands(send, answer):
         seen.append(sent.dispatcher.progress())
 
     def script(service, row):
-        return answer(code=1005) if row.number == 3 else answer(latency=1.0)
+        return answer(code=1005) if row == 3 else answer(latency=1.0)
 
     sent = send(script, count=1000, meanwhile=look)
     (progress,) = seen
     assert progress.failed == 1
     assert progress.unknown == 0
     assert progress.requests == progress.accepted + progress.failed + progress.in_flight
-    assert 98 <= progress.rate <= 100
-    assert (progress.pace, progress.waiting, progress.outage) == (100, 0, None)
+    assert 98 <= progress.recent_rate <= 100
+    assert (progress.permitted_rate, progress.waiting, progress.outage) == (100, 0, None)
     assert sent.dispatcher.progress().accepted == 999
 
 
 def test_every_request_and_row_is_in_some_second(send, answer):
     def script(service, row):
-        return answer(code=1000) if service.sent.count(row.number) == 0 and row.number % 50 == 0 else answer()
+        return answer(code=1000) if service.sent.count(row) == 0 and row % 50 == 0 else answer()
 
     sent = send(script, count=400)
     seconds = sent.ledger.seconds
-    assert sum(second.requests for second in seconds) == len(sent.carrier.starts)
-    assert sum(second.retries for second in seconds) == len(sent.carrier.starts) - 400
+    assert sum(second.requests for second in seconds) == len(sent.service.starts)
+    assert sum(second.retries for second in seconds) == len(sent.service.starts) - 400
     assert sum(second.settled["accepted"] for second in seconds) == 400
-    assert sum(sum(second.latencies.values()) for second in seconds) == len(sent.carrier.starts)
+    assert sum(sum(second.latencies.values()) for second in seconds) == len(sent.service.starts)
 
 
 def test_a_few_rows_that_all_choke_the_service_become_unknown_and_are_no_outage(send, always):
     sent = send(always(code=1000), count=4)
     assert set(sent.ledger.states().values()) == {State.UNKNOWN}
-    assert Counter(sent.carrier.sent) == {row.number: 6 for row in sent.ledger.rows}
-    assert sent.news == []
+    assert Counter(sent.service.sent) == {row.number: 6 for row in sent.ledger.rows}
+    assert sent.event_kinds == []

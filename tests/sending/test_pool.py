@@ -17,50 +17,50 @@ class Connection:
 
 
 @pytest.fixture
-def lanes() -> ConnectionPool:
+def pool() -> ConnectionPool:
     return ConnectionPool(Connection, most=3)
 
 
-def test_the_lane_used_last_is_used_next(lanes):
-    one, two = lanes.take(now=0.0), lanes.take(now=0.0)
-    lanes.give_back(one, now=1.0)
-    lanes.give_back(two, now=2.0)
-    assert lanes.take(now=3.0) is two
-    assert lanes.take(now=3.0) is one
+def test_the_connection_used_last_is_used_next(pool):
+    one, two = pool.acquire(now=0.0), pool.acquire(now=0.0)
+    pool.release(one, now=1.0)
+    pool.release(two, now=2.0)
+    assert pool.acquire(now=3.0) is two
+    assert pool.acquire(now=3.0) is one
 
 
-def test_a_lane_is_opened_only_when_none_is_idle():
-    open_job = []
+def test_a_connection_is_opened_only_when_none_is_idle():
+    opened = []
 
     def connect() -> Connection:
-        open_job.append(1)
+        opened.append(1)
         return Connection()
 
-    lanes = ConnectionPool(connect, most=100)
+    pool = ConnectionPool(connect, most=100)
     for now in range(10):
-        lanes.give_back(lanes.take(now=now), now=now + 0.5)
-    assert len(open_job) == 1
+        pool.release(pool.acquire(now=now), now=now + 0.5)
+    assert len(opened) == 1
 
 
-def test_it_is_full_when_every_permitted_lane_is_busy(lanes):
-    taken = [lanes.take(now=0.0) for _ in range(3)]
-    assert (lanes.busy, lanes.is_full) == (3, True)
-    lanes.give_back(taken[0], now=1.0)
-    assert (lanes.busy, lanes.is_full) == (2, False)
+def test_it_is_full_when_every_permitted_connection_is_in_use(pool):
+    acquired = [pool.acquire(now=0.0) for _ in range(3)]
+    assert (pool.in_use, pool.is_full) == (3, True)
+    pool.release(acquired[0], now=1.0)
+    assert (pool.in_use, pool.is_full) == (2, False)
 
 
-def test_lanes_that_stand_idle_are_closed_and_the_others_kept(lanes):
-    one, two, three = (lanes.take(now=0.0) for _ in range(3))
-    lanes.give_back(one, now=1.0)
-    lanes.give_back(two, now=50.0)
-    asyncio.run(lanes.close_idle(before=50.0))
-    assert [lane.connection.is_closed for lane in (one, two, three)] == [True, False, False]
-    assert lanes.take(now=51.0) is two
+def test_idle_connections_are_closed_and_the_others_kept(pool):
+    one, two, three = (pool.acquire(now=0.0) for _ in range(3))
+    pool.release(one, now=1.0)
+    pool.release(two, now=50.0)
+    asyncio.run(pool.close_idle(before=50.0))
+    assert [pooled.connection.is_closed for pooled in (one, two, three)] == [True, False, False]
+    assert pool.acquire(now=51.0) is two
 
 
-def test_at_the_end_all_idle_lanes_are_closed(lanes):
-    taken = [lanes.take(now=0.0) for _ in range(3)]
-    for lane in taken:
-        lanes.give_back(lane, now=1.0)
-    asyncio.run(lanes.aclose())
-    assert all(lane.connection.is_closed for lane in taken)
+def test_at_the_end_all_idle_connections_are_closed(pool):
+    acquired = [pool.acquire(now=0.0) for _ in range(3)]
+    for pooled in acquired:
+        pool.release(pooled, now=1.0)
+    asyncio.run(pool.aclose())
+    assert all(pooled.connection.is_closed for pooled in acquired)

@@ -3,14 +3,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batch_alias.model import Action, State, Classification
-from batch_alias.sending.retry import Again, Backoff, Halt, History, Settle, decide
+from batch_alias.sending.retry import Retry, Backoff, Stop, History, Settle, decide
 
 BACKOFF = Backoff(base=0.5, cap=30.0)
 ACCEPTED, FAILED, UNKNOWN = State.ACCEPTED, State.FAILED, State.UNKNOWN
 
 
-def again(wait: float, **history) -> Again:
-    return Again(wait=wait, history=History(**history))
+def again(wait: float, **history) -> Retry:
+    return Retry(wait=wait, history=History(**history))
 
 
 def settled(state: State, **history) -> Settle:
@@ -44,10 +44,10 @@ TABLE = [
     (REFUSED, Action.SLOW_DOWN, False, again(0.0, requests=41)),
     (REFUSED, Action.RETRY, False, again(0.25, requests=41, failures=1)),
     (NEW, Action.SIGN_AGAIN, False, again(0.0, requests=1, signed_again=True)),
-    (SIGNED_AGAIN, Action.SIGN_AGAIN, False, Halt()),
+    (SIGNED_AGAIN, Action.SIGN_AGAIN, False, Stop()),
     (SIGNED_AGAIN, Action.ACCEPT, False, settled(ACCEPTED, requests=2, signed_again=True)),
-    (NEW, Action.STOP, False, Halt()),
-    (REFUSED, Action.STOP, False, Halt()),
+    (NEW, Action.STOP, False, Stop()),
+    (REFUSED, Action.STOP, False, Stop()),
 ]
 
 
@@ -67,7 +67,7 @@ def test_the_table_has_every_action():
 )
 def test_a_refusal_by_the_limit_never_ends_a_row_and_costs_it_nothing(before, draw):
     decision = decide(Classification(action=Action.SLOW_DOWN, meaning=""), before, attempts=1, backoff=BACKOFF, draw=draw)
-    assert isinstance(decision, Again)
+    assert isinstance(decision, Retry)
     assert decision.history.failures == before.failures
 
 

@@ -1,3 +1,4 @@
+import asyncio
 import math
 import random
 
@@ -5,30 +6,38 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch_alias.sending.work_queue import PAGE, WorkQueue, Work
+from batch_alias.sending.work_queue import LOW, PAGE, Work, WorkQueue
 
 
 class Table:
-    """Rows to page through, and how it was asked."""
+    """Rows to page through, and the pages that were asked for."""
 
     def __init__(self, rows) -> None:
         self.rows = rows
         self.asked: list[int] = []
 
-    def pending(self, *, after: int, most: int):
+    async def pending(self, *, after: int, most: int):
         self.asked.append(after)
         return [row for row in self.rows if row.number > after][:most]
 
 
-def take(backlog: WorkQueue, now: float = 0.0) -> Work:
-    assert backlog.due(now=now) == 0.0
-    return backlog.take(now=now)
+def filled(table, *, first=(), limit=None, most_retries=5) -> WorkQueue:
+    queue = WorkQueue(table, limit=limit, most_retries=most_retries)
+    queue.put_first(list(first))
+    asyncio.run(queue.refill())
+    return queue
 
 
-def drained(backlog: WorkQueue) -> list[int]:
+def take(queue: WorkQueue, now: float = 0.0) -> Work:
+    assert queue.due(now=now) == 0.0
+    return queue.take(now=now)
+
+
+def drained(queue: WorkQueue) -> list[int]:
     taken = []
-    while backlog.due(now=0.0) == 0.0:
-        taken.append(take(backlog).row.number)
+    while queue.due(now=0.0) == 0.0:
+        taken.append(take(queue).row.number)
+        asyncio.run(queue.refill())
     return taken
 
 
@@ -37,105 +46,104 @@ def table(rows):
     return Table(rows(10))
 
 
-def test_rows_go_in_the_order_of_the_source(table):
-    backlog = WorkQueue(table, limit=None, most_retries=5)
-    assert not backlog.is_empty
-    assert drained(backlog) == list(range(2, 12))
-    assert backlog.is_empty
-    assert backlog.due(now=0.0) == math.inf
+def test_rows_are_sent_in_the_order_of_the_source(table):
+    queue = filled(table)
+    assert not queue.is_empty
+    assert drained(queue) == list(range(2, 12))
+    assert queue.is_empty
+    assert queue.due(now=0.0) == math.inf
 
 
-def test_they_are_read_page_by_page_by_key_and_the_end_is_asked_for_once(rows):
+def test_they_are_read_page_by_page_when_few_are_left_and_the_end_is_asked_for_once(rows):
     table = Table(rows(2 * PAGE + 7))
-    backlog = WorkQueue(table, limit=None, most_retries=5)
-    assert drained(backlog) == [row.number for row in table.rows]
-    drained(backlog)
+    queue = filled(table)
+    assert table.asked == [0]
+    for _ in range(PAGE - LOW):
+        take(queue)
+    asyncio.run(queue.refill())
+    assert table.asked == [0]
+    assert drained(queue) == [row.number for row in table.rows[PAGE - LOW :]]
+    asyncio.run(queue.refill())
     assert table.asked == [0, PAGE + 1, 2 * PAGE + 1, 2 * PAGE + 8]
 
 
 def test_the_first_rows_go_first_and_only_once(table):
-    backlog = WorkQueue(table, limit=None, most_retries=5)
-    backlog.put_first([table.rows[0], table.rows[9], table.rows[5]])
-    assert drained(backlog) == [2, 11, 7, 3, 4, 5, 6, 8, 9, 10]
-    assert backlog.is_empty
+    queue = filled(table, first=[table.rows[0], table.rows[9], table.rows[5]])
+    assert drained(queue) == [2, 11, 7, 3, 4, 5, 6, 8, 9, 10]
+    assert queue.is_empty
 
 
 def test_a_first_row_that_is_sent_again_goes_before_the_other_first_rows(table):
-    backlog = WorkQueue(table, limit=None, most_retries=5)
-    backlog.put_first(table.rows[:3])
-    first = take(backlog, 7.0)
-    backlog.put_back(first, due=7.0)
-    assert take(backlog, 7.0) == first
+    queue = filled(table, first=table.rows[:3])
+    first = take(queue, 7.0)
+    queue.put_back(first, due=7.0)
+    assert take(queue, 7.0) == first
 
 
 def test_when_all_rows_are_first_rows_there_are_no_others(table):
-    backlog = WorkQueue(table, limit=None, most_retries=5)
-    backlog.put_first(table.rows)
-    assert len(drained(backlog)) == 10
+    assert len(drained(filled(table, first=table.rows))) == 10
 
 
 @pytest.mark.parametrize(("limit", "taken"), [(1, [2]), (2, [2, 11]), (3, [2, 11, 7]), (5, [2, 11, 7, 3, 4])])
 def test_a_limit_counts_every_row_once_however_often_it_is_sent(limit, taken, table):
-    backlog = WorkQueue(table, limit=limit, most_retries=5)
-    backlog.put_first([table.rows[0], table.rows[9], table.rows[5]])
-    again = take(backlog)
-    backlog.put_back(again, due=0.0)
-    assert drained(backlog) == taken
-    assert backlog.is_empty
+    queue = filled(table, limit=limit, first=[table.rows[0], table.rows[9], table.rows[5]])
+    again = take(queue)
+    queue.put_back(again, due=0.0)
+    assert drained(queue) == taken
+    assert queue.is_empty
 
 
-def test_a_row_put_back_waits_for_its_time_and_then_goes_before_new_ones(table):
-    backlog = WorkQueue(table, limit=None, most_retries=5)
-    first = take(backlog)
-    backlog.put_back(first, due=5.0)
-    assert backlog.waiting == 1
-    assert take(backlog, 4.9).row.number == 3
-    assert take(backlog, 5.0) == first
-    assert backlog.waiting == 0
+def test_a_row_put_back_waits_until_it_is_due_and_then_goes_before_new_ones(table):
+    queue = filled(table)
+    first = take(queue)
+    queue.put_back(first, due=5.0)
+    assert queue.waiting == 1
+    assert take(queue, 4.9).row.number == 3
+    assert take(queue, 5.0) == first
+    assert queue.waiting == 0
 
 
-def test_rows_put_back_go_in_the_order_of_their_times(table):
-    backlog = WorkQueue(table, limit=3, most_retries=5)
-    works = [take(backlog) for _ in range(3)]
+def test_rows_put_back_go_in_the_order_in_which_they_are_due(table):
+    queue = filled(table, limit=3)
+    works = [take(queue) for _ in range(3)]
     for work, due in zip(works, (3.0, 1.0, 2.0), strict=True):
-        backlog.put_back(work, due=due)
-    assert backlog.due(now=0.0) == 1.0
-    assert backlog.due(now=0.75) == 0.25
-    assert [take(backlog, 9.0).row.number for _ in range(3)] == [3, 4, 2]
+        queue.put_back(work, due=due)
+    assert queue.due(now=0.0) == 1.0
+    assert queue.due(now=0.75) == 0.25
+    assert [take(queue, 9.0).row.number for _ in range(3)] == [3, 4, 2]
 
 
 def test_beyond_the_bound_on_waiting_rows_no_new_ones_are_taken(table):
-    backlog = WorkQueue(table, limit=None, most_retries=2)
+    queue = filled(table, most_retries=2)
     for _ in range(2):
-        backlog.put_back(take(backlog), due=10.0)
-    assert backlog.due(now=0.0) == 10.0
-    assert not backlog.is_empty
-    take(backlog, 10.0)
-    assert backlog.due(now=0.0) == 0.0
+        queue.put_back(take(queue), due=10.0)
+    assert queue.due(now=0.0) == 10.0
+    assert not queue.is_empty
+    take(queue, 10.0)
+    assert queue.due(now=0.0) == 0.0
 
 
-def test_a_probe_takes_a_new_row_before_one_that_may_be_the_trouble(table):
-    backlog = WorkQueue(table, limit=2, most_retries=5)
-    first = take(backlog)
-    backlog.put_back(first, due=0.0)
-    assert backlog.take(now=0.0, new_first=True).row.number == 3
-    assert backlog.take(now=0.0, new_first=True) == first
+def test_a_probe_takes_a_new_row_before_one_that_may_be_the_cause(table):
+    queue = filled(table, limit=2)
+    first = take(queue)
+    queue.put_back(first, due=0.0)
+    assert queue.take(now=0.0, new_first=True).row.number == 3
+    assert queue.take(now=0.0, new_first=True) == first
 
 
 @given(seed=st.integers(), count=st.integers(1, 30), limit=st.none() | st.integers(1, 40))
 def test_no_row_is_lost_or_sent_twice_whatever_is_put_back(rows, seed, count, limit):
     draw = random.Random(seed)
     table = Table(rows(count))
-    backlog = WorkQueue(table, limit=limit, most_retries=3)
-    backlog.put_first(draw.sample(table.rows, min(count, 3)))
+    queue = filled(table, limit=limit, most_retries=3, first=draw.sample(table.rows, min(count, 3)))
     now, done = 0.0, []
-    while not backlog.is_empty:
-        while (wait := backlog.due(now=now)) > 0:
+    while not queue.is_empty:
+        while (wait := queue.due(now=now)) > 0:
             now += max(wait, 1e-9)
-        work = take(backlog, now)
+        work = take(queue, now)
         if draw.random() < 0.3:
-            backlog.put_back(work, due=now + draw.uniform(0, 10))
+            queue.put_back(work, due=now + draw.uniform(0, 10))
         else:
             done.append(work.row.number)
-        assert backlog.waiting <= 3
+        assert queue.waiting <= 3
     assert len(done) == len(set(done)) == min(count, limit or count)

@@ -1,0 +1,134 @@
+"""A plan, a check, a status, a diagnosis and the progress of a run as lines of text (pure)."""
+
+import time
+from collections.abc import Iterator, Sequence
+
+from batch_alias.check import Check
+from batch_alias.doctor import Diagnosis
+from batch_alias.job import Plan
+from batch_alias.ledger import JobInfo, ProblemCount
+from batch_alias.model import State, StateCounts
+from batch_alias.problems import PROBLEMS
+from batch_alias.sending.metrics import Progress
+from batch_alias.status import Phase, Status
+from batch_alias.text import count, duration, excerpt, quoted
+
+MOST_KINDS = 5
+"""Kinds of problem that are listed before and after a run."""
+
+
+def plan_lines(plan: Plan) -> Iterator[str]:
+    """What a run is about to do."""
+    counts = plan.counts
+    yield from _source_lines(plan.info, counts)
+    if counts.rejected:
+        yield f"Rejected  {count(counts.rejected, 'row')}, not to be sent:"
+        yield from problem_lines(plan.rejections)
+    if plan.warnings:
+        yield "Warnings  sent all the same:"
+        yield from problem_lines(plan.warnings)
+    if counts.superseded:
+        yield f"Repeated  {count(counts.superseded, 'row')}: a later row sets the same user and group"
+    if plan.resumed:
+        yield f"Resumed   {count(counts.accepted + counts.failed, 'row')} ended in an earlier run"
+    if plan.to_send:
+        rows = count(plan.to_send, "row")
+        yield f"To send   {rows} to {plan.target} as {plan.masked_key}; about {duration(round(plan.seconds))}"
+    else:
+        yield "To send   nothing: the job is finished"
+
+
+def check_lines(check: Check) -> Iterator[str]:
+    """What a check has found."""
+    counts = check.counts
+    yield from _source_lines(check.info, counts)
+    for index, why in zip(check.info.columns, check.info.why, strict=False):
+        yield f"          {quoted(check.info.header[index])}: {why}"
+    for row in check.sample:
+        yield f"Row {row.number:<5} user {row.user_id}, group {row.group_id}: {excerpt(row.remark, 200)}"
+    rows, users, groups = count(counts.pending, "row"), count(check.users, "user"), count(check.groups, "group")
+    yield f"To send   {rows} for {users} in {groups}; about {duration(round(check.seconds))} at {check.rate} per second"
+    if counts.superseded:
+        yield f"Repeated  {count(counts.superseded, 'row')}: a later row sets the same user and group:"
+        yield f"          {check.same:,} with the same alias, {check.conflicting:,} with another one"
+        for repeat in check.repeats:
+            alias = "the same" if repeat.same else "another"
+            yield f"          row {repeat.row} by row {repeat.superseded_by}, {alias} alias"
+    if counts.rejected:
+        yield f"Rejected  {count(counts.rejected, 'row')}, not to be sent:"
+        yield from problem_lines(check.rejections, most=len(check.rejections))
+    if check.warnings:
+        yield "Warnings  sent all the same (--strict rejects them):"
+        yield from problem_lines(check.warnings, most=len(check.warnings))
+    if check.too_many:
+        yield "Result    more rows are rejected than --max-rejected permits: run would send nothing"
+    elif counts.rejected:
+        yield f"Result    run would send {count(counts.pending, 'row')} and leave out {counts.rejected:,}"
+    else:
+        yield "Result    every row may be sent"
+
+
+def _source_lines(info: JobInfo, counts: StateCounts) -> Iterator[str]:
+    blank = f", {info.blank_rows:,} blank" if info.blank_rows else ""
+    yield f"Source    {info.source}: {info.description}; {count(counts.rows, 'row')}{blank}"
+    yield f"Columns   {', '.join(f'{field} from {quoted(name)}' for field, name in info.column_names.items())}"
+
+
+def problem_lines(problems: Sequence[ProblemCount], most: int = MOST_KINDS) -> Iterator[str]:
+    """Kinds of problem with their counts and an example each."""
+    for problem in problems[:most]:
+        rows = ", ".join(map(str, problem.rows)) + (", …" if problem.count > len(problem.rows) else "")
+        known = PROBLEMS.get(problem.name)
+        # A warning has no message of its own: its sentence fits every row.
+        message = problem.message or (known.sentence if known is not None else "")
+        yield f"{problem.count:>9,} × {problem.name or message} (row {rows})"
+        if problem.name and message:
+            yield f"            {message}"
+    if len(problems) > most:
+        yield f"            and {count(len(problems) - most, 'more kind')}"
+
+
+def status_lines(status: Status) -> Iterator[str]:
+    """Where a job stands."""
+    phases = {
+        Phase.STAGED: "nothing has been sent yet",
+        Phase.SENDING: f"sending {status.rate:.0f} per second",
+        Phase.SILENT: "the last run was killed, or is waiting out an outage",
+        Phase.ENDED: f"ended with exit code {status.exit_code}",
+    }
+    yield f"Job       {status.source}" + (f" to {status.target}" if status.target else "")
+    yield f"Rows      {state_counts(status.counts)} of {status.counts.rows:,}"
+    last = status.last_attempt_at
+    ago = "" if last is None else f"; last attempt {duration(round(max(0.0, time.time() - last)))} ago"
+    yield f"Now       {phases[status.phase]}{ago}"
+    if status.seconds_left is not None:
+        yield f"Left      about {duration(status.seconds_left)}"
+    if status.last_event:
+        yield f"Event     {status.last_event}"
+
+
+def diagnosis_lines(diagnosis: Diagnosis) -> Iterator[str]:
+    """What the doctor found."""
+    width = max(len(finding.subject) for finding in diagnosis.findings)
+    for finding in diagnosis.findings:
+        yield f"{'ok ' if finding.good else 'BAD'}  {finding.subject:<{width}}  {finding.detail}"
+
+
+def progress_text(progress: Progress, left: float | None) -> str:
+    """A run's progress in a few words; ``left`` is how many seconds the rest takes, if that can be estimated."""
+    counts = (("failed", progress.failed), ("unknown", progress.unknown))
+    parts = [f"{number:,} {name}" for name, number in counts if number]
+    if progress.outage is not None:
+        parts.append(f"on hold for {duration(round(progress.outage))}, the service is down")
+        return ", ".join(parts)
+    parts.append(f"{progress.recent_rate}/s")
+    if left is not None:
+        parts.append(f"{duration(round(left))} left")
+    return ", ".join(parts)
+
+
+def state_counts(counts: StateCounts) -> str:
+    """The states that rows are in, with their counts."""
+    order = (State.ACCEPTED, State.SUPERSEDED, State.REJECTED, State.FAILED, State.UNKNOWN, State.PENDING)
+    shown = ((getattr(counts, state), state) for state in order)
+    return ", ".join(f"{number:,} {state}" for number, state in shown if number) or "none"

@@ -1,0 +1,104 @@
+"""Settings as flags: click options are generated from the fields of settings classes, and filled back into them."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TypeVar, get_args
+
+import click
+import cloup
+
+from batch_alias.settings.options import Setting, Unit, options
+from batch_alias.text import percent
+
+T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., object])
+Given = Mapping[str, object]
+"""What was given on the command line and in the environment, by field."""
+
+PATH = click.Path(path_type=Path)
+
+
+class Share(click.ParamType[float]):
+    """A share of something: ``5%`` or ``0.05``."""
+
+    name = "share"
+
+    def convert(self, value: str | float, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The share as a number, 1 for all."""
+        if isinstance(value, float):
+            return value
+        text = value.strip()
+        try:
+            return float(text[:-1]) / 100 if text.endswith("%") else float(text)
+        except ValueError:
+            self.fail(f"{value!r} is not a share; write 5% or 0.05.", param, ctx)
+
+
+class Duration(click.ParamType[float]):
+    """A time span: ``90``, ``90s``, ``30m``, ``2h``."""
+
+    name = "time"
+
+    def convert(self, value: str | float, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The time span in seconds."""
+        if isinstance(value, float):
+            return value
+        text = value.strip()
+        factor = {"s": 1, "m": 60, "h": 3600}.get(text[-1:], 0)
+        try:
+            return float(text[:-1]) * factor if factor else float(text)
+        except ValueError:
+            self.fail(f"{value!r} is not a time; write 90s, 30m or 2h.", param, ctx)
+
+
+def flags(title: str, settings: type, *names: str) -> Callable[[F], F]:
+    """The flags of a settings class, or some of them, as a group of options."""
+    chosen = [_flag(found) for found in options(settings) if not names or found.name in names]
+    return cloup.option_group(title, *chosen)
+
+
+def _flag(setting: Setting) -> Callable[[F], F]:
+    option, default = setting.option, setting.default
+    names = [f"--{setting.name.replace('_', '-')}", *filter(None, [option.short]), setting.name]
+    variables = [*filter(None, [option.variable]), f"BATCH_ALIAS_{setting.name.upper()}"]
+    if setting.type is bool:
+        return cloup.option(*names, is_flag=True, envvar=variables, help=option.help)
+    return cloup.option(
+        *names,
+        type=_type(setting),
+        multiple=Ellipsis in get_args(setting.type),
+        default=default,
+        show_default=_as_typed(default, option.unit),
+        metavar=option.metavar,
+        envvar=variables,
+        help=option.help,
+    )
+
+
+def _type(setting: Setting) -> Callable[[str], object]:
+    if setting.option.choices:
+        return click.Choice(setting.option.choices)
+    if setting.option.unit is not None:
+        return {Unit.SHARE: Share(), Unit.SECONDS: Duration()}[setting.option.unit]
+    if parts := get_args(setting.type):
+        return str if Ellipsis in parts else click.Tuple(parts)
+    return PATH if setting.type is Path else setting.type
+
+
+def _as_typed(default: object, unit: Unit | None) -> str | bool:
+    """A default as it would be typed; nothing for "not set"."""
+    if not isinstance(default, int | float):
+        return False
+    match unit:
+        case Unit.SHARE:
+            return percent(default)
+        case Unit.SECONDS:
+            return f"{default / 60:g}m" if default >= 60 else f"{default:g}s"
+        case _:
+            return str(default)
+
+
+def fill(settings: Callable[..., T], given: Given, **more: object) -> T:
+    """A settings value from what was given for its flags."""
+    names = [setting.name for setting in options(settings)] if isinstance(settings, type) else []
+    return settings(**{name: given[name] for name in names if name in given}, **more)
