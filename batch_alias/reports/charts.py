@@ -146,8 +146,8 @@ def _drawing(plot: Callable[[Axes, Layout, Timeline], None], layout: Layout, tim
         figure.savefig(file, format="svg", transparent=True, metadata=no_metadata)
     svg = file.getvalue()
     svg = svg[svg.index("<svg") :]
-    svg = re.sub(r'<g id="[^"]*"', "<g", svg)  # the same in every chart, but unique in a page
-    svg = re.sub(r"(\.\d\d)\d+", r"\1", svg)
+    svg = re.sub(r'<g id="[^"]*"', "<g", svg)  # an id may occur once in a page, and every drawing has these
+    svg = re.sub(r"(\.\d\d)\d+", r"\1", svg)  # hundredths of a point are enough
     for color, variable in _VARIABLES.items():
         svg = svg.replace(color, f"var(--{variable})")
     return svg
@@ -208,7 +208,7 @@ def _plot_distribution(axes: Axes, layout: Layout, timeline: Timeline) -> None:
     first, last = min(histogram), max(histogram)
     counts = [histogram[bucket] for bucket in range(first, last + 1)]
     bounds = [LATENCY_STEP**bucket for bucket in range(first - 1, last + 1)]
-    axes.stairs(counts, bounds, fill=True, color=BLUE, alpha=0.55, linewidth=0)
+    axes.stairs(counts, bounds, fill=True, color=BLUE, alpha=0.55)
     found = percentiles(histogram)
     for number, name in enumerate(("p50", "p90", "p99")):
         at = found[name]

@@ -13,7 +13,7 @@ from batch_alias.ledger import JobInfo, LedgerReader, RowRecord
 from batch_alias.model import DONE_STATES, State
 
 REASON = "batch_alias_reason"
-STATES = tuple(state for state in State if state not in DONE_STATES)
+NOT_DONE = tuple(state for state in State if state not in DONE_STATES)
 """The states of rows that are not done."""
 
 
@@ -25,7 +25,7 @@ def write(path: Path, ledger: LedgerReader) -> None:
     with path.open("w", encoding="utf-8-sig", newline="") as file:
         writer = csv.writer(file)
         writer.writerow((REASON, *_without(info.header, old)))
-        for row in ledger.rows(*STATES):
+        for row in ledger.rows(*NOT_DONE):
             writer.writerow((f"{row.state}: {why(row)}", *_without(_cells(row, info), old)))
 
 

@@ -14,7 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from batch_alias.ledger import LedgerReader
 from batch_alias.problems import PROBLEMS
 from batch_alias.reports import advice, timeline, wording
-from batch_alias.reports.not_accepted import STATES, why
+from batch_alias.reports.not_accepted import NOT_DONE, why
 from batch_alias.reports.summary import Summary
 from batch_alias.text import count, duration, excerpt, proportion
 
@@ -40,24 +40,21 @@ def write(path: Path, folder: Path, ledger: LedgerReader, summary: Summary) -> N
     """
     info, runs = ledger.info(), ledger.runs()
     warnings = [(each, PROBLEMS[each.name].sentence if each.name in PROBLEMS else "") for each in ledger.warnings()]
-    page = (
-        _environment()
-        .get_template("report.html")
-        .render(
-            info=info,
-            summary=summary,
-            runs=runs,
-            conclusion=advice.conclude(summary),
-            steps=advice.next_steps(summary, folder, info),
-            states=[(state, summary.states[state], meaning) for state, meaning in wording.STATES.items()],
-            causes=advice.causes(ledger.rows(*STATES)),
-            warnings=warnings,
-            charts=_charts(ledger, summary) if summary.requests else [],
-            events=ledger.events(),
-            facts=wording.facts(info, runs),
-            not_accepted=list(islice(ledger.rows(*STATES), MOST_ROWS)),
-            left=sum(summary.states[state] for state in STATES),
-        )
+    template = _environment().get_template("report.html")
+    page = template.render(
+        info=info,
+        summary=summary,
+        runs=runs,
+        conclusion=advice.conclude(summary),
+        steps=advice.next_steps(summary, folder, info),
+        states=[(state, summary.states[state], meaning) for state, meaning in wording.STATE_MEANINGS.items()],
+        causes=advice.causes(ledger.rows(*NOT_DONE)),
+        warnings=warnings,
+        charts=_charts(ledger, summary) if summary.requests else [],
+        events=ledger.events(),
+        facts=wording.facts(info, runs),
+        not_accepted=list(islice(ledger.rows(*NOT_DONE), MOST_ROWS)),
+        left=sum(summary.states[state] for state in NOT_DONE),
     )
     path.write_text(page, encoding="utf-8")
 
@@ -72,7 +69,7 @@ def _environment() -> Environment:
     )
     environment.filters |= {
         "id": lambda value: excerpt(value, MOST_ID),
-        "text": lambda value: excerpt(value, MOST_TEXT),
+        "text": lambda value, most=MOST_TEXT: excerpt(value, most),
         "number": "{:,}".format,
         "duration": duration,
         "latency": wording.latency,

@@ -35,8 +35,8 @@ class Clock:
         self.offsets = [0, *accumulate(lengths)][:-1]
         self.total = sum(lengths)
 
-    def place(self, at: float) -> float:
-        """The sending time; never outside of the run that the time belongs to."""
+    def sending_time(self, at: float) -> float:
+        """The sending time of a time; never outside of the run that it belongs to."""
         run = self._run(at)
         return self.offsets[run] + min(max(0.0, at - self.starts[run]), self.lengths[run])
 
@@ -104,7 +104,7 @@ def build(ledger: LedgerReader) -> Timeline:
     points = [Point(end - begin) for begin, end in pairwise(edges)]
 
     def index(at: float) -> int:
-        return min(len(points) - 1, int(clock.place(at)) // width)
+        return min(len(points) - 1, int(clock.sending_time(at)) // width)
 
     for second in ledger.seconds():
         point = points[index(second.at)]
@@ -114,7 +114,7 @@ def build(ledger: LedgerReader) -> Timeline:
         point.latencies.update(second.latencies)
     marks: dict[EventKind, dict[int, float]] = {kind: {} for kind in EventKind}
     for event in events:
-        marks[event.kind][index(event.at)] = clock.place(event.at)
+        marks[event.kind][index(event.at)] = clock.sending_time(event.at)
     return Timeline(
         clock=clock,
         edges=edges,
@@ -138,7 +138,7 @@ def _outages(events: Sequence[Event], clock: Clock) -> Iterator[tuple[float, flo
             continue
         # The run may have ended before the outage did.
         if began is not None:
-            yield clock.place(began), min(clock.end(began), clock.place(event.at))
+            yield clock.sending_time(began), min(clock.end(began), clock.sending_time(event.at))
         began = event.at if event.kind is EventKind.OUTAGE_BEGAN else None
     if began is not None:
-        yield clock.place(began), clock.end(began)
+        yield clock.sending_time(began), clock.end(began)

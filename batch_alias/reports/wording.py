@@ -14,7 +14,7 @@ from batch_alias.rongcloud.codes import CODES, FAILURES
 from batch_alias.settings import Reading, Sending, Settings, Unit, options
 from batch_alias.text import percent
 
-STATES: Mapping[State, str] = MappingProxyType(
+STATE_MEANINGS: Mapping[State, str] = MappingProxyType(
     {
         State.ACCEPTED: "RongCloud accepted the alias",
         State.SUPERSEDED: "a later row sets the same user and group",
@@ -24,7 +24,7 @@ STATES: Mapping[State, str] = MappingProxyType(
         State.PENDING: "not sent yet",
     }
 )
-"""What the states mean, in the order in which they are shown."""
+"""In the order in which the states are shown."""
 
 _MASKED_KEY = "masked_key"
 """The setting under which a run notes the App Key with its middle hidden."""

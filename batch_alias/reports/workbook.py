@@ -27,10 +27,9 @@ from batch_alias.ledger import LedgerReader
 from batch_alias.model import State
 from batch_alias.reports import results
 from batch_alias.reports.advice import advise, causes, conclude, next_steps
-from batch_alias.reports.not_accepted import STATES, why
+from batch_alias.reports.not_accepted import NOT_DONE, why
 from batch_alias.reports.summary import Summary
-from batch_alias.reports.wording import STATES as MEANINGS
-from batch_alias.reports.wording import code_meaning, facts
+from batch_alias.reports.wording import STATE_MEANINGS, code_meaning, facts
 
 EXCEL_ROWS = 1_048_576
 """Rows of a sheet in Excel, with the header."""
@@ -67,7 +66,7 @@ def write(path: Path, folder: Path, ledger: LedgerReader, summary: Summary, *, m
     with _new_workbook(path) as book:
         formats = _formats(book)
         _write_summary(_add_sheet(book, "Summary"), formats, folder, ledger, summary)
-        left = ((*row[:5], why(row), advise(row)) for row in ledger.rows(*STATES))
+        left = ((*row[:5], why(row), advise(row)) for row in ledger.rows(*NOT_DONE))
         _write_rows(book, formats, "Not accepted", NOT_ACCEPTED, left, most_rows)
         _write_rows(book, formats, "Results", RESULTS, map(results.cells, ledger.rows()), most_rows)
 
@@ -167,7 +166,7 @@ def _summary_lines(
         if step.command:
             yield "", None, step.command
     yield empty
-    yield from ((state, summary.states[state], meaning) for state, meaning in MEANINGS.items())
+    yield from ((state, summary.states[state], meaning) for state, meaning in STATE_MEANINGS.items())
     yield "rows", summary.rows, "all of the above"
     yield empty
     yield from ((name, None, " ".join(values)) for name, values in facts(info, ledger.runs()).items())
@@ -182,7 +181,7 @@ def _summary_lines(
     yield empty
     yield from ((f"Response {code}", number, code_meaning(code)) for code, number in summary.codes.items())
     yield empty
-    for cause in causes(ledger.rows(*STATES)):
+    for cause in causes(ledger.rows(*NOT_DONE)):
         yield cause.state, cause.rows, f"{cause.name}: {advise(cause.example)}"
 
 

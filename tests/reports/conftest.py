@@ -1,6 +1,7 @@
 """Jobs to report on, made in a ledger without sending anything, and a parser for their pages."""
 
 import asyncio
+import csv
 import os
 import re
 import sqlite3
@@ -171,6 +172,15 @@ class Page(HTMLParser):
 def job(tmp_path) -> Iterator[Job]:
     with ExitStack() as stack:
         yield Job(tmp_path / "names.aliases", stack)
+
+
+@pytest.fixture
+def read_csv(job) -> Callable[[str], list[list[str]]]:
+    def read(name: str) -> list[list[str]]:
+        with (job.folder / name).open(encoding="utf-8-sig", newline="") as file:
+            return list(csv.reader(file))
+
+    return read
 
 
 @pytest.fixture(scope="session")

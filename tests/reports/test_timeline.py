@@ -50,7 +50,7 @@ def test_the_days_between_two_runs_are_left_out(timeline, second, start):
     runs = (0, 100, [second(start + 99, 10)]), (5 * DAY, 5 * DAY + 50, [second(start + 5 * DAY, 30)])
     found = timeline(*runs)
     assert found.clock.total == 150
-    assert found.clock.place(start + 2 * DAY) == 100
+    assert found.clock.sending_time(start + 2 * DAY) == 100
     assert requests(found)[98:102] == [0, 10, 30, 0]
 
 

@@ -1,6 +1,5 @@
 """The workbook, read back: it says what results.csv says, and every value is unchanged."""
 
-import csv
 from pathlib import Path
 
 import openpyxl
@@ -78,7 +77,7 @@ def test_ids_and_aliases_are_text_cells_without_links(all_values):
         assert sheet.column_dimensions["B"].width > 20
 
 
-def test_the_results_sheet_has_the_cells_of_results_csv(job):
+def test_the_results_sheet_has_the_cells_of_results_csv(job, read_csv):
     job.stage(
         {"remark": "a"},
         {"remark": "b"},
@@ -88,10 +87,8 @@ def test_the_results_sheet_has_the_cells_of_results_csv(job):
     )
     job.run({2: (State.ACCEPTED, 200, "accepted"), 3: (State.FAILED, 1002, "parameter missing or invalid")})
     job.write(xlsx=True)
-    with (job.folder / "results.csv").open(encoding="utf-8-sig", newline="") as file:
-        expected = list(csv.reader(file))
     found = cells(job.folder, "Results")
-    assert [[str(cell) for cell in row] for row in found] == expected
+    assert [[str(cell) for cell in row] for row in found] == read_csv("results.csv")
     assert {(type(row[0]), type(row[7])) for row in found[1:]} == {(int, int)}
 
 
