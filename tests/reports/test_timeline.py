@@ -78,8 +78,8 @@ def test_each_run_has_its_own_rate_limit(timeline):
     assert found.limits == [(0, 100, 80), (100, 200, 100)]
 
 
-@pytest.mark.parametrize("kind", [EventKind.RATE_LOWERED, EventKind.ASKED_TO_WAIT, EventKind.HOST_SWITCHED])
-def test_a_point_has_at_most_one_mark_of_a_kind(timeline, start, kind):
-    events = [Event(at=start + at / 10, kind=kind, values={}) for at in range(50_000)]
-    found = timeline((0, 5000, []), events=events)
-    assert 100 < len(found.marks[kind]) <= len(found.points)
+def test_a_point_has_at_most_one_mark_of_a_kind(timeline, start):
+    kinds = [EventKind.RATE_LOWERED, EventKind.ASKED_TO_WAIT, EventKind.HOST_SWITCHED]
+    events = [Event(at=start + at / 10, kind=kind, values={}) for at in range(5000) for kind in kinds]
+    found = timeline((0, 500, []), events=events)
+    assert {kind: len(found.marks[kind]) for kind in kinds} == dict.fromkeys(kinds, len(found.points))
