@@ -57,6 +57,18 @@ def percent(share: float) -> str:
     return f"{100 * share:g}%"
 
 
+def proportion(part: int, whole: int) -> str:
+    """A part of a whole in per cent: ``12.5%``; ``0%`` and ``100%`` only when it is exactly that."""
+    if not part:
+        return "0%"
+    if part == whole:
+        return "100%"
+    share = 100 * part / whole
+    if share < 0.1:
+        return "<\N{NO-BREAK SPACE}0.1%"
+    return ">\N{NO-BREAK SPACE}99.9%" if share > 99.9 else f"{share:.1f}%"
+
+
 def timestamp(seconds: float | None) -> str | None:
     """A time since the epoch in ISO 8601, UTC, to the millisecond."""
     if seconds is None:
