@@ -11,8 +11,7 @@ from batch_alias.errors import ExitCode
 from batch_alias.ledger import JobInfo, RunRecord
 from batch_alias.model import Failure, State
 from batch_alias.rongcloud.codes import CODES, FAILURES
-from batch_alias.settings import Reading, Sending, Settings, Unit, options
-from batch_alias.text import percent
+from batch_alias.settings import Reading, Sending, Settings, as_typed, options
 
 STATE_MEANINGS: Mapping[State, str] = MappingProxyType(
     {
@@ -28,7 +27,7 @@ STATE_MEANINGS: Mapping[State, str] = MappingProxyType(
 
 _MASKED_KEY = "masked_key"
 """The setting under which a run notes the App Key with its middle hidden."""
-_OPTIONS = options(Reading) | options(Sending) | options(Settings)
+_UNITS = {setting.name: setting.option.unit for kind in (Reading, Sending, Settings) for setting in options(kind)}
 
 
 def exit_meaning(code: int | None) -> str:
@@ -96,17 +95,5 @@ def flags(settings: Mapping[str, object]) -> list[str]:
             found.append(flag)
         elif value is not None and value is not False:
             values = value if isinstance(value, list | tuple) else [value]
-            found += [f"{flag} {shlex.quote(_flag_value(name, each))}" for each in values]
+            found += [f"{flag} {shlex.quote(as_typed(each, _UNITS.get(name)))}" for each in values]
     return found
-
-
-def _flag_value(name: str, value: object) -> str:
-    unit = _OPTIONS[name][1].unit if name in _OPTIONS else None
-    if unit is None or not isinstance(value, int | float):
-        return str(value)
-    if unit is Unit.SHARE:
-        return percent(value)
-    for seconds, letter in ((3600, "h"), (60, "m")):
-        if value and value % seconds == 0:
-            return f"{value / seconds:g}{letter}"
-    return f"{value:g}s"

@@ -7,8 +7,7 @@ from typing import TypeVar, get_args
 import click
 import cloup
 
-from batch_alias.settings.options import Setting, Unit, options
-from batch_alias.text import percent
+from batch_alias.settings.options import Setting, Unit, as_typed, options
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., object])
@@ -68,7 +67,7 @@ def _flag(setting: Setting) -> Callable[[F], F]:
         type=_type(setting),
         multiple=Ellipsis in get_args(setting.type),
         default=default,
-        show_default=_as_typed(default, option.unit),
+        show_default=as_typed(default, option.unit) if isinstance(default, int | float) else False,
         metavar=option.metavar,
         envvar=variables,
         help=option.help,
@@ -83,19 +82,6 @@ def _type(setting: Setting) -> Callable[[str], object]:
     if parts := get_args(setting.type):
         return str if Ellipsis in parts else click.Tuple(parts)
     return PATH if setting.type is Path else setting.type
-
-
-def _as_typed(default: object, unit: Unit | None) -> str | bool:
-    """A default as it would be typed; nothing for "not set"."""
-    if not isinstance(default, int | float):
-        return False
-    match unit:
-        case Unit.SHARE:
-            return percent(default)
-        case Unit.SECONDS:
-            return f"{default / 60:g}m" if default >= 60 else f"{default:g}s"
-        case _:
-            return str(default)
 
 
 def fill(settings: Callable[..., T], given: Given, **more: object) -> T:

@@ -7,7 +7,7 @@ from types import NoneType, UnionType
 from typing import Annotated, get_args, get_origin, get_type_hints
 
 from batch_alias.errors import UsageError
-from batch_alias.text import duration, percent
+from batch_alias.text import percent
 
 
 class Unit(StrEnum):
@@ -75,6 +75,18 @@ def options(settings: type) -> list[Setting]:
     return found
 
 
+def as_typed(value: object, unit: Unit | None) -> str:
+    """A value as it is typed for its flag."""
+    if unit is None or not isinstance(value, int | float):
+        return str(value)
+    if unit is Unit.SHARE:
+        return percent(value)
+    for seconds, letter in ((3600, "h"), (60, "m")):
+        if value and value % seconds == 0:
+            return f"{value / seconds:g}{letter}"
+    return f"{value:g}s"
+
+
 def validate(settings: object) -> None:
     """Check every number of a settings value against its range.
 
@@ -88,7 +100,11 @@ def validate(settings: object) -> None:
         least, most = option.least, option.most
         if (least is None or value >= least) and (most is None or value <= most):
             continue
-        show = {Unit.SHARE: percent, Unit.SECONDS: duration, None: "{:,}".format}[option.unit]
-        allowed = f"{show(least or 0)} or more" if most is None else f"{show(least or 0)} to {show(most)}"
-        flag = f"--{setting.name.replace('_', '-')}"
-        raise UsageError("{flag} is {value}.", "It may be {allowed}.", flag=flag, value=show(value), allowed=allowed)
+        ends = [as_typed(end, option.unit) for end in (least, most) if end is not None]
+        raise UsageError(
+            "{flag} is {value}.",
+            "It may be {allowed}." if len(ends) == 2 else "It may be {allowed} or more.",
+            flag=f"--{setting.name.replace('_', '-')}",
+            value=as_typed(value, option.unit),
+            allowed=" to ".join(ends),
+        )
