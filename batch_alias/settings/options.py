@@ -1,5 +1,6 @@
-"""How a setting is a flag: everything the command line needs to know of it, stated on the field it fills."""
+"""How a setting becomes a flag: all that the command line needs to know is stated on the field that it fills."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from enum import StrEnum
@@ -11,7 +12,7 @@ from batch_alias.text import duration, percent
 
 
 class Unit(StrEnum):
-    """What a number stands for, which decides how a person writes it."""
+    """What a number stands for, which decides how it is written."""
 
     SHARE = "share"
     """``5%`` or ``0.05``, from 0 to 1."""
@@ -27,18 +28,18 @@ class Option:
         help: What it does, in a sentence.
         metavar: What stands for its value in the help.
         unit: What a number stands for.
-        least: The smallest number that is permitted.
-        most: The greatest number that is permitted.
-        choices: The texts that are permitted.
-        variable: An environment variable besides the usual one.
+        least: The smallest number permitted.
+        most: The greatest number permitted.
+        choices: The texts permitted.
+        variable: An environment variable that wins over the usual one.
         short: A short flag, such as ``-v``.
     """
 
     help: str
     metavar: str | None = None
     unit: Unit | None = None
-    least: float | None = None
-    most: float | None = None
+    least: float = -math.inf
+    most: float = math.inf
     choices: tuple[str, ...] = ()
     variable: str | None = None
     short: str | None = None
@@ -62,7 +63,7 @@ class Setting:
 
 
 def options(settings: type) -> list[Setting]:
-    """The fields of a settings class that are flags."""
+    """The fields of a settings class that are flags, in their order."""
     hints = get_type_hints(settings, include_extras=True)
     defaults = {field.name: field.default for field in fields(settings)}
     found = []
@@ -76,19 +77,29 @@ def options(settings: type) -> list[Setting]:
 
 
 def validate(settings: object) -> None:
-    """Check every number of a settings value against its range.
+    """Check the values of a settings object against the ranges and choices of its options.
 
     Raises:
-        UsageError: One is outside of it.
+        UsageError: A value is not permitted.
     """
     for setting in options(type(settings)):
         value, option = getattr(settings, setting.name), setting.option
-        if not isinstance(value, int | float) or isinstance(value, bool):
+        if isinstance(value, str) and option.choices and value not in option.choices:
+            shown, permitted = repr(value), ", ".join(option.choices)
+        elif isinstance(value, int | float) and not (option.least <= value <= option.most and value < math.inf):
+            shown, least, most = (_written(number, option.unit) for number in (value, option.least, option.most))
+            permitted = f"{least} or more" if option.most == math.inf else f"{least} to {most}"
+        else:
             continue
-        least, most = option.least, option.most
-        if (least is None or value >= least) and (most is None or value <= most):
-            continue
-        show = {Unit.SHARE: percent, Unit.SECONDS: duration, None: "{:,}".format}[option.unit]
-        allowed = f"{show(least or 0)} or more" if most is None else f"{show(least or 0)} to {show(most)}"
         flag = f"--{setting.name.replace('_', '-')}"
-        raise UsageError("{flag} is {value}.", "It may be {allowed}.", flag=flag, value=show(value), allowed=allowed)
+        raise UsageError("{flag} is {value}.", "It may be {permitted}.", flag=flag, value=shown, permitted=permitted)
+
+
+def _written(number: float, unit: Unit | None) -> str:
+    match unit:
+        case Unit.SHARE:
+            return percent(number)
+        case Unit.SECONDS if math.isfinite(number):
+            return duration(number)
+        case _:
+            return f"{number:,}"
