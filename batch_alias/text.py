@@ -42,7 +42,7 @@ def count(number: int, noun: str) -> str:
 
 def duration(seconds: float) -> str:
     """A time span in at most two units: ``0.4 s``, ``45 s``, ``12 min 5 s``, ``2 h 47 min``, ``3 d 4 h``."""
-    if seconds < 10 and seconds != int(seconds):
+    if seconds < 9.95 and seconds != int(seconds):
         return f"{seconds:.1f} s"
     whole = round(seconds)
     for large, name, small, part in ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")):
