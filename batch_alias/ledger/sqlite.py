@@ -95,10 +95,6 @@ class Ledger(LedgerReader):
             self._db.execute("UPDATE runs SET busiest_second = ? WHERE id = ?", (busiest, self._run))
             self._db.execute("COMMIT")
 
-    def _write(self, query: str, values: Sequence[object] = ()) -> None:
-        with translated(self.path):
-            self._db.execute(query, values)
-
     def _values(self, second: Second) -> tuple[object, ...]:
         counts = (_as_json(part) for part in (second.settled, second.codes, second.latencies))
         return (self._run, second.at, second.requests, second.retries, second.refusals, *counts)
@@ -122,6 +118,10 @@ class Ledger(LedgerReader):
             "UPDATE runs SET ended_at = ?, exit_code = ?, host_switches = ?, stopped = ? WHERE id = ?",
             (time.time(), exit_code, host_switches, stopped, self._run),
         )
+
+    def _write(self, query: str, values: Sequence[object] = ()) -> None:
+        with translated(self.path):
+            self._db.execute(query, values)
 
 
 def _as_json(values: Mapping[str, object] | Mapping[int, object]) -> str:

@@ -2,12 +2,8 @@
 
 import asyncio
 import json
-import logging
 from pathlib import Path
 
-import pytest
-
-from batch_alias.errors import UsageError
 from batch_alias.job import run_job
 from batch_alias.logs import logging_to
 from batch_alias.sandbox.app import Sandbox
@@ -34,21 +30,8 @@ def test_every_attempt_is_a_json_line_and_every_retry_is_said(tmp_path: Path) ->
     assert sum(line["code"] == 200 for line in lines) == summary.states["accepted"]
     assert len({line["request_id"] for line in lines}) == len(lines)
     assert set(lines[0]) == {
-        *("at", "row", "attempt", "host", "status", "code", "verdict", "meaning", "message", "latency_ms", "request_id")
+        *("at", "row", "attempt", "host", "status", "code", "action", "meaning", "message", "latency_ms", "request_id")
     }
     # A row that waits out an outage goes again too, but the outage itself is the news then.
     assert 0 < len(said) <= summary.retries
     assert running.app_secret.reveal() not in log.read_text(encoding="utf-8")
-
-
-def test_nothing_stays_configured_after_the_block(tmp_path: Path) -> None:
-    logger = logging.getLogger("batch_alias.attempts")
-    before = (logger.level, list(logger.handlers))
-    with logging_to(tmp_path / "log", None):
-        assert logger.handlers != before[1]
-    assert (logger.level, logger.handlers) == before
-
-
-def test_a_log_that_cannot_be_written_is_a_usage_error(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="cannot be written"), logging_to(tmp_path / "no" / "folder", None):
-        pass
