@@ -12,11 +12,8 @@ _JOINERS = re.compile("(?<![^\x00-\x7f])[\u200c\u200d]")
 def excerpt(text: str, most: int = 40) -> str:
     """The beginning of a text on one line, with nothing invisible in it.
 
-    Control characters become their pictures (``␊``), other invisible characters their code points (``⟨U+200B⟩``).
-
-    Args:
-        text: Any text.
-        most: Most characters of it; a longer one is cut and ends with ``…``.
+    Control characters become their pictures (``␊``), other invisible characters their code points (``⟨U+200B⟩``). A
+    text of more than ``most`` characters is cut and ends with ``…``.
     """
     shown = _JOINERS.sub(lambda found: _code_point(found[0]), text[:most])
     if not shown.isprintable():

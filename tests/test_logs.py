@@ -115,7 +115,7 @@ with suppress(ZeroDivisionError), logging_to(None, None):
 
 
 def test_a_defect_is_not_printed_when_there_is_no_log():
-    ended = subprocess.run([sys.executable, "-c", WITHOUT_LOG], capture_output=True, text=True, check=True)
+    ended = subprocess.run([sys.executable, "-c", WITHOUT_LOG], capture_output=True, text=True, check=True, timeout=60)
     assert (ended.stdout, ended.stderr) == ("", "")
 
 

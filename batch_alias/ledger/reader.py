@@ -18,11 +18,7 @@ _REPEATS = "FROM rows AS early JOIN rows AS late ON late.number = early.supersed
 
 
 class LedgerReader:
-    """A ledger to read from. Every method raises ``LedgerError`` when the file cannot be read.
-
-    Args:
-        folder: The job's folder.
-    """
+    """The ledger in a job's folder, to read from. Every method raises ``LedgerError`` when it cannot be read."""
 
     mode = "ro"
 

@@ -21,9 +21,6 @@ class Ledger(LedgerReader):
     """A ledger to write to; the caller holds its lock. Every method raises ``LedgerError`` when it cannot be written.
 
     What sending awaits is declared ``async`` since a ledger on another machine would wait; this one does not.
-
-    Args:
-        folder: The job's folder.
     """
 
     mode = "rw"

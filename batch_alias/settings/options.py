@@ -47,14 +47,7 @@ class Option:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """A field of a settings class that is a flag.
-
-    Attributes:
-        name: The field's name.
-        type: The type of its values, without ``None``.
-        default: Its default value.
-        option: How it is given.
-    """
+    """A field of a settings class that is a flag; its type is that of its values, without ``None``."""
 
     name: str
     type: Callable[[str], object]

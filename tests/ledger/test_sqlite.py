@@ -202,7 +202,7 @@ except LedgerError as error:
 def test_a_full_disk_ends_the_run_and_loses_no_outcome(staged):
     folder = staged(*range(2, 300))
     command = [sys.executable, "-c", FILLING, str(folder)]
-    filling = subprocess.run(command, capture_output=True, text=True, check=False)
+    filling = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert filling.returncode == ExitCode.LEDGER, filling.stderr
     assert f"{folder / LEDGER} cannot be used" in filling.stderr
     assert "run the same command again" in filling.stderr

@@ -175,7 +175,7 @@ from batch_alias.ledger import Ledger
 Ledger(Path(sys.argv[1])).set_meta("target", "one")
 os._exit(0)
 """
-    subprocess.run([sys.executable, "-c", killed, str(folder)], check=True)
+    subprocess.run([sys.executable, "-c", killed, str(folder)], check=True, timeout=60)
     assert (folder / f"{LEDGER}-wal").exists()
     assert states(staged(8)) == {8: "pending"}
     with LedgerReader(folder) as reader:
