@@ -19,7 +19,7 @@ BACKUPS = 9
 
 _ATTEMPTS = logging.getLogger("batch_alias.attempts")
 _RETRIES = logging.getLogger("batch_alias.retries")
-# Python prints an error on stderr that no handler takes.
+# Without a handler Python prints errors to stderr.
 logging.getLogger("batch_alias").addHandler(logging.NullHandler())
 
 

@@ -105,7 +105,7 @@ class Target:
         ):
             if not value:
                 raise UsageError("The {name} is missing.", "Set {variable}.", name=name, variable=variable)
-            if not value.isprintable() or " " in value or (value is self.app_key and not value.isascii()):
+            if not value.isprintable() or " " in value or (name == "App Key" and not value.isascii()):
                 problem = "The {name} contains characters that do not belong in it."
                 raise UsageError(problem, "Check {variable}.", name=name, variable=variable)
 
