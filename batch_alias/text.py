@@ -12,11 +12,8 @@ _JOINERS = re.compile("(?<![^\x00-\x7f])[\u200c\u200d]")
 def excerpt(text: str, most: int = 40) -> str:
     """The beginning of a text on one line, with nothing invisible in it.
 
-    Control characters become their pictures (``␊``), other invisible characters their code points (``⟨U+200B⟩``).
-
-    Args:
-        text: Any text.
-        most: Most characters of it; a longer one is cut and ends with ``…``.
+    Control characters become their pictures (``␊``), other invisible characters their code points (``⟨U+200B⟩``). A
+    text of more than ``most`` characters is cut and ends with ``…``.
     """
     shown = _JOINERS.sub(lambda found: _code_point(found[0]), text[:most])
     if not shown.isprintable():
@@ -42,7 +39,7 @@ def count(number: int, noun: str) -> str:
 
 def duration(seconds: float) -> str:
     """A time span in at most two units: ``0.4 s``, ``45 s``, ``12 min 5 s``, ``2 h 47 min``, ``3 d 4 h``."""
-    if seconds < 10 and seconds != int(seconds):
+    if seconds < 9.95 and seconds != int(seconds):
         return f"{seconds:.1f} s"
     whole = round(seconds)
     for large, name, small, part in ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")):

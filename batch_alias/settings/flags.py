@@ -12,8 +12,7 @@ from batch_alias.settings.options import Setting, Unit, as_typed, options
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., object])
 Given = Mapping[str, object]
-"""What was given on the command line and in the environment, by field."""
-
+"""Values of flags, from the command line or the environment, by field."""
 PATH = click.Path(path_type=Path)
 
 
@@ -51,9 +50,9 @@ class Duration(click.ParamType[float]):
 
 
 def flags(title: str, settings: type, *names: str) -> Callable[[F], F]:
-    """The flags of a settings class, or some of them, as a group of options."""
-    chosen = [_flag(found) for found in options(settings) if not names or found.name in names]
-    return cloup.option_group(title, *chosen)
+    """A decorator that adds the flags of a settings class, or the named ones, as a group of options."""
+    chosen = (setting for setting in options(settings) if not names or setting.name in names)
+    return cloup.option_group(title, *map(_flag, chosen))
 
 
 def _flag(setting: Setting) -> Callable[[F], F]:
@@ -66,8 +65,8 @@ def _flag(setting: Setting) -> Callable[[F], F]:
         *names,
         type=_type(setting),
         multiple=Ellipsis in get_args(setting.type),
-        default=default,
-        show_default=as_typed(default, option.unit) if isinstance(default, int | float) else False,
+        default=as_typed(default, option.unit) if isinstance(default, int | float) else default,
+        show_default=isinstance(default, int | float),
         metavar=option.metavar,
         envvar=variables,
         help=option.help,
@@ -76,7 +75,7 @@ def _flag(setting: Setting) -> Callable[[F], F]:
 
 def _type(setting: Setting) -> Callable[[str], object]:
     if setting.option.choices:
-        return click.Choice(setting.option.choices)
+        return click.Choice([str(choice) for choice in setting.option.choices])  # click offers the names of an enum
     if setting.option.unit is not None:
         return {Unit.SHARE: Share(), Unit.SECONDS: Duration()}[setting.option.unit]
     if parts := get_args(setting.type):
@@ -84,7 +83,7 @@ def _type(setting: Setting) -> Callable[[str], object]:
     return PATH if setting.type is Path else setting.type
 
 
-def fill(settings: Callable[..., T], given: Given, **more: object) -> T:
-    """A settings value from what was given for its flags."""
-    names = [setting.name for setting in options(settings)] if isinstance(settings, type) else []
-    return settings(**{name: given[name] for name in names if name in given}, **more)
+def fill(settings: type[T], given: Given, **more: object) -> T:
+    """Make a value of a settings class from its flags, and from more of its fields."""
+    names = {setting.name for setting in options(settings)}
+    return settings(**{name: value for name, value in given.items() if name in names}, **more)
