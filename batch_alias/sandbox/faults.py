@@ -124,8 +124,6 @@ class Faults:
     seed: Annotated[int, Option("Seed of the draws.")] = 0
 
     def __post_init__(self) -> None:
-        if not math.isfinite(self.latency):
-            raise UsageError("--latency is {value}.", "Give it a time in seconds.", value=self.latency)
         validate(self)
         # A rounding error above 1 is permitted.
         if math.fsum((self.errors, self.drops, self.hangs, self.pages, self.refusals)) > 1 + 1e-9:
