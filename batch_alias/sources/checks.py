@@ -38,17 +38,17 @@ def check(chunk: Chunk, header: tuple[str, ...], columns: Columns, reading: Read
         The frame described at ``Source.batches``, and how many blank rows were left out of it.
     """
     frame = _as_frame(chunk, columns, len(header))
-    suspects = frame[_needs_tests(frame, chunk)].copy()
-    if len(suspects):
-        _add_found(suspects, chunk, reading)
+    tested = frame[_needs_tests(frame, chunk)].copy()
+    if len(tested):
+        _add_found(tested, chunk, reading)
         names = dict(zip(FIELDS, columns.names, strict=True))
         for problem in PROBLEMS.values():
             if problem.test is not None:
                 for field in problem.fields:
-                    found = problem.test(suspects, field)
-                    _add_tested(suspects, problem, found, field, names.get(field, ""), reading)
-        suspects.loc[suspects["reason"] != "", "warning"] = ""
-        frame.loc[suspects.index, RESULTS] = suspects[RESULTS]
+                    found = problem.test(tested, field)
+                    _add_tested(tested, problem, found, field, names.get(field, ""), reading)
+        tested.loc[tested["reason"] != "", "warning"] = ""
+        frame.loc[tested.index, RESULTS] = tested[RESULTS]
     has_more = len(header) > len(FIELDS)
     cells = [
         _to_json(chunk.rows[place]) if has_more or reason else None

@@ -155,7 +155,7 @@ def numbered(width: int) -> tuple[str, ...]:
 
 
 def count_roles(header: tuple[str, ...], reading: Reading) -> int:
-    """How many of the roles have at least one column in a header; tells a header from another row."""
+    """How many of the roles have at least one column in a header; distinguishes a header from another row."""
     return sum(map(bool, _candidates(header, reading).values()))
 
 

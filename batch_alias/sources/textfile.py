@@ -15,7 +15,7 @@ BLOCK = 64 * 1024
 LONGEST_LINE = 256 * 1024
 """Characters; more than the longest field that ``csv`` reads."""
 SEARCHED = 16 * 1024 * 1024
-"""Bytes that are searched for the first one beyond ASCII, which tells the encoding."""
+"""Bytes that are searched for the first one beyond ASCII, which shows the encoding."""
 BOMB_BYTES = 64 * 1024 * 1024
 BOMB_RATIO = 250
 """A gzip may unpack to so many bytes, and to so many times its size beyond them. A table of ids shrinks to a twentieth,
