@@ -90,12 +90,12 @@ class Check:
 def check_file(
     settings: Settings, *, problems: Path | None = None, on_read: OnRead = lambda _done, _total: None
 ) -> Check:
-    """Stage a source in a temporary folder, and return what was found.
+    """Stage a source in a temporary folder, and return what was found. The settings need no target.
 
     Args:
-        settings: The source and how to read it; no target is needed.
-        problems: A CSV file to write every problem to: row, kind, reason, message, userId, groupId, remark.
-        on_read: Called while the source is read, with the bytes read and the bytes in all.
+        settings: The source and how to read it.
+        problems: A CSV file to write every problem to.
+        on_read: Called while the source is read.
 
     Raises:
         SourceError: The source cannot be read at all.

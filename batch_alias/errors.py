@@ -12,7 +12,7 @@ class ExitCode(IntEnum):
     DONE = 0
     """Every row was accepted; superseded rows count as done."""
     NOT_ALL_ACCEPTED = 1
-    """Finished, but some rows were rejected, failed, are unknown, or were held back by ``--limit``."""
+    """Finished, but some rows were rejected, failed, are unknown, or were left out by ``--limit``."""
     USAGE = 2
     """Wrong usage or configuration."""
     SOURCE = 3

@@ -13,10 +13,10 @@ from batch_alias.reports import Summary, write_reports
 from batch_alias.rongcloud.client import Client
 from batch_alias.sandbox import Sandbox
 from batch_alias.sandbox.server import serve
+from batch_alias.sending import Timing
 from batch_alias.sending.dispatcher import Dispatcher
 from batch_alias.sending.limiter import RateLimiter, sending_seconds
 from batch_alias.sending.metrics import Progress
-from batch_alias.sending.timing import Timing
 from batch_alias.settings import Settings, Target
 from batch_alias.staging import OnRead, staged
 from batch_alias.version import __version__
@@ -48,13 +48,7 @@ class Plan:
 
 
 class Job:
-    """A job that is staged, locked and ready to be sent.
-
-    Args:
-        settings: What was asked.
-        target: Where it is sent; for the sandbox the one that has been started.
-        ledger: Its rows.
-    """
+    """A job that is staged, locked and ready to be sent to a target: for the sandbox the one that has been started."""
 
     def __init__(self, settings: Settings, target: Target, ledger: Ledger) -> None:
         self.settings = settings
@@ -92,16 +86,7 @@ class Job:
         return True
 
     async def send(self, observer: Observer = lambda _event: None, timing: Timing | None = None) -> Summary:
-        """Send what is left and write the reports.
-
-        Args:
-            observer: Called with each event.
-            timing: How long to wait for what.
-
-        Raises:
-            LedgerError: An outcome could not be kept.
-            ReportError: A report could not be written; the ledger is complete.
-        """
+        """Send what is left and write the reports; see ``run_job``."""
         counts = self.ledger.counts()
         if counts.unfinished == 0:
             return self.report(_exit_code(counts))
@@ -138,19 +123,11 @@ class Job:
         return self.report(code, stopped=stopped)
 
     def report(self, exit_code: ExitCode, *, stopped: str = "") -> Summary:
-        """Write the reports.
-
-        Raises:
-            ReportError: One could not be written; the ledger is complete.
-        """
+        """Write the reports."""
         return write_reports(self.folder, self.ledger, xlsx=self.settings.xlsx, exit_code=exit_code, stopped=stopped)
 
     def refuse_rejections(self) -> None:
-        """Refuse to send when too many rows are rejected; the reports name them.
-
-        Raises:
-            SourceError: More rows than permitted are rejected, or all of them.
-        """
+        """Raise ``SourceError`` when more rows than permitted, or all, are rejected; the reports name them."""
         counts, most = self.ledger.counts(), self.settings.max_rejected
         if not counts.too_many_rejected(most):
             return
@@ -174,18 +151,9 @@ class Job:
 
 @contextmanager
 def open_job(settings: Settings, *, on_read: OnRead = lambda _done, _total: None) -> Iterator[Job]:
-    """Stage a job, or open one that is staged, and lock it. Nothing is sent.
+    """Stage a job, or open one that is staged, and lock it. Nothing is sent; see ``run_job`` for what is raised.
 
-    A folder whose job has sent nothing yet is staged again when the source has changed.
-
-    Args:
-        settings: What was asked. Without a source, the rows of a job that have failed are to be sent again.
-        on_read: Called while the source is read, with the bytes read and the bytes in all.
-
-    Raises:
-        UsageError: There is no target.
-        SourceError: The source cannot be read, or too many rows are rejected.
-        LedgerError: The ledger is locked, damaged, or belongs to another source or another app.
+    Without a source in the settings, the rows of a job that have failed are opened to be sent again.
     """
     with ExitStack() as stack:
         target = _asked_for(settings)
@@ -234,12 +202,8 @@ async def run_job(
 def write_job_reports(folder: Path, *, xlsx: bool = False) -> Summary:
     """Write a job's reports again from its ledger, as ``batch-alias report`` does.
 
-    Args:
-        folder: The job's folder.
-        xlsx: Write ``results.xlsx`` too, as for every workbook.
-
     Raises:
-        LedgerError: There is no ledger, or it cannot be read.
+        LedgerError: There is no ledger in the folder, or it cannot be read.
         ReportError: A report could not be written.
     """
     with LedgerReader(folder) as ledger:

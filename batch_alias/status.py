@@ -34,16 +34,12 @@ class Status:
     """Where a job stands.
 
     Attributes:
-        source: The source's file name.
         target: Where it is sent to; empty before the first run.
-        counts: Rows in each state.
-        runs: How often it has been run.
-        phase: What it is doing.
         rate: Attempts per second over the last minute of sending.
         seconds_left: How long the rest takes at that rate; ``None`` when it is not sending.
-        last_attempt_at: When the last attempt was made, seconds since the epoch; ``None`` before the first.
+        last_attempt_at: Seconds since the epoch; ``None`` before the first attempt.
         exit_code: Of the last run; ``None`` while it has no end.
-        last_event: The last event in a sentence; empty if there was none.
+        last_event: In a sentence; empty if there was none.
     """
 
     source: str

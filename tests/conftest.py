@@ -23,10 +23,10 @@ from batch_alias.model import DONE_STATES, Event, State
 from batch_alias.reports import Summary
 from batch_alias.sandbox import Rules, Sandbox
 from batch_alias.sandbox.server import serve
+from batch_alias.sending import Timing
 from batch_alias.sending.breaker import BreakerRules
 from batch_alias.sending.controller import ControllerRules
 from batch_alias.sending.retry import Backoff
-from batch_alias.sending.timing import Timing
 from batch_alias.settings import Sending, Settings, Target
 
 # Shared and noisy machines: how long an example takes says nothing about the code.

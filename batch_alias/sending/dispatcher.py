@@ -12,10 +12,10 @@ from collections.abc import Callable
 from typing import Protocol
 
 from batch_alias.model import Event, Row, Second, State
+from batch_alias.sending import Timing
 from batch_alias.sending.metrics import Metrics, Progress
 from batch_alias.sending.pool import Connection, ConnectionPool, PooledConnection
 from batch_alias.sending.response_handler import OPENING_ROWS, Outcomes, ResponseHandler
-from batch_alias.sending.timing import Timing
 from batch_alias.sending.work_queue import PendingRows, Work, WorkQueue
 from batch_alias.settings import Sending
 

@@ -16,11 +16,11 @@ from typing import Protocol, assert_never
 from batch_alias.errors import StoppedByService
 from batch_alias.logs import log_attempt, log_retry
 from batch_alias.model import Action, EventKind, Outcome, Response, State
+from batch_alias.sending import Timing
 from batch_alias.sending.breaker import CircuitBreaker
 from batch_alias.sending.controller import RateController
 from batch_alias.sending.metrics import Metrics
 from batch_alias.sending.retry import History, Retry, Settle, Stop, decide
-from batch_alias.sending.timing import Timing
 from batch_alias.sending.work_queue import Work, WorkQueue
 from batch_alias.settings import Sending
 from batch_alias.text import duration, percent

@@ -1,23 +1,150 @@
-"""The settings. A field with an ``Option`` is a flag: its type, default, range and help stand on it, once."""
+"""The settings of a job: its source, how that is read, how its rows are sent, and what is printed.
 
-from batch_alias.settings.job import DELIMITERS, STDIN, Format, Output, Reading, Sending, Settings
+A field with an ``Option`` is a flag: its type, default, range and help stand on it, once.
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+from batch_alias.errors import UsageError
+from batch_alias.problems import ACCEPTABLE, WARNINGS
 from batch_alias.settings.options import Option, Unit, as_typed, options, validate
 from batch_alias.settings.target import REGIONS, Secret, Target
 
 __all__ = [
-    "DELIMITERS",
-    "REGIONS",
-    "STDIN",
-    "Format",
-    "Option",
-    "Output",
-    "Reading",
-    "Secret",
-    "Sending",
-    "Settings",
-    "Target",
-    "Unit",
-    "as_typed",
-    "options",
-    "validate",
+    *("DELIMITERS", "REGIONS", "STDIN", "Format", "Option", "Output", "Reading", "Secret", "Sending", "Settings"),
+    *("Target", "Unit", "as_typed", "options", "validate"),
 ]
+
+STDIN = Path("-")
+"""The source that is standard input."""
+DELIMITERS = {"comma": ",", "tab": "\t", "semicolon": ";", "pipe": "|"}
+
+
+class Format(StrEnum):
+    """The kinds of files that can be read."""
+
+    CSV = "csv"
+    """Delimited text: CSV, TSV and their relatives."""
+    EXCEL = "excel"
+    JSON_LINES = "jsonl"
+    PARQUET = "parquet"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """How the source is read; part of a job's identity.
+
+    Raises:
+        UsageError: There is no such encoding, format or reason, or the delimiter cannot separate fields.
+    """
+
+    user_column: Annotated[str | None, Option("Column of the user ids; found by its name otherwise.", "NAME")] = None
+    group_column: Annotated[str | None, Option("Column of the group ids.", "NAME")] = None
+    remark_column: Annotated[str | None, Option("Column of the aliases.", "NAME")] = None
+    sheet: Annotated[str | None, Option("Sheet of a workbook; the one with the columns otherwise.", "NAME")] = None
+    no_header: Annotated[bool, Option("The first row is data; name the columns by their numbers, from 1.")] = False
+    encoding: Annotated[str | None, Option("Encoding of the text, such as gb18030; found otherwise.", "NAME")] = None
+    delimiter: Annotated[str | None, Option("Comma, tab, semicolon or pipe; found otherwise.", "CHAR")] = None
+    format: Annotated[str | None, Option("Kind of file; found by its content otherwise.", choices=tuple(Format))] = None
+    strict: Annotated[bool, Option("Reject rows with warnings too.")] = False
+    accept: Annotated[tuple[str, ...], Option("Send rows with this kind of rejection all the same.", "REASON")] = ()
+
+    def __post_init__(self) -> None:
+        validate(self)
+        if self.encoding is not None:
+            try:
+                "".encode(self.encoding)
+            except (LookupError, UnicodeError, ValueError):
+                advice = "Use a name such as utf-8, utf-16, gb18030 or big5."
+                raise UsageError("There is no encoding {name!r}.", advice, name=self.encoding) from None
+        character = self.delimiter_character
+        if character is not None and (len(character) != 1 or character.isalnum() or character in '"\r\n\0'):
+            advice = "Use comma, tab, semicolon or pipe."
+            raise UsageError("{delimiter!r} cannot separate fields.", advice, delimiter=self.delimiter)
+        for reason in self.accept:
+            if reason not in ACCEPTABLE and reason not in WARNINGS:
+                advice = "It can let through: {known}."
+                known = ", ".join(sorted(ACCEPTABLE))
+                raise UsageError("--accept cannot let {reason!r} through.", advice, reason=reason, known=known)
+
+    @property
+    def delimiter_character(self) -> str | None:
+        """The delimiter as a character."""
+        return None if self.delimiter is None else DELIMITERS.get(self.delimiter, self.delimiter)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sending:
+    """How rows are sent.
+
+    Raises:
+        UsageError: A value is out of its range.
+    """
+
+    rate: Annotated[int, Option("Requests per second, never exceeded in any second.", least=1, most=10_000)] = 100
+    max_in_flight: Annotated[int, Option("Most requests, and connections, at once.", least=1, most=4096)] = 512
+    attempts: Annotated[
+        int, Option("Most attempts per row; refusals by the rate limit do not count.", least=1, most=100)
+    ] = 6
+    timeout: Annotated[float, Option("Longest time for one attempt.", unit=Unit.SECONDS, least=0.1, most=600)] = 10.0
+    patience: Annotated[float, Option("Longest outage to wait out; 0 waits for ever.", unit=Unit.SECONDS, least=0)] = (
+        1800.0
+    )
+    max_failed: Annotated[
+        float, Option("Stop when more of the last 1,000 rows have failed.", unit=Unit.SHARE, least=0, most=1)
+    ] = 0.10
+    limit: Annotated[int | None, Option("Send at most N rows in this run.", "N", least=1)] = None
+
+    def __post_init__(self) -> None:
+        validate(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """One job.
+
+    Attributes:
+        source: The file of rows; ``None`` for a job that is already staged.
+        reading: How the source is read.
+        target: Where the aliases are set; not needed to check a source.
+        sending: How rows are sent.
+
+    Raises:
+        UsageError: A value is out of its range.
+    """
+
+    source: Path | None = None
+    job: Annotated[Path | None, Option("Folder of the job.  [default: SOURCE-STEM.aliases]", "DIR")] = None
+    max_rejected: Annotated[
+        float, Option("Send nothing when more of the rows are rejected.", unit=Unit.SHARE, least=0, most=1)
+    ] = 0.05
+    xlsx: Annotated[bool, Option("Write results.xlsx too, as for every workbook.")] = False
+    reading: Reading = field(default_factory=Reading)
+    target: Target | None = None
+    sending: Sending = field(default_factory=Sending)
+
+    def __post_init__(self) -> None:
+        validate(self)
+        if self.source is None and self.job is None:
+            raise UsageError("Neither a source nor a job was named.", "Name one.")
+
+    @property
+    def job_folder(self) -> Path:
+        """The job's own folder, or one in the current folder that is named after the source."""
+        if self.job is not None or self.source is None:
+            return self.job or Path()
+        return Path("stdin.aliases" if self.source == STDIN else f"{self.source.stem}.aliases")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Output:
+    """What the command line prints and asks."""
+
+    yes: Annotated[bool, Option("Send without asking.")] = False
+    quiet: Annotated[bool, Option("Print problems only.")] = False
+    verbose: Annotated[bool, Option("Print each retry.", short="-v")] = False
+    log: Annotated[Path | None, Option("Write every attempt as a JSON line; rotates.", "FILE")] = None
+    json: Annotated[bool, Option("Print the result, or the error, as JSON on standard output.")] = False

@@ -29,10 +29,10 @@ from batch_alias.reports import Summary
 from batch_alias.sandbox.emulator import Rules
 from batch_alias.sandbox.faults import Faults
 from batch_alias.sandbox.server import Running, serve
+from batch_alias.sending import Timing
 from batch_alias.sending.breaker import BreakerRules
 from batch_alias.sending.controller import ControllerRules
 from batch_alias.sending.retry import Backoff
-from batch_alias.sending.timing import Timing
 from batch_alias.settings import Service, Settings
 
 LONGEST = 40.0

@@ -11,8 +11,8 @@ from batch_alias.logs import logging_to
 from batch_alias.sandbox.emulator import Rules
 from batch_alias.sandbox.faults import mixed
 from batch_alias.sandbox.server import serve
+from batch_alias.sending import Timing
 from batch_alias.sending.retry import Backoff
-from batch_alias.sending.timing import Timing
 from batch_alias.settings import Service, Settings
 
 

@@ -9,7 +9,7 @@ from batch_alias.ledger import LedgerReader
 from batch_alias.model import State
 from batch_alias.sandbox.emulator import Rules
 from batch_alias.sandbox.faults import Faults, Trouble
-from batch_alias.sending.timing import Timing
+from batch_alias.sending import Timing
 
 ASKED, GRANTED = 500, 200
 SETTLED_AFTER = 3

@@ -9,9 +9,9 @@ import pytest
 from batch_alias.errors import BatchAliasError
 from batch_alias.model import Event, Failure, Operation, Outcome, Response, Row, Second
 from batch_alias.rongcloud.codes import CODES, FAILURES, classify
+from batch_alias.sending import Timing
 from batch_alias.sending.dispatcher import Dispatcher
 from batch_alias.sending.limiter import RateLimiter
-from batch_alias.sending.timing import Timing
 from batch_alias.settings import Sending
 
 EPOCH = 1_800_000_000.0
