@@ -21,7 +21,8 @@ from batch_alias.errors import (
     StoppedByService,
     UsageError,
 )
-from batch_alias.settings import Reading, Secret, Sending, Settings, Target
+from batch_alias.settings import Reading, Sending, Settings
+from batch_alias.settings.target import Secret, Target
 from batch_alias.version import __version__
 
 if TYPE_CHECKING:

@@ -19,8 +19,9 @@ from click.core import ParameterSource
 
 from batch_alias.errors import BatchAliasError, ExitCode, InternalError, Interrupted, UsageError
 from batch_alias.sandbox import Faults, Rules, Sandbox
-from batch_alias.settings import Output, Reading, Secret, Sending, Settings, Target
+from batch_alias.settings import Output, Reading, Sending, Settings
 from batch_alias.settings.flags import PATH, Given, fill, flags
+from batch_alias.settings.target import Secret, Target
 from batch_alias.version import __version__
 
 SOURCE = "A CSV, TSV, Excel, JSON Lines or Parquet file: a user id, a group id and an alias per row; - is stdin."

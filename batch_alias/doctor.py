@@ -12,7 +12,8 @@ from urllib.request import getproxies, proxy_bypass
 from batch_alias.errors import ExitCode
 from batch_alias.model import Action, Call, Operation, Response
 from batch_alias.rongcloud.client import CONNECT_SECONDS, Client
-from batch_alias.settings import Sending, Target
+from batch_alias.settings import Sending
+from batch_alias.settings.target import Target
 
 TOLERATED_SKEW = 30.0
 """Seconds between the server's clock and this machine's that are in order."""

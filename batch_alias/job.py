@@ -17,7 +17,8 @@ from batch_alias.sending import Timing
 from batch_alias.sending.dispatcher import Dispatcher
 from batch_alias.sending.limiter import RateLimiter, sending_seconds
 from batch_alias.sending.metrics import Progress
-from batch_alias.settings import Settings, Target
+from batch_alias.settings import Settings
+from batch_alias.settings.target import Target
 from batch_alias.staging import OnRead, staged
 from batch_alias.version import __version__
 

@@ -27,7 +27,8 @@ from batch_alias.sending import Timing
 from batch_alias.sending.breaker import BreakerRules
 from batch_alias.sending.controller import ControllerRules
 from batch_alias.sending.retry import Backoff
-from batch_alias.settings import Sending, Settings, Target
+from batch_alias.settings import Sending, Settings
+from batch_alias.settings.target import Target
 
 # Shared and noisy machines: how long an example takes says nothing about the code.
 hypothesis_settings.register_profile("shared-machine", deadline=None)

@@ -5,7 +5,8 @@ from batch_alias.doctor import Diagnosis, diagnose
 from batch_alias.errors import ExitCode
 from batch_alias.sandbox import Rules, Sandbox
 from batch_alias.sandbox.server import serve
-from batch_alias.settings import Secret, Sending
+from batch_alias.settings import Sending
+from batch_alias.settings.target import Secret
 from tests.support.faults import Shares, coded
 
 

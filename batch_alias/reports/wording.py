@@ -11,7 +11,8 @@ from batch_alias.errors import ExitCode
 from batch_alias.ledger import JobInfo, RunRecord
 from batch_alias.model import Failure, State
 from batch_alias.rongcloud.codes import CODES, FAILURES
-from batch_alias.settings import Reading, Sending, Settings, as_typed, options
+from batch_alias.settings import Reading, Sending, Settings
+from batch_alias.settings.options import as_typed, options
 
 STATE_MEANINGS: Mapping[State, str] = MappingProxyType(
     {

@@ -24,7 +24,7 @@ from batch_alias.model import Failure, Operation, Response
 from batch_alias.rongcloud.codes import FAILURES, classify
 from batch_alias.rongcloud.hosts import SWITCH_INTERVAL, Hosts
 from batch_alias.rongcloud.wire import FORM, NONCE_LENGTH, PATHS, decode, encode, one_line, signed_headers
-from batch_alias.settings import Target
+from batch_alias.settings.target import Target
 
 REQUESTS_PER_CONNECTION = 79
 """RongCloud asks for under 80 requests on one connection: the 79th closes it."""

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from urllib.parse import urlencode
 
 from batch_alias.model import Call, Operation
-from batch_alias.settings import Secret
+from batch_alias.settings.target import Secret
 from batch_alias.text import excerpt
 
 PATHS: Mapping[Call, str] = MappingProxyType(

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field, replace
 from typing import Annotated
 
 from batch_alias.sandbox.messages import Key, Request, Response, page, refusal, success
-from batch_alias.settings import Option, Secret, validate
+from batch_alias.settings.options import Option, validate
+from batch_alias.settings.target import Secret
 
 PARAMETER_INVALID = 1002
 EMPTY_POST = 1003

@@ -10,7 +10,7 @@ from typing import Annotated, Protocol
 from batch_alias.errors import UsageError
 from batch_alias.rongcloud.codes import SUCCESS
 from batch_alias.sandbox.messages import Request, Response, page, refusal
-from batch_alias.settings import Option, Unit, validate
+from batch_alias.settings.options import Option, Unit, validate
 
 
 @dataclass(frozen=True, slots=True)

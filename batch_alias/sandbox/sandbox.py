@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from batch_alias.sandbox.emulator import Emulator, Rules, Write, in_last_second
 from batch_alias.sandbox.faults import Effect, FaultPlan, Faults, apply
 from batch_alias.sandbox.messages import Key, Request
-from batch_alias.settings import Secret
+from batch_alias.settings.target import Secret
 
 MAX_USES = 79  # RongCloud asks for less than 80 requests on one connection
 NO_ANSWER = "none"

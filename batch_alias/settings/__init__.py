@@ -10,13 +10,8 @@ from typing import Annotated
 
 from batch_alias.errors import UsageError
 from batch_alias.problems import ACCEPTABLE, WARNINGS
-from batch_alias.settings.options import Option, Unit, as_typed, options, validate
-from batch_alias.settings.target import REGIONS, Secret, Target
-
-__all__ = [
-    *("DELIMITERS", "REGIONS", "STDIN", "Format", "Option", "Output", "Reading", "Secret", "Sending", "Settings"),
-    *("Target", "Unit", "as_typed", "options", "validate"),
-]
+from batch_alias.settings.options import Option, Unit, validate
+from batch_alias.settings.target import Target
 
 STDIN = Path("-")
 """The source that is standard input."""

@@ -19,10 +19,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from batch_alias.sandbox.app import Sandbox
+
 from batch_alias.sandbox.emulator import Rules
 from batch_alias.sandbox.faults import Faults, Outage, Trouble, mixed
 from batch_alias.sandbox.server import Running, serve
-from batch_alias.settings import Secret
+from batch_alias.settings.target import Secret
 from tests.benchmarks.processes import make_rows, start_client
 
 RATE = 200

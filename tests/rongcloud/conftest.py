@@ -9,7 +9,7 @@ import pytest
 
 from batch_alias.model import Call, Operation, Response
 from batch_alias.rongcloud.client import Client
-from batch_alias.settings import Secret, Target
+from batch_alias.settings.target import Secret, Target
 
 SECRET = "7pQ-only-the-signature-may-know"
 PAIR = "https://one.example,https://two.example"

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from batch_alias.model import Call, Operation
 from batch_alias.rongcloud.wire import MOST_MESSAGE, decode, encode, one_line, sign, signed_headers
-from batch_alias.settings import Secret
+from batch_alias.settings.target import Secret
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 

@@ -12,7 +12,7 @@ from batch_alias.errors import UsageError
 from batch_alias.rongcloud.codes import CODES
 from batch_alias.sandbox.emulator import Emulator, Rules, Write, in_last_second, sign
 from batch_alias.sandbox.messages import Request, Response
-from batch_alias.settings import Secret
+from batch_alias.settings.target import Secret
 
 KEY, SECRET = "an-app-key", "its-secret"
 SET, CLEAR, READ = (f"/group/remarks/{call}.json" for call in ("set", "del", "get"))

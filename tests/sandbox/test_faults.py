@@ -11,7 +11,7 @@ from batch_alias.errors import UsageError
 from batch_alias.sandbox import Draw, Fault, Faults, faults
 from batch_alias.sandbox.faults import ERRORS, Drop, Hang, apply, uniform
 from batch_alias.sandbox.messages import Request, Response, refusal, success
-from batch_alias.settings import options
+from batch_alias.settings.options import options
 from tests.support import faults as support
 from tests.support.faults import HOSTILE, During, Script, Shares, While, coded
 

@@ -12,7 +12,7 @@ from batch_alias.records import EventKind
 from batch_alias.errors import ExitCode
 from batch_alias.model import State
 from batch_alias.sandbox.faults import Faults, Forced, Outage, Trouble
-from batch_alias.settings import Secret
+from batch_alias.settings.target import Secret
 
 ROWS = 200
 

@@ -11,7 +11,8 @@ import pytest
 from batch_alias.errors import ExitCode, LedgerError
 from batch_alias.job import open_job
 from batch_alias.model import State
-from batch_alias.settings import Secret, Settings
+from batch_alias.settings import Settings
+from batch_alias.settings.target import Secret
 
 SAMPLES = Path(__file__).parents[2] / "samples"
 

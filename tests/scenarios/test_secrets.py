@@ -16,7 +16,8 @@ import trustme
 
 from batch_alias.errors import ExitCode, UsageError
 from batch_alias.model import State
-from batch_alias.settings import Secret, Service
+from batch_alias.settings import Service
+from batch_alias.settings.target import Secret
 
 ACCEPTED = b'{"code":200}'
 

@@ -8,7 +8,7 @@ from batch_alias.errors import ExitCode
 from batch_alias.model import State
 from batch_alias.sandbox.emulator import Rules
 from batch_alias.sandbox.faults import Faults, Forced
-from batch_alias.settings import Secret
+from batch_alias.settings.target import Secret
 
 WIDTH = 16
 """Most requests under way at once."""

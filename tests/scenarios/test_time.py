@@ -15,7 +15,8 @@ from batch_alias.sandbox.emulator import Rules
 from batch_alias.sandbox.faults import Faults
 from batch_alias.sending.dispatcher import Dispatcher
 from batch_alias.sending.response_handler import Limits
-from batch_alias.settings import Reading, Secret
+from batch_alias.settings import Reading
+from batch_alias.settings.target import Secret
 from batch_alias.staging import staged
 
 

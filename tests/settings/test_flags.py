@@ -8,8 +8,10 @@ import cloup
 import pytest
 from click.testing import CliRunner, Result
 
-from batch_alias.settings import REGIONS, Option, Output, Reading, Sending, Target, Unit
+from batch_alias.settings import Output, Reading, Sending
 from batch_alias.settings.flags import Duration, Share, fill, flags
+from batch_alias.settings.options import Option, Unit
+from batch_alias.settings.target import REGIONS, Target
 
 
 @dataclass(frozen=True, kw_only=True)

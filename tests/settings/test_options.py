@@ -5,7 +5,7 @@ from typing import Annotated
 import pytest
 
 from batch_alias.errors import UsageError
-from batch_alias.settings import Option, Unit, options, validate
+from batch_alias.settings.options import Option, Unit, options, validate
 
 COLOUR = Option("Colour of the page.", choices=("red", "blue"))
 WAIT = Option("Longest wait.", unit=Unit.SECONDS, least=0.5, most=3600)

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batch_alias.errors import ExitCode, UsageError
-from batch_alias.settings import REGIONS, Secret, Settings, Target
+from batch_alias.settings import Settings
+from batch_alias.settings.target import REGIONS, Secret, Target
 
 SECRET = "s3cret-value"
 
