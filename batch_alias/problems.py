@@ -1,21 +1,14 @@
 """Every problem that a row can have: its name, how it is found, what it says, and what to do about it.
 
-A *rejection* keeps its row from being sent; a *warning* does not, unless ``--strict``. A problem with a test is found
-in the text of the columns, the others by what reads the file. A row is rejected for the first test that applies, in the
-order of the table: a row of the wrong width has its values in the wrong columns; then comes what cannot be sent at all,
-then RongCloud's limits, then what spreadsheets do to ids.
+A *rejection* keeps its row from being sent; a *warning* does not, unless ``--strict``. A row is rejected for the first
+problem found: by what reads the file, then in the row as a whole (one of the wrong width has its values in the wrong
+columns), then by the tests in the order of the table: what cannot be sent at all, RongCloud's limits, and what
+spreadsheets do to ids.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    Test = Callable[[pd.DataFrame, str], "pd.Series[bool]"]
-    """Which rows of a frame have the problem in a field, one of ``user_id``, ``group_id`` and ``remark``."""
 
 LONGEST_USER_ID = 64
 """Bytes of a userId that RongCloud takes (documented)."""
@@ -52,8 +45,8 @@ class Problem:
         name: Its stable name, in reports and for ``--accept``.
         sentence: What is wrong, with ``{column}``, ``{value}`` and other names to be filled in.
         advice: What to do about it; empty for a warning.
-        fields: The fields that are tested; a problem of the row as a whole is tested once.
-        test: How it is found in the text of the columns; ``None`` where only what reads the file can see it.
+        fields: The fields whose values are tested.
+        test: Whether a value has the problem; ``None`` where only what reads the file or the row can see it.
         acceptable: ``--accept`` lets it through: the file holds a text that RongCloud would take, and only a person can
             know whether it is the one that was meant.
     """
@@ -61,14 +54,14 @@ class Problem:
     name: str
     sentence: str
     advice: str = ""
-    fields: tuple[str, ...] = ("",)
-    test: "Test | None" = None
+    fields: tuple[str, ...] = ()
+    test: Callable[[str], object] | None = None
     acceptable: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowProblem:
-    """A problem that a reader found in a row.
+    """A problem that was found in a row.
 
     Attributes:
         name: Of its kind.
@@ -81,16 +74,20 @@ class RowProblem:
     final: bool = False
 
 
-def _contains(pattern: str) -> "Test":
-    return lambda frame, field: frame[field].str.contains(pattern)
+def _contains(pattern: str) -> Callable[[str], object]:
+    return re.compile(pattern).search
 
 
-def _matches(pattern: str) -> "Test":
-    return lambda frame, field: frame[field].str.fullmatch(pattern)
+def _matches(pattern: str) -> Callable[[str], object]:
+    return re.compile(pattern).fullmatch
 
 
-def _is_empty(frame: "pd.DataFrame", field: str) -> "pd.Series[bool]":
-    return frame[field] == ""
+def _is_empty(value: str) -> bool:
+    return not value
+
+
+def _damaged_id(name: str, sentence: str, advice: str, test: Callable[[str], object]) -> Problem:
+    return Problem(name, sentence, advice, IDS, test, acceptable=True)
 
 
 _AS_TEXT = "Store the ids as text in the program that writes the file, and enter the id again."
@@ -99,19 +96,12 @@ _QUOTE_IT = "Check for a missing separator; put a value that contains one, or a 
 _FILL_IN = "Fill it in, or delete the row."
 _CHECK_COLUMNS = "Check that the columns are the right ones."
 
+_EMPTY = "Column {column} is empty."
+_DATE = "Column {column} holds the date or time {value}; the text that is shown for it is not in the file."
+
 _REJECTIONS = (
-    Problem(
-        "too-few-fields",
-        "The row has fewer fields than the header: {number} missing.",
-        _QUOTE_IT,
-        test=lambda frame, _: frame["surplus"] < 0,
-    ),
-    Problem(
-        "too-many-fields",
-        "The row has more fields than the header: {number} too many.",
-        _QUOTE_IT,
-        test=lambda frame, _: frame["surplus"] > 0,
-    ),
+    Problem("too-few-fields", "The row has fewer fields than the header: {number} missing.", _QUOTE_IT),
+    Problem("too-many-fields", "The row has more fields than the header: {number} too many.", _QUOTE_IT),
     Problem(
         "misplaced-quote",
         "A quote in {value} is not closed, or is closed in the middle of a field.",
@@ -124,19 +114,11 @@ _REJECTIONS = (
         "The row contains half a character (a lone surrogate), which cannot be sent.",
         "Write the value again.",
     ),
-    Problem("nul-character", "The row contains a NUL character.", "Remove it.", test=lambda frame, _: frame["nul"]),
+    Problem("nul-character", "The row contains a NUL character.", "Remove it."),
     Problem("error-cell", "Column {column} holds a formula error.", "Correct the formula."),
     Problem("boolean-in-id", "Column {column} holds the truth value {value}.", _CELL_AS_TEXT),
-    Problem(
-        "date-in-id",
-        "Column {column} holds the date or time {value}; the text that is shown for it is not in the file.",
-        _CELL_AS_TEXT,
-    ),
-    Problem(
-        "date-in-remark",
-        "Column {column} holds the date or time {value}; the text that is shown for it is not in the file.",
-        _CELL_AS_TEXT,
-    ),
+    Problem("date-in-id", _DATE, _CELL_AS_TEXT),
+    Problem("date-in-remark", _DATE, _CELL_AS_TEXT),
     Problem(
         "number-too-long",
         "Column {column} holds the number {value}; a spreadsheet keeps only 15 digits.",
@@ -149,70 +131,55 @@ _REJECTIONS = (
         _CELL_AS_TEXT,
         acceptable=True,
     ),
-    Problem("empty-user-id", "Column {column} is empty.", _FILL_IN, fields=("user_id",), test=_is_empty),
-    Problem("empty-group-id", "Column {column} is empty.", _FILL_IN, fields=("group_id",), test=_is_empty),
+    Problem("empty-user-id", _EMPTY, _FILL_IN, ("user_id",), _is_empty),
+    Problem("empty-group-id", _EMPTY, _FILL_IN, ("group_id",), _is_empty),
     Problem(
         "user-id-too-long",
         f"Column {{column}} holds {{value}}, {{size}} bytes; RongCloud takes at most {LONGEST_USER_ID}.",
         _CHECK_COLUMNS,
-        fields=("user_id",),
-        test=lambda frame, field: frame[field].map(lambda text: len(text.encode())) > LONGEST_USER_ID,
+        ("user_id",),
+        lambda value: len(value.encode()) > LONGEST_USER_ID,
     ),
     Problem(
         "group-id-too-long",
         f"Column {{column}} holds {{value}}, {{length}} characters; RongCloud takes at most {LONGEST_GROUP_ID}.",
         _CHECK_COLUMNS,
-        fields=("group_id",),
-        test=lambda frame, field: frame[field].str.len() > LONGEST_GROUP_ID,
+        ("group_id",),
+        lambda value: len(value) > LONGEST_GROUP_ID,
     ),
-    Problem("empty-remark", "Column {column} is empty.", _FILL_IN, fields=("remark",), test=_is_empty),
-    Problem(
+    Problem("empty-remark", _EMPTY, _FILL_IN, ("remark",), _is_empty),
+    _damaged_id(
         "control-character-in-id",
         "Column {column} holds {value}, which contains a control character.",
         "Remove the control character.",
-        fields=IDS,
-        test=_contains(r"[\x00-\x1f\x7f-\x9f]"),
-        acceptable=True,
+        _contains(r"[\x00-\x1f\x7f-\x9f]"),
     ),
-    Problem(
+    _damaged_id(
         "invisible-character-in-id",
         "Column {column} holds {value}, which contains an invisible character.",
         "Enter the id again.",
-        fields=IDS,
-        test=_contains(INVISIBLE),
-        acceptable=True,
+        _contains(INVISIBLE),
     ),
-    Problem(
+    _damaged_id(
         "full-width-character-in-id",
         "Column {column} holds {value}, which contains full-width characters.",
         "Enter the id again with half-width digits and letters.",
-        fields=IDS,
-        test=_contains("[\uff01-\uff5e]"),
-        acceptable=True,
+        _contains("[\uff01-\uff5e]"),
     ),
-    Problem(
+    _damaged_id(
         "scientific-notation-in-id",
         "Column {column} holds {value}: a spreadsheet took the id for a number and cut off its digits.",
         _AS_TEXT,
-        fields=IDS,
-        test=_matches(SCIENTIFIC),
-        acceptable=True,
+        _matches(SCIENTIFIC),
     ),
-    Problem(
-        "decimal-in-id",
-        "Column {column} holds {value}, a decimal number.",
-        _AS_TEXT,
-        fields=IDS,
-        test=_matches(r"[+-]?\d+\.\d*"),
-        acceptable=True,
+    _damaged_id(
+        "decimal-in-id", "Column {column} holds {value}, a decimal number.", _AS_TEXT, _matches(r"[+-]?\d+\.\d*")
     ),
-    Problem(
+    _damaged_id(
         "error-value-in-id",
         "Column {column} holds {value}, a formula error.",
         "Correct the formula.",
-        fields=IDS,
-        test=_matches(FORMULA_ERROR),
-        acceptable=True,
+        _matches(FORMULA_ERROR),
     ),
 )
 
@@ -233,7 +200,7 @@ _WARNINGS = (
         "remark-over-64-characters",
         f"An alias has more than {USUAL_REMARK} characters.",
         fields=("remark",),
-        test=lambda frame, field: frame[field].str.len() > USUAL_REMARK,
+        test=lambda value: len(value) > USUAL_REMARK,
     ),
     Problem(
         "line-break-in-remark",
@@ -259,14 +226,14 @@ _WARNINGS = (
         fields=("remark",),
         test=_matches(NULL_WORD),
     ),
-    Problem("white-space-removed", "White space around a value is not sent.", test=lambda frame, _: frame["trimmed"]),
+    Problem("white-space-removed", "White space around a value is not sent."),
     Problem("ids-differ-only-in-case", "Ids are the same but for capital letters; to RongCloud they are two."),
     Problem("zeros-restored", "The leading zeros of a number were taken from its number format."),
 )
 
-REJECTIONS: Mapping[str, Problem] = MappingProxyType({problem.name: problem for problem in _REJECTIONS})
-WARNINGS: Mapping[str, Problem] = MappingProxyType({problem.name: problem for problem in _WARNINGS})
-PROBLEMS: Mapping[str, Problem] = MappingProxyType({**REJECTIONS, **WARNINGS})
+REJECTIONS: Mapping[str, Problem] = {problem.name: problem for problem in _REJECTIONS}
+WARNINGS: Mapping[str, Problem] = {problem.name: problem for problem in _WARNINGS}
+PROBLEMS: Mapping[str, Problem] = {**REJECTIONS, **WARNINGS}
 ACCEPTABLE = tuple(problem.name for problem in _REJECTIONS if problem.acceptable)
 
 

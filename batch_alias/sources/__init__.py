@@ -7,14 +7,18 @@ Each format has a module with one class, a ``columns.Reader``. The format is fou
 import codecs
 import zipfile
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, contextmanager
+from io import BufferedIOBase
 from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
 
 from batch_alias.errors import SourceError
 from batch_alias.settings import Format, Reading
-from batch_alias.sources.columns import Columns, Reader, find_columns
-from batch_alias.sources.textfile import ByteReader
+from batch_alias.sources.columns import Reader, find_columns
+from batch_alias.sources.delimited import DelimitedReader
+from batch_alias.sources.excel import ExcelReader
+from batch_alias.sources.jsonlines import JsonLinesReader
+from batch_alias.sources.textfile import unpacked
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,13 +48,18 @@ class Source:
         columns: Which of them hold the user ids, the group ids and the aliases.
         description: The format as it was found, in words.
         blank_rows: Rows without any content read so far; they are left out, but count in the row numbers.
+
+    Raises:
+        SourceError: Its columns are not clear.
     """
 
-    def __init__(self, reader: Reader, columns: Columns, reading: Reading) -> None:
+    def __init__(self, file: BufferedIOBase, size: int, reader: Reader, reading: Reading) -> None:
+        self._file = file
+        self._size = size
         self._reader = reader
         self._reading = reading
         self.header = reader.header
-        self.columns = columns
+        self.columns = find_columns(reader.header, reading)
         self.description = reader.description
         self.blank_rows = 0
 
@@ -90,16 +99,12 @@ class Source:
 
     def progress(self) -> tuple[int, int]:
         """Bytes of the file that were read, and its size."""
-        return self._reader.progress()
+        return min(self._file.tell(), self._size), self._size
 
 
 @contextmanager
 def open_source(path: Path, reading: Reading) -> Iterator[Source]:
     """Open a source and find its columns.
-
-    Args:
-        path: The file.
-        reading: How to read it.
 
     Yields:
         The source, before its first row.
@@ -107,51 +112,44 @@ def open_source(path: Path, reading: Reading) -> Iterator[Source]:
     Raises:
         SourceError: There is no such file, it cannot be read, is not a table, or its columns are not clear.
     """
-    try:
-        reader = _open(path, reading)
-    except FileNotFoundError:
-        raise SourceError("There is no file {file}.", "Check its name and the current folder.", file=path) from None
-    except OSError as error:
-        raise SourceError("{file} cannot be read: {error}.", file=path, error=error.strerror or error) from error
-    try:
-        yield Source(reader, find_columns(reader.header, reading), reading)
-    finally:
-        reader.close()
+    with ExitStack() as stack:
+        try:
+            if path.is_dir():
+                raise SourceError("{file} is a folder.", "Name the file of rows in it.", file=path)
+            file = stack.enter_context(path.open("rb"))
+            reader = _open_reader(file, path, reading, stack)
+        except FileNotFoundError:
+            raise SourceError("There is no file {file}.", "Check its name and the current folder.", file=path) from None
+        except OSError as error:
+            raise SourceError("{file} cannot be read: {error}.", file=path, error=error.strerror or error) from error
+        yield Source(file, path.stat().st_size, reader, reading)
 
 
-def _open(path: Path, reading: Reading) -> Reader:
-    if path.is_dir():
-        raise SourceError("{file} is a folder.", "Name the file of rows in it.", file=path)
-    source_format = _find_format(path)
-    match Format(reading.format) if reading.format is not None else source_format:
+def _open_reader(file: BufferedIOBase, path: Path, reading: Reading, stack: ExitStack) -> Reader:
+    found = _find_format(file, path)
+    file.seek(0)
+    match found if reading.format is None else Format(reading.format):
         case Format.EXCEL:
-            from batch_alias.sources.excel import ExcelReader
-
-            return ExcelReader(path, reading)
+            return ExcelReader(file, path, reading, stack)
         case Format.CSV:
-            from batch_alias.sources.delimited import DelimitedReader
-
-            return DelimitedReader(path, reading)
+            return DelimitedReader(file, path.name, reading)
         case Format.JSON_LINES:
-            from batch_alias.sources.jsonlines import JsonLinesReader
-
-            return JsonLinesReader(path, reading)
+            return JsonLinesReader(file, path.name, reading)
         case Format.PARQUET:
-            from batch_alias.sources.parquet import ParquetReader
+            from batch_alias.sources.parquet import ParquetReader  # needs pyarrow
 
-            return ParquetReader(path)
+            return ParquetReader(file, path.name)
         case unknown:
             assert_never(unknown)
 
 
-def _find_format(path: Path) -> Format:
+def _find_format(file: BufferedIOBase, path: Path) -> Format:
     """The format of a file by its first bytes.
 
     Raises:
         SourceError: It is of a known kind that is not a table, or not read.
     """
-    with path.open("rb") as file:
-        start = file.read(16)
+    start = file.read(16)
     for magic, (problem, advice) in _REFUSED.items():
         if start.startswith(magic):
             raise SourceError(problem, advice, file=path.name)
@@ -162,8 +160,7 @@ def _find_format(path: Path) -> Format:
         return Format.EXCEL
     if start.startswith(PARQUET):
         return Format.PARQUET
-    with closing(ByteReader(path)) as file:
-        text = file.read(64).removeprefix(codecs.BOM_UTF8).lstrip()
+    text = unpacked(file, path.name).read(64).removeprefix(codecs.BOM_UTF8).lstrip()
     return Format.JSON_LINES if text.startswith(b"{") else Format.CSV
 
 

@@ -1,9 +1,10 @@
 """The process in which calamine reads a workbook: ``python calamine_worker.py PATH [SHEET]``.
 
 A damaged workbook can make calamine allocate memory without end, at which Rust aborts the process. So this is one of
-its own, with limits on memory and time. It writes lines of JSON to standard output: without a sheet, a list of the
-sheets and whether each is visible; with one, the number of empty columns before the table and then lists of rows, the
-last of them ``null``. It imports nothing of the package, so that it starts fast and from anywhere.
+its own, with limits on memory and time. It writes lines of JSON to standard output, each a list of rows, and at the end
+``null``. Without a sheet the rows are the names of the sheets and whether each is visible; with one they are its rows,
+after one that holds the number of empty columns before the table. It imports nothing of the package, so that it starts
+fast and from anywhere.
 """
 
 import json
@@ -15,8 +16,8 @@ SECONDS = 600
 ROWS = 2_000
 
 
-def main(path: str, sheet: str | None) -> None:
-    """Read the workbook and write what was found."""
+def main(path: str, sheet: str | None = None) -> None:
+    """Read the workbook and write its rows."""
     _set_limits()
     import python_calamine as calamine
 
@@ -30,11 +31,11 @@ def main(path: str, sheet: str | None) -> None:
                 _write([[found.name, found.visible == visible] for found in sheets])
             else:
                 table = book.get_sheet_by_name(sheet)
-                _write(table.start[1] if table.start else 0)
+                _write([[table.start[1] if table.start else 0]])
                 rows = table.iter_rows()
                 while some := list(islice(rows, ROWS)):
                     _write(some)
-                _write(None)
+            _write(None)
     except calamine.PasswordError:
         _write({"password": True})
     except (calamine.CalamineError, OSError, ValueError) as error:
@@ -62,4 +63,4 @@ def _time(value: object) -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else None)
+    main(*sys.argv[1:])

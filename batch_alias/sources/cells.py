@@ -32,21 +32,8 @@ UNCERTAIN = 10**14
 INEXACT = 10**15
 """From here on a spreadsheet has replaced digits by zeros."""
 
-
-@dataclass(frozen=True, slots=True)
-class NumberFormat:
-    """How a whole number is shown.
-
-    Attributes:
-        width: The number of digits that it is padded to with zeros; 0 for the digits as they are.
-        other: It is, or may be, shown in another way.
-    """
-
-    width: int = 0
-    other: bool = False
-
-
-AS_IS = NumberFormat()
+Padding = int | None
+"""To how many digits a format pads a whole number with zeros; ``None`` if it may show it in any other way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +46,12 @@ class DateOrTime:
 Cell = str | int | float | bool | DateOrTime
 
 
-def parse_format(code: str) -> NumberFormat:
+def parse_format(code: str) -> Padding:
     """What a number format such as ``000000`` does to whole numbers; only its first section counts."""
     shown = _INVISIBLE.sub("", code.split(";", 1)[0])
     if _PADDING.fullmatch(shown):
-        return NumberFormat(width=len(shown))
-    return AS_IS if _PLAIN.fullmatch(shown) else NumberFormat(other=True)
+        return len(shown)
+    return 0 if _PLAIN.fullmatch(shown) else None
 
 
 def text_of(cell: Cell) -> str:
@@ -85,31 +72,24 @@ def text_of(cell: Cell) -> str:
             assert_never(cell)
 
 
-def read_cell(cell: Cell, number_format: NumberFormat, column: str, *, is_id: bool) -> tuple[str, list[RowProblem]]:
-    """The text of a cell, and the problems it makes for its row.
-
-    Args:
-        cell: Its value.
-        number_format: Its format.
-        column: The header of its column.
-        is_id: Whether the column holds ids, or aliases.
-    """
-    text, shown = text_of(cell), quoted(column)
+def read_cell(cell: Cell, padding: Padding, column: str, *, is_id: bool) -> tuple[str, list[RowProblem]]:
+    """The text of a cell in a column of ids or of aliases, and the problems it makes for its row."""
+    text, column = text_of(cell), quoted(column)
     match cell:
         case str():
             return text, []
         case bool():
-            return text, [found("boolean-in-id", column=shown, value=text)] if is_id else []
+            return text, [found("boolean-in-id", column=column, value=text)] if is_id else []
         case int() | float():
-            return _read_number(cell, text, number_format, shown, is_id=is_id)
+            return _read_number(cell, text, padding, column, is_id=is_id)
         case DateOrTime():
-            return text, [found("date-in-id" if is_id else "date-in-remark", column=shown, value=text)]
+            return text, [found("date-in-id" if is_id else "date-in-remark", column=column, value=text)]
         case _:
             assert_never(cell)
 
 
 def _read_number(
-    number: float, text: str, number_format: NumberFormat, column: str, *, is_id: bool
+    number: float, text: str, padding: Padding, column: str, *, is_id: bool
 ) -> tuple[str, list[RowProblem]]:
     problems = []
     if not math.isfinite(number) or abs(number) >= INEXACT:
@@ -120,9 +100,9 @@ def _read_number(
         problems.append(found("number-too-long", column=column, value=text))
     elif "e" in text:
         problems.append(found("number-format", column=column, value=text))
-    if number_format.other or (number_format.width and not text.isdecimal()):
+    if padding is None or (padding and not text.isdecimal()):
         problems.append(found("number-format", column=column, value=text))
-    elif text != text.zfill(number_format.width):
-        text = text.zfill(number_format.width)
-        problems.append(found("zeros-restored", column=column, value=text))
+    elif len(text) < padding:
+        text = text.zfill(padding)
+        problems.append(found("zeros-restored"))
     return text, problems

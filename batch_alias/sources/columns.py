@@ -5,10 +5,10 @@ used for nothing else in such files: "id" and "name" are not known, because they
 """
 
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from batch_alias.errors import SourceError
 from batch_alias.problems import RowProblem
@@ -31,60 +31,44 @@ class Role(StrEnum):
 FLAGS = {Role.USER: "--user-column", Role.GROUP: "--group-column", Role.REMARK: "--remark-column"}
 
 # As `fold` leaves them: lower case, no spaces, no "_" or "-".
-KNOWN_NAMES: dict[Role, frozenset[str]] = {
-    Role.USER: frozenset(
-        {
-            *("userid", "uid", "user", "useridentifier", "usercode", "useruid", "rcuserid", "rongcloudid", "imuserid"),
-            *("memberid", "member", "memberuserid", "groupmemberid"),
-            *("用户id", "用户", "用户编号", "用户标识", "用户uid", "成员id", "成员", "成员编号", "成员用户id"),
-            *("会员id", "会员编号", "群成员id", "融云id", "融云用户id", "用戶id", "用戶", "成員id", "成員", "會員id"),
-        }
+_KNOWN_NAMES = {
+    Role.USER: (
+        "userid uid user useridentifier usercode useruid rcuserid rongcloudid imuserid "
+        "memberid member memberuserid groupmemberid "
+        "用户id 用户 用户编号 用户标识 用户uid 成员id 成员 成员编号 成员用户id "
+        "会员id 会员编号 群成员id 融云id 融云用户id 用戶id 用戶 成員id 成員 會員id"
     ),
-    Role.GROUP: frozenset(
-        {
-            *("groupid", "gid", "group", "groupidentifier", "groupcode", "groupgid", "rcgroupid", "imgroupid"),
-            *("chatgroupid", "groupchatid"),
-            *("群组id", "群组", "群id", "群", "群组编号", "群编号", "群号", "群聊id", "群聊", "群标识", "群组标识"),
-            *("融云群id", "融云群组id", "群組id", "群組", "群組編號"),
-        }
+    Role.GROUP: (
+        "groupid gid group groupidentifier groupcode groupgid rcgroupid imgroupid chatgroupid groupchatid "
+        "群组id 群组 群id 群 群组编号 群编号 群号 群聊id 群聊 群标识 群组标识 "
+        "融云群id 融云群组id 群組id 群組 群組編號"
     ),
-    Role.REMARK: frozenset(
-        {
-            *("remark", "remarks", "alias", "nickname", "nick", "pushalias", "pushremark", "pushname", "groupalias"),
-            *("groupnickname", "groupremark", "memberalias", "useralias", "remarkname", "aliasname"),
-            *("备注", "备注名", "群昵称", "昵称", "别名", "推送备注", "推送备注名", "推送别名", "推送昵称", "群备注"),
-            *("群成员昵称", "群内昵称", "群名片", "成员昵称", "成员备注", "群成员备注"),
-            *("備註", "備註名", "備注", "群暱稱", "暱稱", "別名", "推送備註"),
-        }
+    Role.REMARK: (
+        "remark remarks alias nickname nick pushalias pushremark pushname groupalias "
+        "groupnickname groupremark memberalias useralias remarkname aliasname "
+        "备注 备注名 群昵称 昵称 别名 推送备注 推送备注名 推送别名 推送昵称 群备注 "
+        "群成员昵称 群内昵称 群名片 成员昵称 成员备注 群成员备注 "
+        "備註 備註名 備注 群暱稱 暱稱 別名 推送備註"
     ),
 }
+KNOWN_NAMES = {role: frozenset(names.split()) for role, names in _KNOWN_NAMES.items()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
-    """The column of a role.
-
-    Attributes:
-        index: Its position, from 0.
-        name: Its header, as the source writes it.
-        why: How it was found, in words.
-    """
+    """The column of a role: its position from 0, its header as the source writes it, and how it was found, in words."""
 
     index: int
     name: str
     why: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Columns:
-    """The three columns that are read, in the order of ``Role``."""
+class Columns(NamedTuple):
+    """The three columns that are read."""
 
     user: Column
     group: Column
     remark: Column
-
-    def __iter__(self) -> Iterator[Column]:
-        return iter((self.user, self.group, self.remark))
 
     @property
     def indexes(self) -> tuple[int, int, int]:
@@ -108,8 +92,8 @@ class Chunk:
     """
 
     first: int
-    rows: list[list[str]]
-    problems: dict[int, tuple[RowProblem, ...]] = field(default_factory=dict)
+    rows: list[list[str]] = field(default_factory=list)
+    problems: dict[int, Sequence[RowProblem]] = field(default_factory=dict)
 
 
 class Reader(Protocol):
@@ -129,14 +113,6 @@ class Reader(Protocol):
         Raises:
             SourceError: The file is damaged from here on.
         """
-        ...
-
-    def progress(self) -> tuple[int, int]:
-        """Bytes of the file that were read, and its size."""
-        ...
-
-    def close(self) -> None:
-        """Close the file."""
         ...
 
 
@@ -160,18 +136,13 @@ def count_roles(header: tuple[str, ...], reading: Reading) -> int:
 
 
 def find_columns(header: tuple[str, ...], reading: Reading) -> Columns:
-    """Find the column of each role.
-
-    Args:
-        header: The column names, without the white space around them.
-        reading: May name columns.
+    """Find the column of each role in a header, or as the user named it.
 
     Raises:
         SourceError: A role has no column or several, or two roles have the same.
     """
     candidates = _candidates(header, reading)
-    user, group, remark = (_only_column(role, candidates[role], header, reading) for role in Role)
-    columns = Columns(user=user, group=group, remark=remark)
+    columns = Columns(*(_only_column(role, candidates[role], header, reading) for role in Role))
     if len(set(columns.indexes)) < len(Role):
         raise SourceError(
             "One column was named for two roles: {columns}.",
@@ -203,25 +174,23 @@ def _candidates(header: tuple[str, ...], reading: Reading) -> dict[Role, list[in
 def _only_column(role: Role, candidates: list[int], header: tuple[str, ...], reading: Reading) -> Column:
     wanted = _named_columns(reading)[role]
     names = [header[index] for index in candidates]
-    flag, columns = FLAGS[role], listing(header)
+    values = {"role": role, "flag": FLAGS[role], "columns": listing(header)}
     if len(names) == 1:
-        why = f"named by {flag}" if wanted is not None else f"its header is a known name for {role}"
+        why = f"named by {FLAGS[role]}" if wanted is not None else f"its header is a known name for {role}"
         return Column(index=candidates[0], name=names[0], why=why)
     if len(set(names)) == 1:
         problem = "The header {name} occurs {number} times (columns {positions})."
-        positions = ", ".join(str(index + 1) for index in candidates)
         advice = "Rename those that are not the {role}."
-        raise SourceError(problem, advice, name=quoted(names[0]), number=len(names), positions=positions, role=role)
+        positions = ", ".join(str(index + 1) for index in candidates)
+        raise SourceError(problem, advice, name=quoted(names[0]), number=len(names), positions=positions, **values)
     if names:
         problem = "More than one column could be the {role}: {candidates}; the columns are {columns}."
-        advice = "Name it with {flag}."
-        raise SourceError(problem, advice, role=role, candidates=listing(names), columns=columns, flag=flag)
+        raise SourceError(problem, "Name it with {flag}.", candidates=listing(names), **values)
     advice = "Name it with {flag}, or rename its header to {role}."
     if reading.no_header:
         advice = "Name it with {flag} NUMBER, counted from 1."
     if wanted is not None:
-        problem = "No column is named {name}; the columns are {columns}."
-        raise SourceError(problem, advice, name=quoted(wanted), columns=columns, flag=flag, role=role)
-    raise SourceError(
-        "No column for {role} was found; the columns are {columns}.", advice, columns=columns, flag=flag, role=role
-    )
+        raise SourceError(
+            "No column is named {name}; the columns are {columns}.", advice, name=quoted(wanted), **values
+        )
+    raise SourceError("No column for {role} was found; the columns are {columns}.", advice, **values)

@@ -7,15 +7,14 @@ quotes and drops an unclosed one silently.
 import csv
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import chain
-from pathlib import Path
 
 from batch_alias.errors import SourceError
 from batch_alias.problems import RowProblem, found
 from batch_alias.settings import DELIMITERS, Reading
-from batch_alias.sources.columns import CHUNK_CHARACTERS, CHUNK_ROWS, Chunk, Columns, count_roles, numbered
-from batch_alias.sources.textfile import TextReader, UndecodableByteError
+from batch_alias.sources.columns import Chunk, Columns, count_roles, numbered
+from batch_alias.sources.textfile import TextReader
 from batch_alias.text import quoted
 
 NAMES = {character: name for name, character in DELIMITERS.items()}
@@ -30,68 +29,47 @@ class DelimitedReader(TextReader):
         SourceError: The file is empty or not text, or its first row cannot be read.
     """
 
-    def __init__(self, path: Path, reading: Reading) -> None:
-        super().__init__(path, reading.encoding)
+    def __init__(self, file: io.BufferedIOBase, name: str, reading: Reading) -> None:
+        super().__init__(file, name, reading.encoding)
         separator_line = SEPARATOR_LINE.match(self.sample)
         sample = self.sample[separator_line.end() :] if separator_line else self.sample
         delimiter = reading.delimiter_character or (separator_line[2] if separator_line else None)
         if delimiter is None:
-            delimiter = _find_delimiter(sample, path, reading)
+            delimiter = _find_delimiter(sample, name, reading)
         kind = "tab-separated text" if delimiter == "\t" else "CSV"
         parts = (kind, self.encoding, NAMES.get(delimiter, repr(delimiter)), self.compression)
         self.description = ", ".join(filter(None, parts))
-        self._csv = csv.reader(chain.from_iterable(self.blocks()), delimiter=delimiter, strict=True)
+        self._csv = csv.reader(self.lines(), delimiter=delimiter, strict=True)
         self._rows: Iterator[list[str]] = self._csv
-        self._row = 0
-        try:
-            if separator_line:
-                next(self._csv)
-            self.header = self._read_header(reading)
-        except UndecodableByteError as error:
-            self.close()
-            raise self.undecodable(error, self._row + 1) from None
-        except BaseException:
-            self.close()
-            raise
+        if separator_line:
+            next(self._csv)
+        self.header = self._read_header(reading)
 
     def chunks(self, columns: Columns) -> Iterator[Chunk]:  # noqa: ARG002 - the problems of text are found by tests
         """Read the rows under the header."""
-        at_end = False
-        while not at_end:
-            chunk = Chunk(first=self._row + 1, rows=[])
-            self.characters = 0
-            try:
-                at_end = self._fill(chunk)
-            except UndecodableByteError as error:
-                raise self.undecodable(error, chunk.first + len(chunk.rows)) from None
-            self._row += len(chunk.rows)
-            if chunk.rows:
-                yield chunk
+        return self.in_chunks(self._read())
 
-    def _fill(self, chunk: Chunk) -> bool:
-        """Read rows until the chunk is full or the file is at its end; returns whether it is."""
+    def _read(self) -> Iterator[tuple[list[str], Sequence[RowProblem]]]:
         while True:
             line = self._csv.line_num + 1
             try:
                 for row in self._rows:
-                    chunk.rows.append(row)
+                    self.row += 1
+                    yield row, ()
                     line = self._csv.line_num + 1
-                    if len(chunk.rows) >= CHUNK_ROWS or self.characters >= CHUNK_CHARACTERS:
-                        return False
             except csv.Error as error:
-                problem = self._problem(error, chunk.first + len(chunk.rows), line)
-                chunk.problems[len(chunk.rows)] = (problem,)
-                chunk.rows.append([self.line(self._csv.line_num).rstrip("\r\n")])
+                self.row += 1
+                yield [self.line.rstrip("\r\n")], [self._problem(error, line)]
             else:
-                return True
+                return
 
-    def _problem(self, error: csv.Error, row: int, line: int) -> RowProblem:
+    def _problem(self, error: csv.Error, line: int) -> RowProblem:
         """The problem of a row that ``csv`` refuses and that begins in a line.
 
         Raises:
             SourceError: The row reaches beyond its line: other rows are within its quotes.
         """
-        place = {"file": self.name, "row": row, "line": line}
+        place = {"file": self.name, "row": self.row, "line": line}
         if "field larger than" in str(error):
             raise SourceError(
                 "Row {row:,} (line {line:,}) of {file} has a field of more than {most:,} characters.",
@@ -107,7 +85,7 @@ class DelimitedReader(TextReader):
                 last=self._csv.line_num,
                 **place,
             )
-        return found("misplaced-quote", value=quoted(self.line(self._csv.line_num).strip()))
+        return found("misplaced-quote", value=quoted(self.line.strip()))
 
     def _read_header(self, reading: Reading) -> tuple[str, ...]:
         try:
@@ -116,7 +94,7 @@ class DelimitedReader(TextReader):
                 if any(header) and reading.no_header:
                     self._rows = chain([row], self._csv)
                     return numbered(len(header))
-                self._row += 1
+                self.row += 1
                 if any(header):
                     return header
         except csv.Error as error:
@@ -125,9 +103,9 @@ class DelimitedReader(TextReader):
         raise SourceError("{file} contains nothing but white space.", "Was its export finished?", file=self.name)
 
 
-def _find_delimiter(sample: str, path: Path, reading: Reading) -> str:
+def _find_delimiter(sample: str, name: str, reading: Reading) -> str:
     """The delimiter with which the first row has the most of the columns we read, then the most columns."""
-    first = "\t" if path.suffix.lower() in {".tsv", ".tab"} else ","
+    first = "\t" if name.lower().endswith((".tsv", ".tab")) else ","
     text = sample.lstrip()
 
     def fit(delimiter: str) -> tuple[int, int]:

@@ -1,18 +1,23 @@
 """Excel workbooks, .xlsx and .xls: calamine reads the rows; ``xlsx`` adds what it leaves out."""
 
+import json
+import os
 import re
-from collections.abc import Iterator
-from contextlib import closing
-from itertools import islice
+import subprocess
+import sys
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack, closing
+from io import BufferedIOBase
+from itertools import chain, islice
 from pathlib import Path
 
 from batch_alias.errors import SourceError
 from batch_alias.problems import RowProblem, found
 from batch_alias.settings import Reading
-from batch_alias.sources.calamine_sheet import Sheet, list_sheets
-from batch_alias.sources.cells import AS_IS, Cell, NumberFormat, read_cell, text_of
-from batch_alias.sources.columns import CHUNK_ROWS, Chunk, Columns, Role, count_roles
-from batch_alias.sources.xlsx import Marks, Package, encrypted
+from batch_alias.sources import calamine_worker
+from batch_alias.sources.cells import Cell, DateOrTime, Padding, read_cell, text_of
+from batch_alias.sources.columns import CHUNK_ROWS, Chunk, Columns, Role, count_roles, numbered
+from batch_alias.sources.xlsx import Marks, Package, not_a_workbook
 from batch_alias.text import listing, quoted
 
 ZIP = b"PK\x03\x04"
@@ -27,50 +32,43 @@ _ENCRYPTED = re.compile(re.escape("EncryptedPackage".encode("utf-16-le")))
 class ExcelReader:
     """Reads one sheet of a workbook: the one that is named, else the visible one that has the columns.
 
+    The process that reads it is ended with the stack.
+
     Raises:
         SourceError: It is not a workbook, is damaged or encrypted, has no such sheet, or several could be meant.
     """
 
-    def __init__(self, path: Path, reading: Reading) -> None:
+    def __init__(self, file: BufferedIOBase, path: Path, reading: Reading, stack: ExitStack) -> None:
         self._path = path
-        self._size = path.stat().st_size
-        with path.open("rb") as file:
-            is_zip = file.read(len(ZIP)) == ZIP
-        self._package = Package(path) if is_zip else None
+        self._reading = reading
+        self._package = Package(path) if file.read(len(ZIP)) == ZIP else None
         self._marks = Marks()
         # In an .xls it is not known which cell has which format. If one pads numbers, no number in an id is certain.
-        self._id_format = NumberFormat(other=True) if not is_zip and _contains(path, _PADDING_IN_XLS) else AS_IS
+        self._id_padding = None if self._package is None and _contains(file, _PADDING_IN_XLS) else 0
         try:
-            self._sheet = self._open_sheet(reading)
+            self._sheet = self._open_sheet()
         except SourceError:
-            if not is_zip and _contains(path, _ENCRYPTED):
-                raise encrypted(path.name) from None
+            if self._package is None and _contains(file, _ENCRYPTED):
+                raise _encrypted(path) from None
             raise
+        stack.callback(self._sheet.close)
+        file.seek(0, os.SEEK_END)  # for the progress: a workbook is read completely when it is opened
         self.description = f"workbook, sheet {quoted(self._sheet.name)}"
         self.header = self._sheet.header
         if not self.header:
-            self.close()
             problem = "The sheet {sheet} of {file} is empty."
             raise SourceError(problem, "Name another with --sheet.", sheet=quoted(self._sheet.name), file=path.name)
-
-    def progress(self) -> tuple[int, int]:
-        """The size of the file, twice: a workbook is read completely when it is opened."""
-        return self._size, self._size
-
-    def close(self) -> None:
-        """End the process that reads it."""
-        self._sheet.close()
 
     def chunks(self, columns: Columns) -> Iterator[Chunk]:
         """Read the rows under the header."""
         sheet = self._sheet
         while rows := list(islice(sheet.rows, CHUNK_ROWS)):
-            chunk = Chunk(first=sheet.row + 1, rows=[])
+            chunk = Chunk(first=sheet.row + 1)
             marks = self._marks.between(sheet.row, sheet.row + len(rows))
             for place, row in enumerate(rows):
                 texts, problems = self._read(row, columns, sheet.row + place, marks)
                 if problems:
-                    chunk.problems[place] = tuple(problems)
+                    chunk.problems[place] = problems
                 chunk.rows.append(texts)
             sheet.row += len(rows)
             yield chunk
@@ -88,57 +86,135 @@ class ExcelReader:
                 problems.append(found("error-cell", column=quoted(column.name)))
             elif not isinstance(cell, str):
                 is_id = column is not columns.remark
-                number_format = self._number_format(mark, is_id=is_id)
-                texts[column.index], of_cell = read_cell(cell, number_format, column.name, is_id=is_id)
+                padding = self._padding(mark, is_id=is_id)
+                texts[column.index], of_cell = read_cell(cell, padding, column.name, is_id=is_id)
                 problems += of_cell
         return texts, problems
 
-    def _number_format(self, style: int | None, *, is_id: bool) -> NumberFormat:
+    def _padding(self, style: int | None, *, is_id: bool) -> Padding:
         if self._package is None:
-            return self._id_format if is_id else AS_IS
+            return self._id_padding if is_id else 0
         formats = self._package.formats
-        return formats[style] if style is not None and style < len(formats) else AS_IS
+        return formats[style] if style is not None and style < len(formats) else 0
 
-    def _open_sheet(self, reading: Reading) -> Sheet:
+    def _open_sheet(self) -> "_Sheet":
         """Open the sheet that is named, the only visible one, or the one that has the columns."""
-        all_sheets = list_sheets(self._path)
+        reading, sheets = self._reading, _list_sheets(self._path)
         if reading.sheet is not None:
-            names = [name for name, _ in all_sheets]
+            names = [name for name, _ in sheets]
             if reading.sheet not in names:
-                problem = "There is no sheet {sheet}; the sheets are {sheets}."
-                advice = "Name one of them with --sheet."
+                problem, advice = (
+                    "There is no sheet {sheet}; the sheets are {sheets}.",
+                    "Name one of them with --sheet.",
+                )
                 raise SourceError(problem, advice, sheet=quoted(reading.sheet), sheets=listing(names))
-            return self._open(reading.sheet, reading)
-        visible = [name for name, is_visible in all_sheets if is_visible]
+            return self._open(reading.sheet)
+        visible = [name for name, is_visible in sheets if is_visible]
         if not visible:
             problem = "{file} has no visible sheet."
             raise SourceError(problem, "Name a hidden one with --sheet.", file=self._path.name)
         if len(visible) == 1:
-            return self._open(visible[0], reading)
-        headers = {name: self._header_of(name, reading) for name in visible}
+            return self._open(visible[0])
+        headers = {name: self._header_of(name) for name in visible}
         fitting = [name for name, header in headers.items() if count_roles(header, reading) == len(Role)]
         if len(fitting) > 1:
             problem = "Several sheets have the columns: {sheets}."
             raise SourceError(problem, "Name one of them with --sheet.", sheets=listing(fitting))
         with_header = [name for name, header in headers.items() if header]
-        return self._open((fitting + with_header + visible)[0], reading)
+        return self._open((fitting + with_header + visible)[0])
 
-    def _header_of(self, name: str, reading: Reading) -> tuple[str, ...]:
-        with closing(self._open(name, reading)) as sheet:
+    def _header_of(self, name: str) -> tuple[str, ...]:
+        with closing(self._open(name)) as sheet:
             return sheet.header
 
-    def _open(self, name: str, reading: Reading) -> Sheet:
+    def _open(self, name: str) -> "_Sheet":
         if self._package is not None:
             self._marks = self._package.scan(name)
-        return Sheet(self._path, name, no_header=reading.no_header)
+        return _Sheet(self._path, name, no_header=self._reading.no_header)
 
 
-def _contains(path: Path, pattern: re.Pattern[bytes]) -> bool:
+class _Sheet:
+    """An open sheet, read up to its header.
+
+    Attributes:
+        offset: The number of empty columns before the table; its rows do not contain them.
+        header: The column names; empty for an empty sheet.
+        row: The number of the row read last.
+        rows: The rows that follow, all of the same length.
+    """
+
+    def __init__(self, path: Path, name: str, *, no_header: bool) -> None:
+        self.name = name
+        self.header: tuple[str, ...] = ()
+        self.row = 0
+        self._all_rows = _read_with_calamine(path, name)
+        self.rows: Iterator[list[Cell]] = self._all_rows
+        [offset] = next(self.rows)
+        self.offset = offset if isinstance(offset, int) else 0
+        for row in self.rows:
+            header = tuple(text_of(cell).strip() for cell in row)
+            if any(header) and no_header:
+                self.header = numbered(len(row))
+                self.rows = chain([row], self.rows)
+                return
+            self.row += 1
+            if any(header):
+                self.header = header
+                return
+
+    def close(self) -> None:
+        self._all_rows.close()
+
+
+def _list_sheets(path: Path) -> list[tuple[str, bool]]:
+    """The names of a workbook's sheets with cells, and whether each is visible."""
+    return [(text_of(name), visible is True) for name, visible in _read_with_calamine(path)]
+
+
+def _read_with_calamine(path: Path, *sheet: str) -> Generator[list[Cell], None, None]:
+    """Yield the rows that ``calamine_worker`` writes, until it or the generator is closed.
+
+    Raises:
+        SourceError: The workbook cannot be read.
+    """
+    with subprocess.Popen(  # noqa: S603 - our own script; the path is an argument to it
+        [sys.executable, "-P", calamine_worker.__file__, str(path.resolve()), *sheet],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        try:
+            for line in process.stdout or ():
+                if not line.endswith(b"\n"):
+                    break
+                match json.loads(line, object_hook=_from_json):
+                    case list(rows):
+                        yield from rows
+                    case {"password": _}:
+                        raise _encrypted(path)
+                    case {"damage": damage}:
+                        raise not_a_workbook(path.name, damage)
+                    case _:
+                        return
+        finally:
+            process.kill()
+    raise not_a_workbook(path.name, "it takes more memory or time than any workbook should")
+
+
+def _from_json(value: dict[str, str]) -> DateOrTime | dict[str, str]:
+    return DateOrTime(value["time"]) if "time" in value else value
+
+
+def _encrypted(path: Path) -> SourceError:
+    return SourceError("{file} is protected by a password.", "Save it without one.", file=path.name)
+
+
+def _contains(file: BufferedIOBase, pattern: re.Pattern[bytes]) -> bool:
     """Whether a file contains a match of at most 256 bytes."""
-    with path.open("rb") as file:
-        end = b""
-        while block := file.read(BLOCK):
-            if pattern.search(end + block):
-                return True
-            end = block[-256:]
+    file.seek(0)
+    end = b""
+    while block := file.read(BLOCK):
+        if pattern.search(end + block):
+            return True
+        end = block[-256:]
     return False

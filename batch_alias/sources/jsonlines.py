@@ -1,15 +1,14 @@
 """JSON Lines: one object on each line, its keys are the columns. The number of a row is the number of its line."""
 
+import io
 import json
-from collections.abc import Iterator
-from itertools import chain
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 
 from batch_alias.errors import SourceError
 from batch_alias.problems import RowProblem, found
 from batch_alias.settings import Reading
-from batch_alias.sources.columns import CHUNK_CHARACTERS, CHUNK_ROWS, Chunk, Columns
-from batch_alias.sources.textfile import TextReader, UndecodableByteError
+from batch_alias.sources.columns import Chunk, Columns
+from batch_alias.sources.textfile import TextReader
 from batch_alias.text import quoted
 
 
@@ -22,41 +21,28 @@ class JsonLinesReader(TextReader):
         SourceError: The file is empty, or does not begin with an object.
     """
 
-    def __init__(self, path: Path, reading: Reading) -> None:
-        super().__init__(path, reading.encoding)
-        parts = ("JSON Lines", self.encoding, self.compression)
-        self.description = ", ".join(filter(None, parts))
+    def __init__(self, file: io.BufferedIOBase, name: str, reading: Reading) -> None:
+        super().__init__(file, name, reading.encoding)
+        self.description = ", ".join(filter(None, ("JSON Lines", self.encoding, self.compression)))
         lines = self.sample.split("\n")
         if len(lines) > 1:
             lines.pop()  # empty, or cut off at the end of the sample
         objects = [value for line in lines if isinstance(value := _parse(line), dict)]
         self.header = tuple(dict.fromkeys(key for value in objects for key in value))
         if not self.header:
-            self.close()
             problem = "{file} does not begin with a JSON object on a line of its own."
-            raise SourceError(problem, "Write one JSON object on each line.", file=path.name)
+            raise SourceError(problem, "Write one JSON object on each line.", file=name)
 
     def chunks(self, columns: Columns) -> Iterator[Chunk]:
         """Read the rows, from the first line."""
-        chunk = Chunk(first=1, rows=[])
-        try:
-            for line in chain.from_iterable(self.blocks()):
-                row, problems = self._read(line, columns)
-                if problems:
-                    chunk.problems[len(chunk.rows)] = tuple(problems)
-                chunk.rows.append(row)
-                if len(chunk.rows) >= CHUNK_ROWS or self.characters >= CHUNK_CHARACTERS:
-                    yield chunk
-                    chunk = Chunk(first=chunk.first + len(chunk.rows), rows=[])
-                    self.characters = 0
-        except UndecodableByteError as error:
-            raise self.undecodable(error, chunk.first + len(chunk.rows)) from None
-        if chunk.rows:
-            yield chunk
+        return self.in_chunks(self._read(columns))
 
-    def _read(self, line: str, columns: Columns) -> tuple[list[str], list[RowProblem]]:
-        if not line.strip():
-            return [], []
+    def _read(self, columns: Columns) -> Iterator[tuple[list[str], Sequence[RowProblem]]]:
+        for line in self.lines():
+            self.row += 1
+            yield self._read_object(line, columns) if line.strip() else ([], ())
+
+    def _read_object(self, line: str, columns: Columns) -> tuple[list[str], list[RowProblem]]:
         value = _parse(line)
         if isinstance(value, str):
             return [line.strip()], [found("not-an-object", value=quoted(line.strip()), reason=value)]

@@ -1,7 +1,7 @@
 """Apache Parquet, read by pyarrow, an optional dependency. The first row has the number 2, as below a header."""
 
+import io
 from collections.abc import Iterator
-from pathlib import Path
 
 from batch_alias.errors import SourceError
 from batch_alias.problems import RowProblem, found
@@ -36,25 +36,14 @@ class ParquetReader:
         SourceError: The file is damaged.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._size = path.stat().st_size
-        self._name = path.name
-        self._file = path.open("rb")
+    def __init__(self, file: io.BufferedIOBase, name: str) -> None:
+        self._name = name
         try:
-            self._table = parquet.ParquetFile(self._file)
+            self._table = parquet.ParquetFile(file)
         except _DAMAGE as error:
-            self._file.close()
             raise self._damaged(error) from None
-        self.header = tuple(name.strip() for name in self._table.schema_arrow.names)
+        self.header = tuple(column.strip() for column in self._table.schema_arrow.names)
         self.description = "Parquet"
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
-
-    def progress(self) -> tuple[int, int]:
-        """Bytes of the file that were read, and its size."""
-        return (self._size if self._file.closed else min(self._file.tell(), self._size)), self._size
 
     def chunks(self, columns: Columns) -> Iterator[Chunk]:
         """Read the rows."""
@@ -78,9 +67,9 @@ def _text(value: object) -> str:
     return "" if value is None else str(value)
 
 
-def _problems(batch: "pa.RecordBatch", columns: Columns) -> dict[int, tuple[RowProblem, ...]]:
+def _problems(batch: "pa.RecordBatch", columns: Columns) -> dict[int, list[RowProblem]]:
     """The problems of columns whose type is neither text nor number: all their values."""
-    problems: dict[int, tuple[RowProblem, ...]] = {}
+    problems: dict[int, list[RowProblem]] = {}
     for column in columns:
         values = batch.column(column.index)
         kind = values.type.value_type if pa.types.is_dictionary(values.type) else values.type
@@ -88,6 +77,6 @@ def _problems(batch: "pa.RecordBatch", columns: Columns) -> dict[int, tuple[RowP
             continue
         for place, value in enumerate(values.to_pylist()):
             if value is not None:
-                problem = found("not-text", column=quoted(column.name), value=quoted(_text(value)), type=kind)
-                problems[place] = (*problems.get(place, ()), problem)
+                problem = found("not-text", column=quoted(column.name), value=quoted(str(value)), type=kind)
+                problems.setdefault(place, []).append(problem)
     return problems

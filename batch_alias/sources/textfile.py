@@ -1,14 +1,22 @@
-"""Text files, decoded and split into lines in bounded memory; they may be compressed by gzip."""
+"""Text files: their encoding, and their lines in bounded memory; they may be compressed by gzip.
+
+UTF-8 and UTF-16 can be recognised. GB18030 and Big5 decode nearly every byte pair, so that "it decodes" proves nothing,
+and a general detector needs more text than a handful of names (charset-normalizer chose the right one of the two in 3
+of 5 files with one name). But both tables list the characters in daily use first: a text in which these are rare is in
+neither, and if they are frequent in both, the user has to name the encoding. Reading the whole text strictly confirms
+what was found in its sample.
+"""
 
 import codecs
 import gzip
 import io
+import re
 import zlib
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Sequence
 
 from batch_alias.errors import SourceError
-from batch_alias.sources.encodings import NAME_THE_ENCODING, find_encoding
+from batch_alias.problems import RowProblem
+from batch_alias.sources.columns import CHUNK_CHARACTERS, CHUNK_ROWS, Chunk
 
 GZIP = b"\x1f\x8b"
 BLOCK = 64 * 1024
@@ -21,172 +29,234 @@ BOMB_RATIO = 250
 """A gzip may unpack to so many bytes, and to so many times its size beyond them. A table of ids shrinks to a twentieth,
 one of a single repeated row to a two-hundredth, a bomb to a thousandth."""
 
+LEAST_SHARE = 0.6  # of common characters, for a text to be in an encoding
+LEAST_LEAD = 0.05  # of one encoding's share over the other's
+LEAST_PAIRS = 4
+"""Fewer double-byte characters prove nothing: the "Ås" of a Western "Åsa" is a common character of Big5."""
+LEAST_KOREAN_PAIRS = 12
+"""So many characters that are all in the range of EUC-KR's syllables are Korean: Chinese ones spread further."""
 
-class UndecodableByteError(Exception):
-    """A byte is not in the encoding of the text; all whole lines before it were read."""
+NAME_THE_ENCODING = "Save it as CSV UTF-8, or name its encoding with --encoding."
 
-    def __init__(self, byte: int, offset: int) -> None:
-        super().__init__(byte, offset)
-        self.byte = byte
-        self.offset = offset
+# A double-byte character, or one of the four-byte characters of GB18030, which have a digit in the second place.
+_CHARACTER = re.compile(rb"[\x80-\xff][0-9].{0,2}|([\x80-\xff][^0-9])", re.DOTALL)
+
+Encoding = tuple[str, str]
+"""Python's name of a codec, and the usual name."""
+
+BYTE_ORDER_MARKS: dict[bytes, Encoding] = {
+    codecs.BOM_UTF8: ("utf-8", "UTF-8 with mark"),
+    codecs.BOM_UTF32_LE: ("utf-32", "UTF-32 with mark"),  # before the mark of UTF-16, which begins it
+    codecs.BOM_UTF16_LE: ("utf-16", "UTF-16 with mark"),
+    codecs.BOM_UTF16_BE: ("utf-16", "UTF-16 with mark"),
+}
 
 
-class ByteReader:
-    """Reads the bytes of a file, unpacked if it is a gzip.
+class _Gzip(gzip.GzipFile):
+    """A gzip that is damaged, or unpacks to far more than a table, is a ``SourceError`` when it is read."""
 
-    Args:
-        path: The file.
-        bomb_bytes: How many bytes a gzip may unpack to, whatever its size.
+    def __init__(self, file: io.BufferedIOBase, name: str) -> None:
+        super().__init__(name, "rb", fileobj=file)
+        self._packed = file
 
-    Attributes:
-        name: The name of the file.
-        compression: ``gzip`` or empty.
-    """
-
-    def __init__(self, path: Path, bomb_bytes: int = BOMB_BYTES) -> None:
-        self.name = path.name
-        self._size = path.stat().st_size
-        self._bomb_bytes = bomb_bytes
-        self._file = path.open("rb", buffering=2 * BLOCK)
-        self.compression = "gzip" if self._file.read(len(GZIP)) == GZIP else ""
-        self.rewind()
-
-    def rewind(self) -> None:
-        """Continue at the first byte."""
-        self._file.seek(0)
-        self._unpacked = 0
-        self._gzip = gzip.GzipFile(fileobj=self._file) if self.compression else None
-
-    def read(self, size: int) -> bytes:
-        """Read the next bytes; fewer only at the end.
-
-        Raises:
-            SourceError: The gzip is damaged, or unpacks to far more than a table.
-        """
-        if self._gzip is None:
-            return self._file.read(size)
+    def read(self, size: int | None = -1) -> bytes:
         try:
-            block = self._gzip.read(size)
+            block = super().read(size)
         except (zlib.error, EOFError, OSError) as error:
             problem = "{file} cannot be unpacked: {error}."
             raise SourceError(problem, "Transfer or export it again.", file=self.name, error=error) from None
-        self._unpacked += len(block)
-        if self._unpacked > self._bomb_bytes + BOMB_RATIO * self._file.tell():
+        if self.tell() > BOMB_BYTES + BOMB_RATIO * self._packed.tell():
             raise SourceError("{file} unpacks to far more than a table would.", "Unpack it first.", file=self.name)
         return block
 
-    def progress(self) -> tuple[int, int]:
-        """Bytes of the file that were read, and its size."""
-        return (self._size if self._file.closed else min(self._file.tell(), self._size)), self._size
 
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
+def unpacked(file: io.BufferedIOBase, name: str) -> io.BufferedIOBase:
+    """A file from its beginning, or the content of a gzip."""
+    file.seek(0)
+    is_gzip = file.read(len(GZIP)) == GZIP
+    file.seek(0)
+    return _Gzip(file, name) if is_gzip else file
 
 
-class TextReader(ByteReader):
+class TextReader:
     """Reads the lines of a text file; the base of the readers of text formats.
 
     Args:
-        path: The file.
+        file: The file.
+        name: Its name, for errors.
         encoding: The encoding that the user named.
-        bomb_bytes: How many bytes a gzip may unpack to, whatever its size.
 
     Attributes:
         encoding: The usual name of its encoding.
+        compression: ``gzip`` or empty.
         sample: Its first characters.
-        characters: Characters read so far; may be reset.
+        line: The line read last.
+        row: The number of the row read last; set by the reader of the format.
 
     Raises:
         SourceError: The file is empty, not text or damaged, or its encoding is not certain.
     """
 
-    def __init__(self, path: Path, encoding: str | None, *, bomb_bytes: int = BOMB_BYTES) -> None:
-        super().__init__(path, bomb_bytes)
-        try:
-            sample = self._sample()
-            if not sample:
-                raise SourceError("{file} is empty.", "Was its export finished?", file=self.name)
-            found = find_encoding(sample, encoding, file=self.name)
-            self.rewind()
-        except BaseException:
-            self.close()
-            raise
-        self.encoding = found.name
-        self.sample = sample[:BLOCK].decode(found.codec, errors="replace").removeprefix("\ufeff")
-        self.characters = 0
-        self._codec = found.codec
-        self._lines: list[str] = []
-        self._lines_before = 0
+    def __init__(self, file: io.BufferedIOBase, name: str, encoding: str | None) -> None:
+        self.name = name
+        self.line = ""
+        self.row = 0
+        self._bytes = unpacked(file, name)
+        self.compression = "" if self._bytes is file else "gzip"
+        sample = self._sample()
+        if not sample:
+            raise SourceError("{file} is empty.", "Was its export finished?", file=name)
+        self._codec, self.encoding = find_encoding(sample, encoding, file=name)
+        self._bytes.seek(0)
+        self.sample = sample[:BLOCK].decode(self._codec, errors="replace").removeprefix("\ufeff")
+        self._characters = 0
+        self._undecodable: tuple[int, int] | None = None
 
-    def blocks(self) -> Iterator[list[str]]:
-        """Read the lines, each with its line end, in blocks.
+    def lines(self) -> Iterator[str]:
+        """Read the lines, each with its line end.
 
         Raises:
-            UndecodableByteError: A byte is not in the encoding.
-            SourceError: A line is too long, or the file is damaged.
+            SourceError: A line is too long, a byte is not in the encoding, or the file is damaged.
         """
         rest = ""
-        try:
-            for text in self._texts():
-                self.characters += len(text)
-                lines = io.StringIO(rest + text, newline="").readlines()
-                rest = lines.pop() if lines else ""  # even a whole line: its CR may be the first half of a CR LF
-                if any(len(line) >= LONGEST_LINE for line in (rest, *lines[:1])):
-                    problem = "{file} has a line of more than {most:,} characters."
-                    advice = "It is not a table of rows, or its line ends are missing."
-                    raise SourceError(problem, advice, file=self.name, most=LONGEST_LINE)
-                yield self._next(lines)
-        except UndecodableByteError:
-            if rest.endswith(("\r", "\n")):
-                yield self._next([rest])
-            raise
-        yield self._next([rest] if rest else [])
+        for text in self._texts():
+            self._characters += len(text)
+            lines = io.StringIO(rest + text, newline="").readlines()
+            rest = lines.pop() if lines else ""  # even a whole line: its CR may be the first half of a CR LF
+            if any(len(line) >= LONGEST_LINE for line in (rest, *lines[:1])):
+                problem = "{file} has a line of more than {most:,} characters."
+                advice = "It is not a table of rows, or its line ends are missing."
+                raise SourceError(problem, advice, file=self.name, most=LONGEST_LINE)
+            for self.line in lines:
+                yield self.line
+        if rest and (self._undecodable is None or rest.endswith(("\r", "\n"))):
+            self.line = rest
+            yield rest
+        if self._undecodable is not None:
+            byte, offset = self._undecodable
+            problem = "{file} is not {encoding}: byte 0x{byte:02x} at {offset:,}, in row {row:,}."
+            values = {"file": self.name, "encoding": self.encoding, "byte": byte, "offset": offset}
+            raise SourceError(problem, NAME_THE_ENCODING, row=self.row + 1, **values)
 
-    def line(self, number: int) -> str:
-        """A line of the block read last, by its number in the file, from 1."""
-        return self._lines[number - self._lines_before - 1]
-
-    def undecodable(self, error: UndecodableByteError, row: int) -> SourceError:
-        """The error for a byte in a row."""
-        problem = "{file} is not {encoding}: byte 0x{byte:02x} at {offset:,}, in row {row:,}."
-        values = {"file": self.name, "encoding": self.encoding, "byte": error.byte, "offset": error.offset, "row": row}
-        return SourceError(problem, NAME_THE_ENCODING, **values)
-
-    def _next(self, lines: list[str]) -> list[str]:
-        self._lines_before += len(self._lines)
-        self._lines = lines
-        return lines
+    def in_chunks(self, rows: Iterable[tuple[list[str], Sequence[RowProblem]]]) -> Iterator[Chunk]:
+        """Gather rows, each with its problems, in chunks."""
+        chunk = Chunk(first=self.row + 1)
+        for row, problems in rows:
+            if problems:
+                chunk.problems[len(chunk.rows)] = problems
+            chunk.rows.append(row)
+            if len(chunk.rows) >= CHUNK_ROWS or self._characters >= CHUNK_CHARACTERS:
+                yield chunk
+                chunk = Chunk(first=self.row + 1)
+                self._characters = 0
+        if chunk.rows:
+            yield chunk
 
     def _texts(self) -> Iterator[str]:
+        """The text, up to a byte that is not in the encoding."""
         decoder = codecs.getincrementaldecoder(self._codec)()
-        offset = 0
-        block = b""
+        offset, block = 0, b""
         while offset == 0 or block:
             state = decoder.getstate()
-            block = self.read(BLOCK)
-            undecodable = None
+            block = self._bytes.read(BLOCK)
             try:
                 text = decoder.decode(block, final=not block)
             except UnicodeDecodeError as error:
                 place = error.start - len(state[0])  # the decoder may hold back the first bytes of a character
-                undecodable = UndecodableByteError(error.object[error.start], offset + place)
+                self._undecodable = error.object[error.start], offset + place
                 decoder.setstate(state)
                 text = decoder.decode(block[: max(place, 0)])
             # Python leaves the mark of UTF-16 whose byte order was named.
             yield text.removeprefix("\ufeff") if offset == 0 else text
-            if undecodable is not None:
-                raise undecodable
+            if self._undecodable is not None:
+                return
             offset += len(block)
 
     def _sample(self) -> bytes:
         """The first bytes and, if they are all ASCII, those around the first that is not."""
-        sample = self.read(BLOCK)
+        sample = self._bytes.read(BLOCK)
         if not sample.isascii() or 0 in sample:  # UTF-16 shows in its NULs
             return sample
         for _ in range(SEARCHED // BLOCK):
-            block = self.read(BLOCK)
+            block = self._bytes.read(BLOCK)
             if not block.isascii():
                 first = next(place for place, byte in enumerate(block) if byte >= 0x80)
                 return sample + block[block.rfind(b"\n", 0, first) + 1 :]  # a character never begins before its line
         return sample
+
+
+def find_encoding(sample: bytes, wanted: str | None, *, file: str) -> Encoding:
+    """Find the encoding of a text.
+
+    Args:
+        sample: The first bytes of the text; may end within a character.
+        wanted: The encoding that the user named; only a byte order mark may refine it.
+        file: The name of the file, for the error.
+
+    Raises:
+        SourceError: It is not text, or its encoding is not certain.
+    """
+    for mark, encoding in BYTE_ORDER_MARKS.items():
+        if sample.startswith(mark) and (wanted is None or _family(wanted) == _family(encoding[0])):
+            return encoding
+    if wanted is not None:
+        if codecs.lookup(wanted).name in {"utf-16", "utf-32"}:
+            problem = "{file} does not begin with the byte order mark of {encoding}."
+            advice = "Name the byte order too: {encoding}-LE or {encoding}-BE."
+            raise SourceError(problem, advice, file=file, encoding=wanted.upper())
+        return wanted, wanted.upper()
+    if sample.count(0) * 10 > len(sample):  # a few NULs are a problem of their rows; this many are UTF-16 or no text
+        return _utf_16(sample, file)
+    if _decodes(sample, "utf-8"):
+        return "utf-8", "UTF-8"
+    return _chinese(sample, file)
+
+
+def _family(codec: str) -> list[str]:
+    return codecs.lookup(codec).name.split("-")[:2]
+
+
+def _decodes(sample: bytes, codec: str) -> bool:
+    try:
+        codecs.getincrementaldecoder(codec)().decode(sample)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _utf_16(sample: bytes, file: str) -> Encoding:
+    """Text with many ASCII characters has its NULs at the even or at the odd positions."""
+    even, odd = sample[::2].count(0), sample[1::2].count(0)
+    if odd > 10 * even and _decodes(sample, "utf-16-le"):
+        return "utf-16-le", "UTF-16 LE"
+    if even > 10 * odd and _decodes(sample, "utf-16-be"):
+        return "utf-16-be", "UTF-16 BE"
+    raise SourceError("{file} is not text.", "Name a file of rows: CSV or Excel.", file=file)
+
+
+def _chinese(sample: bytes, file: str) -> Encoding:
+    pairs = [(pair[0], pair[1]) for pair in _CHARACTER.findall(sample) if pair]
+    if len(pairs) >= LEAST_KOREAN_PAIRS and all(0xB0 <= lead <= 0xC8 and trail >= 0xA1 for lead, trail in pairs):
+        raise SourceError("The encoding of {file} seems to be Korean.", NAME_THE_ENCODING, file=file)
+    gb = _common_in_gb(pairs) if _decodes(sample, "gb18030") else 0.0
+    big5_codec = next((codec for codec in ("cp950", "big5hkscs") if _decodes(sample, codec)), None)
+    big5 = _common_in_big5(pairs) if big5_codec else 0.0
+    if min(gb, big5) >= LEAST_SHARE and abs(gb - big5) < LEAST_LEAD:
+        raise SourceError("The encoding of {file} could be GB18030 as well as Big5.", NAME_THE_ENCODING, file=file)
+    if len(pairs) >= LEAST_PAIRS and max(gb, big5) >= LEAST_SHARE:
+        if big5_codec is not None and big5 > gb:
+            return big5_codec, "Big5"
+        return "gb18030", "GB18030"
+    return "utf-8", "UTF-8"  # it is not: reading it will name the first byte that is wrong
+
+
+def _common_in_gb(pairs: list[tuple[int, int]]) -> float:
+    """The share of GB2312's first level, the 3,755 characters in daily use, leads B0 to D7, ordered by sound."""
+    words = [(lead, trail) for lead, trail in pairs if not (0xA1 <= lead <= 0xA9 and trail >= 0xA1)]  # no punctuation
+    return sum(0xB0 <= lead <= 0xD7 and trail >= 0xA1 for lead, trail in words) / max(len(words), 1)
+
+
+def _common_in_big5(pairs: list[tuple[int, int]]) -> float:
+    """The share of Big5's first level, the 5,401 characters in daily use, leads A4 to C6, ordered by strokes."""
+    words = [lead for lead, _ in pairs if not 0xA1 <= lead <= 0xA3]  # no punctuation
+    return sum(0xA4 <= lead <= 0xC6 for lead in words) / max(len(words), 1)

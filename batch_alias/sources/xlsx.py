@@ -10,12 +10,13 @@ import zipfile
 import zlib
 from array import array
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from xml.parsers import expat
 
 from batch_alias.errors import SourceError
-from batch_alias.sources.cells import AS_IS, BUILT_IN_FORMATS, NumberFormat, parse_format
+from batch_alias.sources.cells import BUILT_IN_FORMATS, Padding, parse_format
 from batch_alias.text import quoted
 
 BLOCK = 256 * 1024
@@ -23,6 +24,7 @@ TALLEST, WIDEST = 1_048_576, 16_384
 MOST_CELLS = 30_000_000
 MOST_BYTES = 2 * 1024**3
 BOMB_BYTES, BOMB_RATIO = 64 * 1024**2, 250
+"""A part may unpack to so many bytes, and to more only up to so many times its size."""
 
 SAVE_AGAIN = "Open it in Excel and save it again as .xlsx, or as CSV UTF-8."
 SAVE_AS_CSV = "Save the sheet as CSV UTF-8."
@@ -33,21 +35,14 @@ _DAMAGE = (
 )
 """What reading a damaged workbook raises."""
 
-Handler = Callable[[str, dict[str, str]], None]
-
 
 def not_a_workbook(file: str, why: object) -> SourceError:
     """The error for a workbook that is damaged, or not one."""
     return SourceError("{file} is not a workbook that can be read: {why}.", SAVE_AGAIN, file=file, why=why)
 
 
-def encrypted(file: str) -> SourceError:
-    """The error for an encrypted workbook."""
-    return SourceError("{file} is protected by a password.", "Save it without one.", file=file)
-
-
 class Marks:
-    """The error cells of a sheet, and those with a number format.
+    """The error cells of a sheet, and those with a number format, in little memory.
 
     Attributes:
         rows: Rows of the sheet, up to its last cell.
@@ -80,27 +75,28 @@ class Marks:
 class Package:
     """The parts of an .xlsx or .xlsm.
 
-    Args:
-        path: The file.
-        bomb_bytes: How many bytes a part may unpack to, whatever its size.
-
     Attributes:
-        formats: The number format of each cell style, by its number.
+        formats: What the number format of each cell style does, by its number.
 
     Raises:
         SourceError: It is damaged, or too large.
     """
 
-    def __init__(self, path: Path, *, bomb_bytes: int = BOMB_BYTES) -> None:
+    def __init__(self, path: Path) -> None:
         self._path = path
         self._sheets: dict[str, str] = {}
-        self.formats: list[NumberFormat] = []
-        try:
-            with zipfile.ZipFile(path) as archive:
-                self._check_sizes(archive, bomb_bytes)
-                self._find_parts(archive)
-        except _DAMAGE as error:
-            raise not_a_workbook(path.name, error) from None
+        self.formats: list[Padding] = []
+        with self._open() as archive:
+            self._check_sizes(archive)
+            book = next(iter(_related_parts(archive, "", "officeDocument").values()), None)
+            if book is None:
+                raise ValueError("it names no workbook")
+            parts = _related_parts(archive, book, "")
+            for _, attributes in _elements(archive, book, {"sheet"}):
+                relation = next((value for key, value in attributes.items() if key.endswith(":id")), "")
+                self._sheets[attributes["name"]] = parts[relation]
+            for part in _related_parts(archive, book, "styles").values():
+                self._read_formats(archive, part)
 
     def scan(self, sheet: str) -> Marks:
         """Find the marks of a sheet.
@@ -108,15 +104,12 @@ class Package:
         Raises:
             SourceError: It is damaged, or too large.
         """
-        try:
-            with zipfile.ZipFile(self._path) as archive:
-                if "xl/sharedStrings.xml" in archive.namelist():
-                    with archive.open("xl/sharedStrings.xml") as part:
-                        while part.read(BLOCK):  # to its end, which proves that it is as long as it says
-                            pass
-                marks = self._scan(archive, self._sheets[sheet])
-        except _DAMAGE as error:
-            raise not_a_workbook(self._path.name, error) from None
+        with self._open() as archive:
+            if "xl/sharedStrings.xml" in archive.namelist():
+                with archive.open("xl/sharedStrings.xml") as part:
+                    while part.read(BLOCK):  # to its end, which proves that it is as long as it says
+                        pass
+            marks = self._scan(archive, self._sheets[sheet])
         if marks.rows * marks.columns > MOST_CELLS:
             raise SourceError(
                 "The sheet {sheet} reaches to row {rows:,} and column {columns:,}: too many cells.",
@@ -130,14 +123,12 @@ class Package:
     def _scan(self, archive: zipfile.ZipFile, part: str) -> Marks:
         marks = Marks()
         columns: dict[str, int] = {}
-        unmarked = {str(number) for number, number_format in enumerate(self.formats) if number_format == AS_IS}
+        unmarked = {str(number) for number, padding in enumerate(self.formats) if padding == 0}
         row, column = -1, -1
-
-        def handle(name: str, attributes: dict[str, str]) -> None:
-            nonlocal row, column
+        for name, attributes in _elements(archive, part, {"row", "c"}):
             if name == "row":
                 row, column = int(attributes.get("r", row + 2)) - 1, -1
-                return
+                continue
             reference = attributes.get("r")
             if reference is None:
                 column += 1
@@ -157,43 +148,30 @@ class Package:
                 marks.add(row, column, Marks.ERROR)
             elif kind in {None, "n"} and style not in unmarked:
                 marks.add(row, column, int(style))
-
-        _walk(archive, part, {"row", "c"}, handle)
         return marks
-
-    def _find_parts(self, archive: zipfile.ZipFile) -> None:
-        book = next(iter(_related_parts(archive, "", "officeDocument").values()), None)
-        if book is None:
-            raise ValueError("it names no workbook")
-        parts = _related_parts(archive, book, "")
-
-        def handle(_: str, attributes: dict[str, str]) -> None:
-            relation = next((value for key, value in attributes.items() if key.endswith(":id")), "")
-            self._sheets[attributes["name"]] = parts[relation]
-
-        _walk(archive, book, {"sheet"}, handle)
-        for part in _related_parts(archive, book, "styles").values():
-            self._read_formats(archive, part)
 
     def _read_formats(self, archive: zipfile.ZipFile, part: str) -> None:
         codes = dict(BUILT_IN_FORMATS)
-        lists = {"cellStyleXfs", "cellXfs", "cellStyles", "dxfs"}
-        current = ""
-
-        def handle(name: str, attributes: dict[str, str]) -> None:
-            nonlocal current
+        within = ""
+        for name, attributes in _elements(archive, part, {"numFmt", "cellStyleXfs", "cellXfs", "xf"}):
             if name == "numFmt":
                 codes[int(attributes["numFmtId"])] = attributes.get("formatCode", "")
-            elif name in lists:
-                current = name
-            elif current == "cellXfs":
+            elif name != "xf":
+                within = name
+            elif within == "cellXfs":
                 self.formats.append(parse_format(codes.get(int(attributes.get("numFmtId", 0)), "")))
 
-        _walk(archive, part, {"numFmt", "xf", *lists}, handle)
+    @contextmanager
+    def _open(self) -> Iterator[zipfile.ZipFile]:
+        try:
+            with zipfile.ZipFile(self._path) as archive:
+                yield archive
+        except _DAMAGE as error:
+            raise not_a_workbook(self._path.name, error) from None
 
-    def _check_sizes(self, archive: zipfile.ZipFile, bomb_bytes: int) -> None:
+    def _check_sizes(self, archive: zipfile.ZipFile) -> None:
         parts = archive.infolist()
-        if any(part.file_size > max(bomb_bytes, BOMB_RATIO * part.compress_size) for part in parts):
+        if any(part.file_size > max(BOMB_BYTES, BOMB_RATIO * part.compress_size) for part in parts):
             problem = "{file} unpacks to far more than a table would."
             raise SourceError(problem, SAVE_AS_CSV, file=self._path.name)
         if sum(part.file_size for part in parts) > MOST_BYTES:
@@ -212,23 +190,21 @@ def _column_index(letters: str) -> int:
 def _related_parts(archive: zipfile.ZipFile, part: str, kind: str) -> dict[str, str]:
     """The parts to which a part has relationships of a kind, by the id of the relationship."""
     folder, name = posixpath.split(part)
-    parts = {}
-
-    def handle(_: str, attributes: dict[str, str]) -> None:
-        if attributes.get("Type", "").endswith(kind):
-            parts[attributes["Id"]] = posixpath.normpath(posixpath.join("/", folder, attributes["Target"]))[1:]
-
-    _walk(archive, posixpath.join(folder, "_rels", f"{name}.rels"), {"Relationship"}, handle)
-    return parts
+    return {
+        attributes["Id"]: posixpath.normpath(posixpath.join("/", folder, attributes["Target"]))[1:]
+        for _, attributes in _elements(archive, posixpath.join(folder, "_rels", f"{name}.rels"), {"Relationship"})
+        if attributes.get("Type", "").endswith(kind)
+    }
 
 
-def _walk(archive: zipfile.ZipFile, part: str, names: set[str], handle: Handler) -> None:
-    """Call a handler with the name, without its prefix, and the attributes of every element with one of the names.
+def _elements(archive: zipfile.ZipFile, part: str, names: set[str]) -> Iterator[tuple[str, dict[str, str]]]:
+    """The elements of a part that have one of the names: the name without its prefix, and the attributes.
 
     Raises:
         SourceError: The part declares a document type.
     """
     local_names: dict[str, str] = {}
+    found: list[tuple[str, dict[str, str]]] = []
 
     def start(prefixed: str, attributes: dict[str, str]) -> None:
         name = local_names.get(prefixed)
@@ -236,7 +212,7 @@ def _walk(archive: zipfile.ZipFile, part: str, names: set[str], handle: Handler)
             name = prefixed.rpartition(":")[2]
             name = local_names[prefixed] = name if name in names else ""
         if name:
-            handle(name, attributes)
+            found.append((name, attributes))
 
     def refuse(*_: object) -> None:
         raise SourceError("The workbook declares a document type, which no spreadsheet program writes.", SAVE_AGAIN)
@@ -245,6 +221,10 @@ def _walk(archive: zipfile.ZipFile, part: str, names: set[str], handle: Handler)
     parser.StartElementHandler = start
     parser.StartDoctypeDeclHandler = refuse
     with archive.open(part) as file:
-        while block := file.read(BLOCK):
-            parser.Parse(block)
-    parser.Parse(b"", True)
+        at_end = False
+        while not at_end:
+            block = file.read(BLOCK)
+            at_end = not block
+            parser.Parse(block, at_end)
+            yield from found
+            found.clear()
