@@ -11,10 +11,10 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
+from batch_alias.sandbox.app import Sandbox
 
 from batch_alias.errors import ExitCode
 from batch_alias.reports import Summary
-from batch_alias.sandbox.app import Sandbox
 from batch_alias.sandbox.emulator import Rules
 from batch_alias.sandbox.server import Running, serve
 

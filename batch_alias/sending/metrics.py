@@ -44,9 +44,7 @@ class Progress:
 class Metrics:
     """Counts, and keeps the finished seconds and the events until they are taken to be stored.
 
-    Args:
-        wall: The wall clock, seconds since the epoch.
-        observer: Called with each event.
+    ``wall`` is the wall clock, seconds since the epoch; ``observer`` is called with each event.
     """
 
     def __init__(self, *, wall: Callable[[], float], observer: Callable[[Event], None]) -> None:
