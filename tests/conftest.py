@@ -174,7 +174,8 @@ def run() -> Callable[..., Summary]:
                 thread = threading.Thread(target=beside, args=(job,))
                 thread.start()
                 stack.callback(thread.join)
-            return asyncio.run(job.send(lambda event: observer(job, event), timing))
+            asyncio.run(job.send(lambda event: observer(job, event), timing))
+            return job.report()
 
     return run_once
 
