@@ -18,8 +18,7 @@ import cloup
 from click.core import ParameterSource
 
 from batch_alias.errors import BatchAliasError, ExitCode, InternalError, Interrupted, UsageError
-from batch_alias.sandbox.emulator import Rules
-from batch_alias.sandbox.faults import Faults
+from batch_alias.sandbox import Faults, Rules, Sandbox
 from batch_alias.settings import Output, Reading, Secret, Sending, Settings, Target
 from batch_alias.settings.flags import PATH, Given, fill, flags
 from batch_alias.version import __version__
@@ -181,7 +180,7 @@ def doctor(**given: object) -> int:
 
 
 @cli.command()
-@cloup.option("--port", default=0, show_default="a free one", envvar="BATCH_ALIAS_PORT", help="Port to listen on.")
+@cloup.option("--port", default=0, show_default="0, a free one", envvar="BATCH_ALIAS_PORT", help="Port to listen on.")
 @flags("Rules", Rules)
 @flags("Faults, drawn from a seed so that a run can be repeated", Faults)
 def sandbox(port: int, **given: object) -> int:
@@ -191,15 +190,14 @@ def sandbox(port: int, **given: object) -> int:
     Example: batch-alias sandbox --port 8100 --latency 0.05 --errors 1%
     """
     from batch_alias.console import Console
-    from batch_alias.sandbox import Sandbox, serve_forever
+    from batch_alias.sandbox.server import serve_forever
 
-    def ready(url: str) -> None:
-        credentials = {"KEY": emulated.app_key, "SECRET": emulated.app_secret.reveal()}
-        Console().answer([f"RONGCLOUD_URL={url}", *(f"RONGCLOUD_APP_{name}={it}" for name, it in credentials.items())])
-        sys.stdout.flush()
+    def ready(served: Sandbox) -> None:
+        key, secret = served.app_key, served.app_secret.reveal()
+        lines = (f"RONGCLOUD_URL={served.url}", f"RONGCLOUD_APP_KEY={key}", f"RONGCLOUD_APP_SECRET={secret}")
+        Console().answer(lines)
 
-    emulated = Sandbox(fill(Rules, given), fill(Faults, given))
-    serve_forever(emulated, "127.0.0.1", port, ready)
+    serve_forever(Sandbox(fill(Rules, given), fill(Faults, given)), "127.0.0.1", port, ready)
     return ExitCode.DONE
 
 

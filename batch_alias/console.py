@@ -10,6 +10,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from typing import Never
 
 from tqdm import tqdm
 
@@ -47,7 +48,7 @@ class Console:
         self._terminal = sys.stderr.isatty() if terminal is None else terminal
         self._interval = interval or (REDRAW if self._terminal else LINE)
         self._colour = self._terminal and "NO_COLOR" not in os.environ
-        self._bar: tqdm[None] | None = None
+        self._bar: tqdm[Never] | None = None
         self._lock = threading.RLock()
 
     @property
@@ -67,7 +68,7 @@ class Console:
     def answer(self, lines: Iterable[str]) -> None:
         """Print what was asked for on standard output."""
         for line in lines:
-            print(line)
+            print(line, flush=True)
 
     def error(self, error: BatchAliasError) -> None:
         """Print what ended the run and what to do."""

@@ -11,7 +11,8 @@ from batch_alias.ledger import TARGET, JobInfo, Ledger, LedgerReader, ProblemCou
 from batch_alias.model import Event, EventKind, State, StateCounts
 from batch_alias.reports import Summary, write_reports
 from batch_alias.rongcloud.client import Client
-from batch_alias.sandbox import Sandbox, serve
+from batch_alias.sandbox import Sandbox
+from batch_alias.sandbox.server import serve
 from batch_alias.sending.dispatcher import Dispatcher
 from batch_alias.sending.limiter import RateLimiter, sending_seconds
 from batch_alias.sending.metrics import Progress

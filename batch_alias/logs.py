@@ -1,7 +1,7 @@
 """Logging: what is logged, and handlers for the command line.
 
-The library logs under ``batch_alias`` and configures nothing: ``batch_alias.attempts`` has one record per attempt, with
-its facts in ``fields``; ``batch_alias.retries`` has one per row that is sent again.
+The library only logs: ``batch_alias.attempts`` has one record per attempt, with its facts in ``fields``, and
+``batch_alias.retries`` one per row that is sent again.
 """
 
 import json
@@ -19,10 +19,12 @@ BACKUPS = 9
 
 _ATTEMPTS = logging.getLogger("batch_alias.attempts")
 _RETRIES = logging.getLogger("batch_alias.retries")
+# Without a handler Python prints errors to stderr.
+logging.getLogger("batch_alias").addHandler(logging.NullHandler())
 
 
 def log_attempt(row: Row, attempt: int, response: Response) -> None:
-    """Log an attempt: no key, no secret, no alias."""
+    """Log an attempt, without any key, secret or alias."""
     if _ATTEMPTS.isEnabledFor(logging.INFO):
         fields = {
             "row": row.number,
@@ -77,8 +79,8 @@ def logging_to(file: Path | None, say: Callable[[str], None] | None) -> Iterator
     """Log attempts to a file and retries to a function, for the length of a block.
 
     Args:
-        file: Gets one JSON line per attempt; at 100 MiB it is rotated, and ten are kept.
-        say: Gets one sentence per retry.
+        file: Gets one JSON line per attempt, and the traceback of a defect. At 100 MiB it is rotated; ten are kept.
+        say: Called with one sentence per retry.
 
     Raises:
         UsageError: The file cannot be written.

@@ -125,7 +125,7 @@ class Response:
         latency: Seconds from the start of the attempt to its end.
         status: The HTTP status; ``None`` when there was no complete response.
         code: RongCloud's code; ``None`` when the body was not its JSON.
-        message: RongCloud's message, an excerpt of another body, or what failed; for people, never branched on.
+        message: RongCloud's message, an excerpt of another body, or what failed; to be shown, never branched on.
         retry_after: Seconds the server asked to wait, when it did.
         clock_skew: Seconds by which the server's ``Date`` is ahead of this machine's clock, when it sent one.
     """

@@ -102,13 +102,13 @@ _CHECK_COLUMNS = "Check that the columns are the right ones."
 _REJECTIONS = (
     Problem(
         "too-few-fields",
-        "The row has {number} fields fewer than the header.",
+        "The row has fewer fields than the header: {number} missing.",
         _QUOTE_IT,
         test=lambda frame, _: frame["surplus"] < 0,
     ),
     Problem(
         "too-many-fields",
-        "The row has {number} fields more than the header.",
+        "The row has more fields than the header: {number} too many.",
         _QUOTE_IT,
         test=lambda frame, _: frame["surplus"] > 0,
     ),
@@ -145,7 +145,7 @@ _REJECTIONS = (
     ),
     Problem(
         "number-format",
-        "Column {column} holds the number {value}, which the spreadsheet shows in another way.",
+        "Column {column} holds the number {value}, which the spreadsheet may show in another way.",
         _CELL_AS_TEXT,
         acceptable=True,
     ),
@@ -160,7 +160,7 @@ _REJECTIONS = (
     ),
     Problem(
         "group-id-too-long",
-        f"Column {{column}} holds {{value}}, {{length}} characters; RongCloud takes {LONGEST_GROUP_ID}.",
+        f"Column {{column}} holds {{value}}, {{length}} characters; RongCloud takes at most {LONGEST_GROUP_ID}.",
         _CHECK_COLUMNS,
         fields=("group_id",),
         test=lambda frame, field: frame[field].str.len() > LONGEST_GROUP_ID,

@@ -12,11 +12,8 @@ _JOINERS = re.compile("(?<![^\x00-\x7f])[\u200c\u200d]")
 def excerpt(text: str, most: int = 40) -> str:
     """The beginning of a text on one line, with nothing invisible in it.
 
-    Control characters become their pictures (``␊``), other invisible characters their code points (``⟨U+200B⟩``).
-
-    Args:
-        text: Any text.
-        most: Most characters of it; a longer one is cut and ends with ``…``.
+    Control characters become their pictures (``␊``), other invisible characters their code points (``⟨U+200B⟩``). A
+    text of more than ``most`` characters is cut and ends with ``…``.
     """
     shown = _JOINERS.sub(lambda found: _code_point(found[0]), text[:most])
     if not shown.isprintable():
@@ -42,7 +39,7 @@ def count(number: int, noun: str) -> str:
 
 def duration(seconds: float) -> str:
     """A time span in at most two units: ``0.4 s``, ``45 s``, ``12 min 5 s``, ``2 h 47 min``, ``3 d 4 h``."""
-    if seconds < 10 and seconds != int(seconds):
+    if seconds < 9.95 and seconds != int(seconds):
         return f"{seconds:.1f} s"
     whole = round(seconds)
     for large, name, small, part in ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")):
@@ -55,6 +52,18 @@ def duration(seconds: float) -> str:
 def percent(share: float) -> str:
     """A share as a person would write it: ``5%``, ``12.5%``."""
     return f"{100 * share:g}%"
+
+
+def proportion(part: int, whole: int) -> str:
+    """A part of a whole in per cent: ``12.5%``; ``0%`` and ``100%`` only when it is exactly that."""
+    if not part:
+        return "0%"
+    if part == whole:
+        return "100%"
+    share = 100 * part / whole
+    if share < 0.1:
+        return "<\N{NO-BREAK SPACE}0.1%"
+    return ">\N{NO-BREAK SPACE}99.9%" if share > 99.9 else f"{share:.1f}%"
 
 
 def timestamp(seconds: float | None) -> str | None:

@@ -1,6 +1,6 @@
 """Write the workbook and the gallery from ``nicknames.csv``: ``python samples/make.py`` (needs the dev extras).
 
-The gallery holds the same twenty rows in the shapes files come in, and ids as spreadsheets damage them.
+The gallery has the same twenty rows in many formats, and ids that spreadsheets have damaged.
 """
 
 import csv
@@ -8,15 +8,11 @@ import datetime
 import gzip
 import io
 import json
-import zipfile
 from pathlib import Path
 
 import openpyxl
 import pyarrow
 import xlwt
-from odf.opendocument import OpenDocumentSpreadsheet
-from odf.table import Table, TableCell, TableRow
-from odf.text import P
 from pyarrow import parquet
 
 HERE = Path(__file__).parent
@@ -93,18 +89,6 @@ def workbooks(rows: Rows) -> None:
             sheet.write(y, x, value)
     old.save(str(GALLERY / "excel-2003.xls"))
 
-    document = OpenDocumentSpreadsheet()
-    table = Table(name="Sheet1")
-    for row in rows:
-        line = TableRow()
-        for value in row:
-            cell = TableCell(valuetype="string")
-            cell.addElement(P(text=value))
-            line.addElement(cell)
-        table.addElement(line)
-    document.spreadsheet.addElement(table)
-    document.save(str(GALLERY / "libreoffice.ods"))
-
 
 def others(rows: Rows) -> None:
     """What programs exchange."""
@@ -113,8 +97,6 @@ def others(rows: Rows) -> None:
     (GALLERY / "objects.jsonl").write_text(lines, encoding="utf-8")
     parquet.write_table(pyarrow.Table.from_pylist(objects), GALLERY / "columns.parquet")
     (GALLERY / "packed.csv.gz").write_bytes(gzip.compress(delimited(rows).encode(), mtime=0))
-    with zipfile.ZipFile(GALLERY / "packed.zip", "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("nicknames.csv", delimited(rows))
 
 
 def damaged_ids() -> None:

@@ -1,19 +1,51 @@
-"""What all tests share: a driven clock, waiting for a condition, hypothesis on slow machines."""
+"""What all tests share: a driven clock, waiting, a served sandbox, runs in this process and commands in another one."""
 
 import asyncio
+import csv
+import json
+import os
 import selectors
+import subprocess
+import sys
+import threading
 import time
-from collections.abc import Callable, Coroutine
+from collections import Counter
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, fields
+from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import settings as hypothesis_settings
+
+from batch_alias.job import Job, open_job
+from batch_alias.model import DONE_STATES, Event, State
+from batch_alias.reports import Summary
+from batch_alias.sandbox import Rules, Sandbox
+from batch_alias.sandbox.server import serve
+from batch_alias.sending.breaker import BreakerRules
+from batch_alias.sending.controller import ControllerRules
+from batch_alias.sending.retry import Backoff
+from batch_alias.sending.timing import Timing
+from batch_alias.settings import Sending, Settings, Target
 
 # Shared and noisy machines: how long an example takes says nothing about the code.
-settings.register_profile("shared-machine", deadline=None)
-settings.load_profile("shared-machine")
+hypothesis_settings.register_profile("shared-machine", deadline=None)
+hypothesis_settings.load_profile("shared-machine")
 
 DEADLINE = 60.0
-"""Seconds after which a condition that does not come true fails its test."""
+"""Seconds after which a condition that does not come true, or a command that does not end, fails its test."""
+FAST = Timing(
+    backoff=Backoff(base=0.02, cap=0.2),
+    controller=ControllerRules(pause=0.05, ramp=1.0),
+    breaker=BreakerRules(first_interval=0.05, longest_interval=0.4),
+    switch_interval=0.5,
+    grace=2.0,
+    tick=0.1,
+)
+"""Waits of seconds instead of minutes."""
+AS_MODULE = 'import runpy; runpy.run_module("batch_alias", run_name="__main__")'
+OUR_VARIABLES = ("RONGCLOUD_", "BATCH_ALIAS_")
 
 
 class DrivenLoop(asyncio.SelectorEventLoop):
@@ -58,13 +90,224 @@ def driven() -> Callable:
 
 
 @pytest.fixture(scope="session")
-def until() -> Callable[[Callable[[], object]], None]:
-    """Wait for a condition."""
+def until() -> Callable[..., None]:
+    """Wait for a condition; a command that ends before it came true fails the test."""
 
-    def wait(condition: Callable[[], object]) -> None:
+    def wait(condition: Callable[[], object], command: "Command | None" = None) -> None:
         deadline = time.monotonic() + DEADLINE
         while not condition():
             assert time.monotonic() < deadline, "the condition did not come true"
+            assert command is None or not command.has_ended or condition(), command.end()
             time.sleep(0.002)
 
     return wait
+
+
+@pytest.fixture
+def write_csv(tmp_path: Path) -> Callable[..., Path]:
+    """Write a source: so many rows with different keys, or the rows given as (user, group, remark)."""
+
+    def write(rows: int | Iterable[tuple[str, str, str]], name: str = "rows.csv", *, tag: str = "alias") -> Path:
+        if isinstance(rows, int):
+            rows = [(f"u{n}", f"g{n % 7}", f"{tag} {n} 老王 R&D 50%+") for n in range(rows)]
+        path = tmp_path / name
+        with path.open("w", encoding="utf-8", newline="") as file:
+            csv.writer(file).writerows([("userId", "groupId", "remark"), *rows])
+        return path
+
+    return write
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Callable[..., Sandbox]]:
+    """Serve a sandbox until the test ends; it grants any rate unless rules are given."""
+    with ExitStack() as stack:
+
+        def start(faults=None, *, rules: Rules | None = None, **more) -> Sandbox:
+            return stack.enter_context(serve(Sandbox(rules or Rules(rate=100_000), faults, **more)))
+
+        yield start
+
+
+@pytest.fixture(scope="session")
+def target_of() -> Callable[..., Target]:
+    """The target that some sandboxes of one app are, the primary first."""
+
+    def target(*sandboxes: Sandbox, **more) -> Target:
+        first = sandboxes[0]
+        values = {"url": ",".join(one.url for one in sandboxes), "app_key": first.app_key} | more
+        return Target(**{"app_secret": first.app_secret} | values)
+
+    return target
+
+
+@pytest.fixture
+def settings_for(tmp_path: Path, target_of) -> Callable[..., Settings]:
+    """Settings that send a source to some sandboxes quickly; without a source a job's rows are sent again."""
+
+    def settings(source: Path | None, *sandboxes: Sandbox, **more) -> Settings:
+        names = {field.name for field in fields(Sending)}
+        sending = {"rate": 1000, "timeout": DEADLINE} | {name: more.pop(name) for name in names & more.keys()}
+        more = {"job": tmp_path / "job", "target": target_of(*sandboxes)} | more
+        return Settings(source=source, sending=Sending(**sending), **more)
+
+    return settings
+
+
+@pytest.fixture(scope="session")
+def run() -> Callable[..., Summary]:
+    """Run a job in this process, with short waits.
+
+    ``observer`` is called with the job and each event; ``beside`` is called with the job in a thread while it is sent.
+    """
+
+    def run_once(
+        settings: Settings,
+        *,
+        timing: Timing = FAST,
+        observer: Callable[[Job, Event], object] = lambda _job, _event: None,
+        beside: Callable[[Job], object] | None = None,
+    ) -> Summary:
+        with open_job(settings) as job, ExitStack() as stack:
+            if beside is not None:
+                thread = threading.Thread(target=beside, args=(job,))
+                thread.start()
+                stack.callback(thread.join)
+            return asyncio.run(job.send(lambda event: observer(job, event), timing))
+
+    return run_once
+
+
+Result = dict[str, str]
+"""One line of ``results.csv``, by column."""
+
+
+@dataclass(frozen=True)
+class Results:
+    """What a job's reports say of its rows."""
+
+    folder: Path
+    rows: list[Result]
+
+    @property
+    def states(self) -> Counter[str]:
+        return Counter(row["state"] for row in self.rows)
+
+    @property
+    def accepted(self) -> dict[tuple[str, str], str]:
+        """The aliases that are reported accepted, by (group, user)."""
+        return {(row["groupId"], row["userId"]): row["remark"] for row in self.rows if row["state"] == State.ACCEPTED}
+
+    @property
+    def summary(self) -> dict:
+        return json.loads((self.folder / "summary.json").read_text(encoding="utf-8"))
+
+    def of(self, state: State) -> list[Result]:
+        return [row for row in self.rows if row["state"] == state]
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Callable[..., Results]:
+    """Read a job's reports, after making sure that they agree with each other."""
+
+    def read(folder: Path | None = None) -> Results:
+        folder = folder or tmp_path / "job"
+        found = Results(folder, _table(folder / "results.csv"))
+        states = {state: count for state, count in found.summary["states"].items() if count}
+        assert found.states == states
+        assert sum(states.values()) == found.summary["rows"] == len(found.rows)
+        left = sum(count for state, count in states.items() if state not in DONE_STATES)
+        assert len(_table(folder / "not-accepted.csv")) == left
+        return found
+
+    return read
+
+
+def _table(path: Path) -> list[Result]:
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A command that has ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+class Command:
+    """``python -m batch_alias`` in a process of its own, which does not outlive its test."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+        self._read: list[str] = []
+
+    def signal(self, number: int) -> None:
+        self.process.send_signal(number)
+
+    @property
+    def has_ended(self) -> bool:
+        return self.process.poll() is not None
+
+    def read_until(self, text: str) -> None:
+        """Read standard error up to a line that contains a text."""
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            self._read.append(line)
+            if text in line:
+                return
+        raise AssertionError(f"{text!r} was not printed: {self.end()}")
+
+    def end(self) -> Ended:
+        """Wait for its end."""
+        out, err = self.process.communicate(timeout=DEADLINE)
+        return Ended(self.process.returncode, out, "".join([*self._read, err]))
+
+
+@pytest.fixture(scope="session")
+def environment() -> Callable[..., dict[str, str]]:
+    """This process's environment with the variables that send to some sandboxes, and no others of ours."""
+
+    def make(*sandboxes: Sandbox, **more: str) -> dict[str, str]:
+        made = {name: value for name, value in os.environ.items() if not name.startswith(OUR_VARIABLES)}
+        if sandboxes:
+            made["RONGCLOUD_URL"] = ",".join(one.url for one in sandboxes)
+            made["RONGCLOUD_APP_KEY"] = sandboxes[0].app_key
+            made["RONGCLOUD_APP_SECRET"] = sandboxes[0].app_secret.reveal()
+        return made | more
+
+    return make
+
+
+@pytest.fixture
+def command(tmp_path: Path, environment) -> Iterator[Callable[..., Command]]:
+    """Start ``batch-alias`` with some arguments, sending to a sandbox if one is given.
+
+    ``run`` and ``retry`` get ``--yes``, since there is no terminal. ``before`` is Python that is run in the process first.
+    """
+    started: list[subprocess.Popen[str]] = []
+
+    def start(*arguments: object, to: Sandbox | Sequence[Sandbox] = (), before: str = "", **variables: str) -> Command:
+        sandboxes = [to] if isinstance(to, Sandbox) else to
+        begin = ["-c", f"{before}\n{AS_MODULE}"] if before else ["-m", "batch_alias"]
+        confirmed = ["--yes"] if arguments[0] in {"run", "retry"} and "--sandbox" not in arguments else []
+        process = subprocess.Popen(
+            [sys.executable, *begin, *map(str, arguments), *confirmed],
+            cwd=tmp_path,
+            env=environment(*sandboxes, **variables),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
+        )
+        started.append(process)
+        return Command(process)
+
+    yield start
+    for process in started:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()

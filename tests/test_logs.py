@@ -1,54 +1,126 @@
-"""The log has a line for each attempt, and no secret."""
-
-import asyncio
 import json
 import logging
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from batch_alias.errors import UsageError
-from batch_alias.job import run_job
-from batch_alias.logs import logging_to
-from batch_alias.sandbox.app import Sandbox
-from batch_alias.sandbox.emulator import Rules
-from batch_alias.sandbox.faults import mixed
-from batch_alias.sandbox.server import serve
-from batch_alias.sending.retry import Backoff
-from batch_alias.sending.timing import Timing
-from batch_alias.settings import Service, Settings
+from batch_alias.errors import SourceError, UsageError
+from batch_alias.logs import log_attempt, log_retry, logging_to
+from batch_alias.model import Failure, Response, Row
+from batch_alias.rongcloud.codes import CODES, FAILURES
+
+ROW = Row(number=7, user_id="user7", group_id="group1", remark="老王")
+REFUSED = Response(
+    request_id="r-1",
+    host="one.example",
+    latency=0.01234,
+    classification=CODES[1008],
+    status=429,
+    code=1008,
+    message="请求过多",
+)
+TIMED_OUT = Response(
+    request_id="r-2",
+    host="one.example",
+    latency=10.0,
+    classification=FAILURES[Failure.TIMEOUT],
+    failure=Failure.TIMEOUT,
+)
 
 
-def test_every_attempt_is_a_json_line_and_every_retry_is_said(tmp_path: Path) -> None:
-    source = tmp_path / "names.csv"
-    source.write_text("userId,groupId,remark\n" + "".join(f"u{n},g,名字{n}\n" for n in range(100)), encoding="utf-8")
-    log = tmp_path / "attempts.log"
-    said: list[str] = []
-    with serve(Sandbox(Rules(rate=1000), mixed(errors=0.2, seed=4))) as running, logging_to(log, said.append):
-        service = Service(urls=(running.url,), app_key=running.app_key, app_secret=running.app_secret)
-        settings = Settings(source=source, job=tmp_path / "job", service=service, rate=500)
-        summary = asyncio.run(run_job(settings, timing=Timing(backoff=Backoff(base=0.01))))
-    lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
-    assert len(lines) == summary.requests > 100
-    assert {line["row"] for line in lines} == set(range(2, 102))
-    assert sum(line["code"] == 200 for line in lines) == summary.states["accepted"]
-    assert len({line["request_id"] for line in lines}) == len(lines)
-    assert set(lines[0]) == {
-        *("at", "row", "attempt", "host", "status", "code", "verdict", "meaning", "message", "latency_ms", "request_id")
+@pytest.fixture
+def log(tmp_path) -> Path:
+    return tmp_path / "attempts.log"
+
+
+def lines(log: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+
+
+def test_every_attempt_is_a_json_line_without_the_alias(log):
+    with logging_to(log, None):
+        log_attempt(ROW, 1, REFUSED)
+        log_attempt(ROW, 2, TIMED_OUT)
+    first, second = lines(log)
+    assert first.pop("at") <= second.pop("at")
+    assert first == {
+        "row": 7,
+        "attempt": 1,
+        "host": "one.example",
+        "status": 429,
+        "code": 1008,
+        "action": "slow-down",
+        "meaning": "over the rate limit",
+        "message": "请求过多",
+        "latency_ms": 12.3,
+        "request_id": "r-1",
     }
-    # A row that waits out an outage goes again too, but the outage itself is the news then.
-    assert 0 < len(said) <= summary.retries
-    assert running.app_secret.reveal() not in log.read_text(encoding="utf-8")
+    assert (second["attempt"], second["status"], second["code"], second["action"]) == (2, None, None, "retry")
+    assert ROW.remark not in log.read_text(encoding="utf-8")
 
 
-def test_nothing_stays_configured_after_the_block(tmp_path: Path) -> None:
-    logger = logging.getLogger("batch_alias.attempts")
-    before = (logger.level, list(logger.handlers))
-    with logging_to(tmp_path / "log", None):
-        assert logger.handlers != before[1]
-    assert (logger.level, logger.handlers) == before
+def test_a_log_is_appended_to(log):
+    for _ in range(2):
+        with logging_to(log, None):
+            log_attempt(ROW, 1, REFUSED)
+    assert len(lines(log)) == 2
 
 
-def test_a_log_that_cannot_be_written_is_a_usage_error(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="cannot be written"), logging_to(tmp_path / "no" / "folder", None):
+def test_every_retry_is_said_in_a_sentence():
+    said: list[str] = []
+    with logging_to(None, said.append):
+        log_attempt(ROW, 1, REFUSED)
+        log_retry(ROW, 1, REFUSED, 0.25)
+        log_retry(ROW, 2, TIMED_OUT, 2.0)
+    assert said == [
+        "Row 7, attempt 1: over the rate limit (请求过多); again in 0.2 s",
+        "Row 7, attempt 2: no response in time; again in 2.0 s",
+    ]
+
+
+def test_nothing_is_logged_or_configured_outside_the_block(log):
+    loggers = [logging.getLogger(f"batch_alias.{name}") for name in ("attempts", "retries")]
+    before = [(logger.level, list(logger.handlers)) for logger in loggers]
+    said: list[str] = []
+    with logging_to(log, said.append):
         pass
+    log_attempt(ROW, 1, REFUSED)
+    log_retry(ROW, 1, REFUSED, 0.25)
+    assert [(logger.level, list(logger.handlers)) for logger in loggers] == before
+    assert (lines(log), said) == ([], [])
+
+
+def test_a_defect_is_logged_with_its_traceback(log):
+    with pytest.raises(ZeroDivisionError), logging_to(log, None):
+        raise ZeroDivisionError("a defect")
+    (line,) = lines(log)
+    assert "ZeroDivisionError: a defect" in line["traceback"]
+
+
+def test_an_error_that_ends_the_run_is_not_logged(log):
+    with pytest.raises(SourceError), logging_to(log, None):
+        raise SourceError("The source is empty.")
+    assert lines(log) == []
+
+
+# pytest's own handlers would hide what Python prints for a record that has none.
+WITHOUT_LOG = """
+from contextlib import suppress
+from batch_alias.logs import logging_to
+with suppress(ZeroDivisionError), logging_to(None, None):
+    raise ZeroDivisionError("a defect")
+"""
+
+
+def test_a_defect_is_not_printed_when_there_is_no_log():
+    ended = subprocess.run([sys.executable, "-c", WITHOUT_LOG], capture_output=True, text=True, check=True, timeout=60)
+    assert (ended.stdout, ended.stderr) == ("", "")
+
+
+def test_a_log_that_cannot_be_written_is_a_usage_error(tmp_path):
+    log = tmp_path / "missing" / "attempts.log"
+    with pytest.raises(UsageError, match="cannot be written") as raised, logging_to(log, None):
+        pass
+    assert str(log) in raised.value.problem

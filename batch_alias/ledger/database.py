@@ -68,8 +68,10 @@ def translated(path: Path) -> Iterator[None]:
     """Raise what SQLite and the file system raise as a ``LedgerError``."""
     try:
         yield
+    except sqlite3.ProgrammingError:  # a defect of batch-alias
+        raise
     except sqlite3.DatabaseError as error:
-        if error.sqlite_errorcode in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
+        if error.sqlite_errorcode & 0xFF in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
             raise _damaged(path, error) from error
         raise _unusable(path, error) from error
     except OSError as error:

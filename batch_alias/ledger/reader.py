@@ -18,11 +18,7 @@ _REPEATS = "FROM rows AS early JOIN rows AS late ON late.number = early.supersed
 
 
 class LedgerReader:
-    """A ledger to read from. Every method raises ``LedgerError`` when the file cannot be read.
-
-    Args:
-        folder: The job's folder.
-    """
+    """The ledger in a job's folder, to read from. Every method raises ``LedgerError`` when it cannot be read."""
 
     mode = "ro"
 
@@ -48,20 +44,20 @@ class LedgerReader:
         return JobInfo(**{**facts, **sequences})
 
     def meta(self, key: str) -> str | None:
-        """A fact noted about the job; ``None`` if it was not."""
-        found = self._all("SELECT value FROM meta WHERE key = ?", (key,))
-        return str(found[0][0]) if found else None
+        """A fact about the job; ``None`` if it was not recorded."""
+        found = list(self._query("SELECT value FROM meta WHERE key = ?", (key,)))
+        return str(found[0]["value"]) if found else None
 
     def counts(self) -> StateCounts:
         """How many rows are in each state."""
-        found = self._all("SELECT state, count(*) FROM rows GROUP BY state")
+        found = self._query("SELECT state, count(*) FROM rows GROUP BY state")
         return StateCounts(**{state: rows for state, rows in found})  # noqa: C416 - sqlite3.Row is no pair to mypy
 
     def rows(self, *states: State) -> Iterator[RowRecord]:
         """Every row, or the rows in some states, in the source's order."""
         where = f"WHERE state IN ({', '.join('?' * len(states))})" if states else ""
         query = f"SELECT {', '.join(RowRecord._fields)} FROM rows {where} ORDER BY number"
-        return map(RowRecord._make, self._each(query, states))
+        return map(RowRecord._make, self._query(query, states))
 
     def problems(self, *states: State) -> list[ProblemCount]:
         """Why rows in some states are there, by kind, the most frequent first."""
@@ -78,7 +74,7 @@ class LedgerReader:
         """
         return [
             ProblemCount(name=name, message=message, count=count, rows=tuple(sorted(map(int, rows.split(",")))))
-            for name, message, count, rows in self._all(query, states)
+            for name, message, count, rows in self._query(query, states)
         ]
 
     def warnings(self) -> list[ProblemCount]:
@@ -86,7 +82,7 @@ class LedgerReader:
         counts: Counter[str] = Counter()
         rows: dict[str, list[int]] = {}
         query = "SELECT number, warning FROM rows WHERE warning != '' AND state != 'rejected' ORDER BY number"
-        for number, warning in self._each(query):
+        for number, warning in self._query(query):
             for name in warning.split(","):
                 counts[name] += 1
                 if counts[name] <= FIRST_ROWS:
@@ -100,33 +96,33 @@ class LedgerReader:
         """How many different users and groups the pending rows have."""
         # GROUP BY sorts: 0.3 s for a million rows, where count(DISTINCT) takes 2 s.
         query = "SELECT count(*) FROM (SELECT 1 FROM rows WHERE state = 'pending' GROUP BY {})"
-        users, groups = (self._all(query.format(column))[0][0] for column in ("user_id", "group_id"))
+        [(users,)], [(groups,)] = (self._query(query.format(column)) for column in ("user_id", "group_id"))
         return users, groups
 
     def repeats(self) -> tuple[int, int, list[Repeat]]:
         """Superseded rows: how many set the same alias as the row that counts, how many another one, the first few."""
-        [(same, other)] = self._all(
+        [(same, other)] = self._query(
             f"SELECT count(*) FILTER (WHERE early.remark = late.remark),"
             f" count(*) FILTER (WHERE early.remark != late.remark) {_REPEATS}"
         )
-        first = self._all(
+        first = self._query(
             f"SELECT early.number, late.number, early.remark = late.remark {_REPEATS} ORDER BY early.number LIMIT ?",
             (FIRST_ROWS,),
         )
         return same, other, [Repeat(row=row, superseded_by=by, same=bool(equal)) for row, by, equal in first]
 
     def runs(self) -> list[RunRecord]:
-        """What is noted of each run, in their order."""
+        """The runs in their order."""
         query = (
             "SELECT started_at, ended_at, target, version, settings, busiest_second, host_switches, exit_code, stopped"
             " FROM runs ORDER BY id"
         )
-        return [RunRecord(**{**dict(run), "settings": json.loads(run["settings"])}) for run in self._all(query)]
+        return [RunRecord(**{**dict(run), "settings": json.loads(run["settings"])}) for run in self._query(query)]
 
     def seconds(self) -> Iterator[Second]:
         """What happened in each second of all runs, in their order."""
         query = "SELECT at, requests, retries, refusals, settled, codes, latencies FROM seconds ORDER BY rowid"
-        for at, requests, retries, refusals, settled, codes, latencies in self._each(query):
+        for at, requests, retries, refusals, settled, codes, latencies in self._query(query):
             yield Second(
                 at=at,
                 requests=requests,
@@ -138,14 +134,10 @@ class LedgerReader:
             )
 
     def events(self) -> list[Event]:
-        """What happened to the runs, in order."""
-        found = self._all("SELECT at, kind, details FROM events ORDER BY rowid")
+        """The events of all runs, in their order."""
+        found = self._query("SELECT at, kind, details FROM events ORDER BY rowid")
         return [Event(at=at, kind=EventKind(kind), values=json.loads(values)) for at, kind, values in found]
 
-    def _each(self, query: str, values: Sequence[object] = ()) -> Iterator[sqlite3.Row]:
+    def _query(self, query: str, values: Sequence[object] = ()) -> Iterator[sqlite3.Row]:
         with translated(self.path):
             yield from self._db.execute(query, values)
-
-    def _all(self, query: str, values: Sequence[object] = ()) -> list[sqlite3.Row]:
-        with translated(self.path):
-            return self._db.execute(query, values).fetchall()

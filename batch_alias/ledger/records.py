@@ -1,4 +1,4 @@
-"""What a ledger keeps of a job, as values."""
+"""What is read from a ledger, as values."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -62,8 +62,8 @@ class RunRecord:
 
     Attributes:
         started_at: Seconds since the epoch.
-        ended_at: The same; ``None``, as is the exit code, when the run was killed or is still under way.
-        settings: What it was told, without any secret.
+        ended_at: Seconds since the epoch; like the exit code ``None`` when the run was killed or is under way.
+        settings: Those of ``Sending`` and a few more, without any secret.
         busiest_second: Most attempts started within any sliding second.
         stopped: Why it ended early; empty when it did not.
     """
@@ -98,13 +98,7 @@ class ProblemCount:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Repeat:
-    """A row whose (group, user) a later row sets again.
-
-    Attributes:
-        row: Its number.
-        superseded_by: The number of the row that counts.
-        same: Whether both set the same alias.
-    """
+    """The number of a row whose (group, user) a later row sets again, and whether to the same alias."""
 
     row: int
     superseded_by: int

@@ -47,5 +47,5 @@ CREATE TABLE events (
     run INTEGER NOT NULL,
     at REAL NOT NULL,                     -- seconds since the epoch
     kind TEXT NOT NULL,
-    details TEXT NOT NULL                 -- JSON: what the event's sentence names
+    details TEXT NOT NULL                 -- JSON: the values in the event's sentence
 );

@@ -21,9 +21,6 @@ class Ledger(LedgerReader):
     """A ledger to write to; the caller holds its lock. Every method raises ``LedgerError`` when it cannot be written.
 
     What sending awaits is declared ``async`` since a ledger on another machine would wait; this one does not.
-
-    Args:
-        folder: The job's folder.
     """
 
     mode = "rw"
@@ -36,14 +33,14 @@ class Ledger(LedgerReader):
             self._db.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;")
 
     def close(self) -> None:
-        """Close the file and leave a single one, which can be copied, and read where nothing may be written."""
-        with contextlib.suppress(sqlite3.Error):  # somebody reads it now, or the disk is full: WAL does no harm
+        """Close the file and leave only it: it can be copied, and read in a folder that cannot be written."""
+        with contextlib.suppress(sqlite3.Error):  # it is being read, or the disk is full: WAL mode does no harm
             self._db.execute("PRAGMA journal_mode = DELETE")
         super().close()
 
     def set_meta(self, key: str, value: str) -> None:
-        """Note a fact about the job."""
-        self._all("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
+        """Record a fact about the job, in place of an earlier value."""
+        self._write("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
 
     async def pending(self, *, after: int, most: int) -> list[Row]:
         """The next rows to send, pending or unknown, whose number is above ``after``."""
@@ -60,11 +57,11 @@ class Ledger(LedgerReader):
 
     def _to_send(self, where: str, values: Sequence[int] = ()) -> list[Row]:
         query = f"SELECT number, user_id, group_id, remark FROM rows WHERE state IN ('pending', 'unknown') {where}"
-        return [Row(**dict(row)) for row in self._all(query, values)]
+        return [Row(**dict(row)) for row in self._query(query, values)]
 
     def record(self, outcome: Outcome) -> None:
-        """Keep how a row ended. Synchronous: nothing may be awaited between a response and this."""
-        self._all(
+        """Record a row's outcome. Synchronous: nothing may be awaited between a response and this."""
+        self._write(
             "UPDATE rows SET state = ?, code = ?, message = ?, attempts = attempts + ?, request_id = ?,"
             " finished_at = ? WHERE number = ?",
             (
@@ -79,7 +76,7 @@ class Ledger(LedgerReader):
         )
 
     async def record_metrics(self, seconds: Sequence[Second], events: Sequence[Event], *, busiest: int) -> None:
-        """Keep what happened since the last call, and the busiest sliding second of the run so far."""
+        """Record what happened since the last call, and the most attempts in a sliding second of the run so far."""
         with translated(self.path):
             # SQLite goes on writing to a file that has been deleted.
             if self.path.stat().st_ino != self._inode:
@@ -101,10 +98,10 @@ class Ledger(LedgerReader):
 
     def reopen_failed(self) -> None:
         """Let failed rows be sent again."""
-        self._all("UPDATE rows SET state = 'pending' WHERE state = 'failed'")
+        self._write("UPDATE rows SET state = 'pending' WHERE state = 'failed'")
 
     def begin_run(self, *, target: str, version: str, settings: Mapping[str, object]) -> None:
-        """Note that a run begins; what is recorded from now on belongs to it."""
+        """Record that a run begins; the metrics recorded from now on belong to it."""
         with translated(self.path):
             cursor = self._db.execute(
                 "INSERT INTO runs (started_at, target, version, settings) VALUES (?, ?, ?, ?)",
@@ -113,12 +110,16 @@ class Ledger(LedgerReader):
         self._run = cursor.lastrowid or 0
 
     def end_run(self, *, exit_code: int, host_switches: int, stopped: str = "") -> None:
-        """Note how the run ended."""
-        self._all(
+        """Record how the run ended."""
+        self._write(
             "UPDATE runs SET ended_at = ?, exit_code = ?, host_switches = ?, stopped = ? WHERE id = ?",
             (time.time(), exit_code, host_switches, stopped, self._run),
         )
 
+    def _write(self, query: str, values: Sequence[object] = ()) -> None:
+        with translated(self.path):
+            self._db.execute(query, values)
 
-def _as_json(values: Mapping[str, object] | Mapping[int, object] | Mapping[str, int] | Mapping[int, int]) -> str:
+
+def _as_json(values: Mapping[str, object] | Mapping[int, object]) -> str:
     return json.dumps(dict(values), ensure_ascii=False)

@@ -99,11 +99,8 @@ def stage(
             db.executescript(files("batch_alias.ledger").joinpath("schema.sql").read_text(encoding="utf-8"))
             db.execute("BEGIN")
         for frame in batches:
-            # Nine rows of ten have nothing but the four values, and binding the rest would double the time.
-            plain = not (frame["reason"].any() or frame["warning"].any() or frame["cells"].notna().any())
-            query, columns = (_INSERT_VALUES, _VALUES) if plain else (_INSERT_ALL, _ALL)
             with translated(unfinished):
-                db.executemany(query, zip(*(frame[name].tolist() for name in columns), strict=True))
+                _insert(db, frame)
         with translated(unfinished):
             db.execute("COMMIT")
             _mark_case(db, "user_id", strict=strict)
@@ -120,6 +117,13 @@ def stage(
         for companion in ("-wal", "-shm"):
             (folder / f"{LEDGER}{companion}").unlink(missing_ok=True)
         unfinished.replace(folder / LEDGER)
+
+
+def _insert(db: sqlite3.Connection, frame: "pd.DataFrame") -> None:
+    # Most frames have nothing but the four values, and binding the rest would double the time.
+    plain = not (frame["reason"].any() or frame["warning"].any() or frame["cells"].notna().any())
+    query, columns = (_INSERT_VALUES, _VALUES) if plain else (_INSERT_ALL, _ALL)
+    db.executemany(query, zip(*(frame[name].tolist() for name in columns), strict=True))
 
 
 def _mark_case(db: sqlite3.Connection, column: str, *, strict: bool) -> None:

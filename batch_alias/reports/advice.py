@@ -1,87 +1,36 @@
-"""What became of a job, in a sentence, and what to do about it (pure)."""
+"""What the result of a job is, why rows were not accepted, and what to do about it."""
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
-from types import MappingProxyType
-from typing import assert_never
+from typing import Literal, assert_never
 
+from batch_alias import problems
 from batch_alias.errors import ExitCode
+from batch_alias.ledger import JobInfo, RowRecord
 from batch_alias.model import State
-from batch_alias.records import RowRecord
 from batch_alias.reports.summary import Summary
-from batch_alias.reports.wording import count
+from batch_alias.reports.wording import code_meaning, flags
+from batch_alias.text import count
 
-_AS_TEXT = "Keep the ids as text in the program that writes the file, and fill the id in again from where it came."
-_ACCEPT = " If it is what was meant, --accept {reason} lets it through."
-_FILL_IN = "Fill it in, or delete the row."
-_WIDTH = "Put the value that has a separator or a line break in it in quotes."
-
-REJECTED: Mapping[str, str] = MappingProxyType(
-    {
-        "too-few-fields": _WIDTH,
-        "too-many-fields": _WIDTH,
-        "misplaced-quote": "Close the quote; double a quote that belongs to the value.",
-        "not-an-object": "Write one JSON object a line.",
-        "not-text": "Put the value in quotes.",
-        "surrogate-character": "Write the value again; half of a character is missing.",
-        "nul-character": "Take the NUL character out.",
-        "error-cell": "Mend the formula, or type the value.",
-        "boolean-in-id": _AS_TEXT,
-        "date-in-id": _AS_TEXT,
-        "date-in-remark": "Format the cell as text and type the alias again.",
-        "empty-user-id": _FILL_IN,
-        "empty-group-id": _FILL_IN,
-        "empty-remark": _FILL_IN,
-        "user-id-too-long": "RongCloud takes at most 64 bytes: look whether the columns are the right ones.",
-        "group-id-too-long": "RongCloud takes at most 64 characters: look whether the columns are the right ones.",
-        "control-character-in-id": "Take the control character out." + _ACCEPT,
-        "invisible-character-in-id": "Type the id again: it holds a character that is not seen." + _ACCEPT,
-        "full-width-character-in-id": "Type the id again in half-width characters." + _ACCEPT,
-        "scientific-notation-in-id": _AS_TEXT + _ACCEPT,
-        "decimal-in-id": _AS_TEXT + _ACCEPT,
-        "error-value-in-id": "Mend the formula that gave it." + _ACCEPT,
-        "number-too-long": _AS_TEXT + _ACCEPT,
-        "number-format": _AS_TEXT + _ACCEPT,
-    }
-)
-"""What to do about a rejected row, by its kind of problem."""
+MOST_CAUSES = 200
+"""Causes that are counted separately: a service that invents a code for every row must not fill the memory."""
 
 _CORRECT = "Correct the row and run not-accepted.csv."
-_LATER = "Send it again with batch-alias retry when the service is well."
-FAILED: Mapping[int, str] = MappingProxyType(
-    {
-        1000: _LATER,
-        1002: "Look at this row's ids: RongCloud does not take them as they are.",
-        1003: _LATER,
-        1005: "Shorten the value that is too long and run not-accepted.csv.",
-        1050: _LATER,
-    }
-)
-"""What to do about a failed row, by RongCloud's code."""
-
-
-class Tone(StrEnum):
-    """How good the news is."""
-
-    GOOD = "good"
-    WARNING = "warning"
-    BAD = "bad"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conclusion:
-    """What became of the job.
+    """The result of a job.
 
     Attributes:
-        tone: How good the news is.
-        sentence: The news.
-        detail: What else belongs to it; may be empty.
+        tone: How good it is; the page's class for it.
+        sentence: The result.
+        detail: More about it; may be empty.
     """
 
-    tone: Tone
+    tone: Literal["good", "warning", "bad"]
     sentence: str
     detail: str = ""
 
@@ -92,8 +41,8 @@ class Step:
 
     Attributes:
         text: What to do.
-        command: The command that does it; may be empty.
-        note: What the command needs besides; may be empty.
+        command: The command that does it; empty for the command that was run, which only the terminal knows.
+        note: What has to be added to the command; may be empty.
     """
 
     text: str
@@ -101,81 +50,121 @@ class Step:
     note: str = ""
 
 
-def conclude(totals: Summary) -> Conclusion:
-    """What became of the job, in a sentence."""
-    accepted, superseded = totals.states[State.ACCEPTED], totals.states[State.SUPERSEDED]
-    left = totals.rows - accepted - superseded
-    so_far = f"{accepted:,} of {count(totals.rows, 'row')} accepted"
+@dataclass(slots=True, kw_only=True)
+class Cause:
+    """A reason why rows were not accepted.
+
+    Attributes:
+        state: The state of its rows.
+        name: The kind of problem, the code with its meaning, or what failed.
+        example: The first of its rows.
+        rows: How many rows have it.
+    """
+
+    state: State
+    name: str
+    example: RowRecord
+    rows: int = 0
+
+
+def conclude(summary: Summary) -> Conclusion:
+    """The result of a job in a sentence."""
+    accepted, superseded = summary.states[State.ACCEPTED], summary.states[State.SUPERSEDED]
+    left = summary.rows - accepted - superseded
+    so_far = f"{accepted:,} of {count(summary.rows, 'row')} accepted"
     if not left:
-        detail = f"{count(superseded, 'row')} more had a later row for the same user and group; only that was sent."
         sentence = "The alias was accepted." if accepted == 1 else f"All {accepted:,} aliases were accepted."
-        return Conclusion(tone=Tone.GOOD, sentence=sentence, detail=detail if superseded else "")
-    if totals.exit_code == ExitCode.STOPPED:
-        return Conclusion(tone=Tone.BAD, sentence=f"Stopped by the service: {so_far}.", detail=totals.stopped)
-    if not totals.runs:
-        refused = "Too many of its rows are rejected." if totals.exit_code == ExitCode.SOURCE else ""
-        return Conclusion(tone=Tone.WARNING, sentence="Nothing has been sent.", detail=refused)
-    if totals.exit_code == ExitCode.INTERRUPTED:
-        return Conclusion(tone=Tone.WARNING, sentence=f"Interrupted: {so_far}.")
-    if totals.exit_code is None:
-        detail = "The last run was cut off, or is still under way."
-        return Conclusion(tone=Tone.WARNING, sentence=f"Not ended: {so_far}.", detail=detail)
-    if left == totals.states[State.PENDING]:
-        return Conclusion(tone=Tone.WARNING, sentence=f"{so_far[0].upper()}{so_far[1:]}; {left:,} not sent yet.")
+        detail = f"{count(superseded, 'row')} not sent: a later row sets the same user and group."
+        return Conclusion(tone="good", sentence=sentence, detail=detail if superseded else "")
+    if summary.exit_code == ExitCode.STOPPED:
+        return Conclusion(tone="bad", sentence=f"Stopped by the service: {so_far}.", detail=summary.stopped)
+    if not summary.runs:
+        detail = "Too many rows are rejected." if summary.exit_code == ExitCode.SOURCE else ""
+        return Conclusion(tone="warning", sentence="Nothing has been sent.", detail=detail)
+    if summary.exit_code == ExitCode.INTERRUPTED:
+        return Conclusion(tone="warning", sentence=f"Interrupted: {so_far}.")
+    if summary.exit_code is None:
+        detail = "The last run was killed, or is still running."
+        return Conclusion(tone="warning", sentence=f"Not finished: {so_far}.", detail=detail)
+    if left == summary.states[State.PENDING]:
+        return Conclusion(tone="warning", sentence=f"{so_far}; {left:,} not sent yet.")
     were = "was" if left == 1 else "were"
-    return Conclusion(tone=Tone.WARNING, sentence=f"{left:,} of {count(totals.rows, 'row')} {were} not accepted.")
+    return Conclusion(tone="warning", sentence=f"{left:,} of {count(summary.rows, 'row')} {were} not accepted.")
 
 
-def next_steps(totals: Summary, folder: Path, reading: Mapping[str, object]) -> list[Step]:
-    """What to do next, in the order in which to do it; empty when nothing is left.
+def next_steps(summary: Summary, folder: Path, info: JobInfo) -> list[Step]:
+    """What to do next, in the order in which to do it; empty when every row is done.
 
     Args:
-        totals: The job in numbers.
+        summary: The job in numbers.
         folder: The job's folder.
-        reading: How the source was read, as the ledger has it. not-accepted.csv keeps its header, so it is read with the same column flags.
+        info: What the job is; ``not-accepted.csv`` keeps its columns, so it is read with the same column flags.
     """
-    states, steps = totals.states, []
+    states, steps = summary.states, []
+    note = "with the same --region, --url or --sandbox"
     if states[State.PENDING]:
         rows = count(states[State.PENDING], "row")
-        steps.append(Step(text=f"Run the same command again for {rows} not sent yet: it goes on where it ended."))
+        steps.append(Step(text=f"Run the same command again to send {rows} not sent yet: it continues where it ended."))
     again = states[State.FAILED] + states[State.UNKNOWN]
     if again:
-        steps.append(
-            Step(
-                text=f"Send {count(again, 'row')} that failed or are unknown again; sending twice does no harm.",
-                command=shlex.join(["batch-alias", "retry", str(folder)]),
-                note="with the same --region or --url",
-            )
-        )
+        text = f"Send {count(again, 'failed or unknown row')} again: setting an alias twice does no harm."
+        steps.append(Step(text=text, command=f"batch-alias retry {shlex.quote(str(folder))}", note=note))
     if states[State.REJECTED]:
-        steps.append(
-            Step(
-                text=f"Correct {count(states[State.REJECTED], 'rejected row')} in not-accepted.csv and run that file.",
-                command=shlex.join(["batch-alias", "run", str(folder / "not-accepted.csv"), *_column_flags(reading)]),
-                note="with the same --region or --url",
-            )
-        )
+        text = f"Correct {count(states[State.REJECTED], 'rejected row')} in not-accepted.csv and run that file."
+        columns = {name: info.reading.get(name) for name in ("user_column", "group_column", "remark_column")}
+        command = ["batch-alias run", shlex.quote(str(folder / "not-accepted.csv")), *flags(columns)]
+        steps.append(Step(text=text, command=" ".join(command), note=note))
     return steps
 
 
-def _column_flags(reading: Mapping[str, object]) -> list[str]:
-    flags = ("--user-column", "--group-column", "--remark-column")
-    named = ((flag, reading.get(flag.removeprefix("--").replace("-", "_"))) for flag in flags)
-    return [part for flag, name in named if name is not None for part in (flag, str(name))]
-
-
-def advise(entry: RowRecord) -> str:
+def advise(row: RowRecord) -> str:
     """What to do about a row that was not accepted."""
-    state = State(entry.state)
+    state = State(row.state)
     match state:
         case State.REJECTED:
-            return REJECTED.get(entry.reason, _CORRECT).format(reason=entry.reason)
+            return problems.advice(row.reason) or _CORRECT
         case State.FAILED:
-            return _LATER if entry.code is None else FAILED.get(entry.code, _CORRECT)
+            return _failed_advice(row.code)
         case State.UNKNOWN:
-            return "Send it again with batch-alias retry: setting the same alias twice does no harm."
+            return "Send it again with batch-alias retry: setting an alias twice does no harm."
         case State.PENDING:
-            return "Run the same command again: it goes on where it ended."
+            return "Run the same command again: it continues where it ended."
         case State.ACCEPTED | State.SUPERSEDED:
             return ""
     assert_never(state)
+
+
+def _failed_advice(code: int | None) -> str:
+    match code:
+        case None | 1000 | 1003 | 1050:  # no response, or nothing is wrong with the row
+            return "Send it again with batch-alias retry when the service works."
+        case 1002:
+            return "Check the ids of this row: RongCloud does not accept them."
+        case 1005:
+            return "Shorten the value that is too long and run not-accepted.csv."
+        case _:
+            return _CORRECT
+
+
+def causes(rows: Iterable[RowRecord]) -> list[Cause]:
+    """Count rows that were not accepted by cause, in bounded memory, the most frequent cause first."""
+    found: dict[tuple[str, str], Cause] = {}
+    for row in rows:
+        key = row.state, _cause(row)
+        if key not in found and len(found) >= MOST_CAUSES:
+            key = row.state, "other causes"
+        if key not in found:
+            found[key] = Cause(state=State(row.state), name=key[1], example=row)
+        found[key].rows += 1
+    return sorted(found.values(), key=lambda cause: -cause.rows)
+
+
+def _cause(row: RowRecord) -> str:
+    """A short name of which there are few, whatever the service says in its messages."""
+    if row.state == State.PENDING:
+        return "not sent yet"
+    if row.reason:
+        return row.reason
+    if row.code is not None:
+        return f"{row.code} {code_meaning(str(row.code))}"
+    return row.message.partition(":")[0]

@@ -1,7 +1,7 @@
-"""``not-accepted.csv``: the rows that still want something, in the source's own columns, fit to be run again.
+"""``not-accepted.csv``: the rows that are not done, in the source's own columns, to be corrected and run again.
 
-The reason stands first, so that a row with too many fields keeps them all behind it. Values are written as they came,
-also those that a spreadsheet would take for a formula: the file is meant to be corrected and run again.
+The reason is the first column, so that a row with too many fields keeps them all behind it. Values are written as they
+were read, also those that a spreadsheet would take for a formula, because the file is meant to be run again.
 """
 
 import csv
@@ -9,42 +9,38 @@ import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from batch_alias.ledger import JobInfo, LedgerReader, RowRecord
 from batch_alias.model import DONE_STATES, State
-from batch_alias.records import RowRecord, JobInfo
 
 REASON = "batch_alias_reason"
-STATES = tuple(state for state in State if state not in DONE_STATES)
-"""The states that still want something."""
+NOT_DONE = tuple(state for state in State if state not in DONE_STATES)
+"""The states of rows that are not done."""
 
 
-def write(path: Path, info: JobInfo, entries: Iterable[RowRecord]) -> None:
-    """Write the file: UTF-8 with a byte-order mark, without which Excel takes Chinese for something else."""
-    # Run again, this file is a source with a column of old reasons: they make room for the new ones.
+def write(path: Path, ledger: LedgerReader) -> None:
+    """Write the file, in UTF-8 with a byte-order mark, without which Excel does not recognise UTF-8."""
+    info = ledger.info()
+    # Where the source was such a file itself, its column of reasons is replaced.
     old = info.header.index(REASON) if REASON in info.header else None
     with path.open("w", encoding="utf-8-sig", newline="") as file:
         writer = csv.writer(file)
         writer.writerow((REASON, *_without(info.header, old)))
-        writer.writerows((_reason(entry), *_without(_cells(entry, info), old)) for entry in entries)
+        for row in ledger.rows(*NOT_DONE):
+            writer.writerow((f"{row.state}: {why(row)}", *_without(_cells(row, info), old)))
 
 
-def said(entry: RowRecord) -> str:
+def why(row: RowRecord) -> str:
     """Why a row was not accepted, in a sentence."""
-    return "not sent yet" if entry.state == State.PENDING else entry.message
+    return "not sent yet" if row.state == State.PENDING else row.message
 
 
-def _reason(entry: RowRecord) -> str:
-    return f"{entry.state}: {said(entry)}"
-
-
-def _cells(entry: RowRecord, info: JobInfo) -> Sequence[str]:
-    if entry.cells is not None:
-        cells: list[str] = json.loads(entry.cells)
+def _cells(row: RowRecord, info: JobInfo) -> Sequence[str]:
+    if row.cells is not None:
+        cells: list[str] = json.loads(row.cells)
         return cells
-    row = [""] * len(info.header)
-    for position, value in zip(info.columns, (entry.user_id, entry.group_id, entry.remark), strict=True):
-        row[position] = value
-    return row
+    values = dict(zip(info.columns, (row.user_id, row.group_id, row.remark), strict=True))
+    return [values.get(column, "") for column in range(len(info.header))]
 
 
-def _without(cells: Sequence[str], position: int | None) -> Sequence[str]:
-    return cells if position is None else [*cells[:position], *cells[position + 1 :]]
+def _without(cells: Sequence[str], column: int | None) -> Iterable[str]:
+    return cells if column is None else (*cells[:column], *cells[column + 1 :])

@@ -1,53 +1,33 @@
-"""``results.csv``: every row of the source in its order, and how it stands."""
+"""``results.csv``: every row of the source, in its order, and where it stands."""
 
 import csv
-from collections.abc import Iterable
-from datetime import UTC, datetime
 from pathlib import Path
 
-from batch_alias.records import RowRecord
+from batch_alias.ledger import LedgerReader, RowRecord
+from batch_alias.text import timestamp
 
-HEADER = (
-    "row",
-    "userId",
-    "groupId",
-    "remark",
-    "state",
-    "code",
-    "message",
-    "attempts",
-    "request_id",
-    "finished_at",
-)
+HEADER = ("row", "userId", "groupId", "remark", "state", "code", "message", "attempts", "request_id", "finished_at")
 
 
-def write(path: Path, entries: Iterable[RowRecord]) -> None:
-    """Write the file: UTF-8 with a byte-order mark, without which Excel takes Chinese for something else.
-
-    The code is RongCloud's, or for a rejected row the kind of problem. Times are UTC.
-    """
+def write(path: Path, ledger: LedgerReader) -> None:
+    """Write the file, in UTF-8 with a byte-order mark, without which Excel does not recognise UTF-8."""
     with path.open("w", encoding="utf-8-sig", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(HEADER)
-        writer.writerows(
-            (
-                entry.number,
-                entry.user_id,
-                entry.group_id,
-                entry.remark,
-                entry.state,
-                entry.reason or entry.code,
-                entry.message,
-                entry.attempts,
-                entry.request_id,
-                timestamp(entry.finished_at),
-            )
-            for entry in entries
-        )
+        writer.writerows(map(cells, ledger.rows()))
 
 
-def timestamp(seconds: float | None) -> str:
-    """A time in ISO 8601, UTC, or nothing."""
-    if seconds is None:
-        return ""
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def cells(row: RowRecord) -> tuple[str | int | None, ...]:
+    """A row as in the file. The code is RongCloud's, or the kind of problem of a rejected row; times are UTC."""
+    return (
+        row.number,
+        row.user_id,
+        row.group_id,
+        row.remark,
+        row.state,
+        row.reason or row.code,
+        row.message,
+        row.attempts,
+        row.request_id,
+        timestamp(row.finished_at),
+    )

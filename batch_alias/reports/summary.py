@@ -2,13 +2,16 @@
 
 import json
 import math
+from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from batch_alias.records import LATENCY_STEP, JobInfo, RunRecord, Second, StateCounts
-from batch_alias.reports.results import timestamp
+from batch_alias.ledger import LedgerReader
+from batch_alias.model import LATENCY_STEP
+from batch_alias.text import timestamp
+from batch_alias.version import __version__
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,21 +25,21 @@ class Summary:
         rows: Rows of the source.
         blank_rows: Rows without any content, not among ``rows``.
         states: Rows in each state; they add up to ``rows``.
-        target: Where it was sent to.
+        target: Where the last run sent to.
         runs: How often the job has been run.
         started_at: Of the first run, ISO 8601, UTC; empty when there was none.
         ended_at: Of the last run.
         sending_seconds: Time spent sending.
-        requests: Attempts made.
-        retries: Those among them that were not the first for their row in a run.
+        requests: Requests sent.
+        retries: Those that were not the first for their row in a run.
         refusals: Those that were refused by the rate limit.
-        mean_rate: Attempts per second of sending.
-        busiest_second: Most attempts started within any sliding second.
-        latency_ms: ``p50``, ``p90``, ``p99`` and ``max`` of all answers in milliseconds, exact to 5 %.
-        codes: Answers by RongCloud's code, ``HTTP nnn``, or ``connect``, ``timeout``, ``dropped``.
+        mean_rate: Requests per second of sending.
+        busiest_second: Most requests started within any sliding second.
+        latency_ms: ``p50``, ``p90``, ``p99`` and ``max`` of all responses in milliseconds, exact to 5 %.
+        codes: Responses by RongCloud's code, ``HTTP nnn``, or ``connect``, ``timeout``, ``dropped``.
         host_switches: How often sending moved to the other host of the data centre.
         exit_code: The exit code.
-        stopped: Why the job ended before its end; empty when it did not.
+        stopped: Why the job ended early; empty when it did not.
     """
 
     version: str
@@ -62,45 +65,34 @@ class Summary:
     stopped: str
 
     def as_json(self) -> str:
-        """The summary as it is written."""
+        """The content of ``summary.json``."""
         return json.dumps(asdict(self), ensure_ascii=False, indent=2) + "\n"
 
 
-def summarize(
-    *,
-    version: str,
-    info: JobInfo,
-    tally: StateCounts,
-    runs: Sequence[RunRecord],
-    seconds: Iterable[Second],
-    exit_code: int | None,
-    stopped: str = "",
-) -> Summary:
-    """Add up what the ledger has."""
+def summarize(ledger: LedgerReader, *, exit_code: int | None, stopped: str) -> Summary:
+    """Add up what a ledger holds."""
+    info, counts, runs = ledger.info(), ledger.counts(), ledger.runs()
     requests = retries = refusals = 0
     codes: Counter[str] = Counter()
     latencies: Counter[int] = Counter()
-    last_second = 0
-    for second in seconds:
+    for second in ledger.seconds():
         requests += second.requests
         retries += second.retries
         refusals += second.refusals
         codes.update(second.codes)
         latencies.update(second.latencies)
-        last_second = second.at
-    # A run that was killed has no end; what it did last is close to it.
-    sending = sum((run.ended_at or max(last_second, run.started_at)) - run.started_at for run in runs)
+    sending = sum(end - run.started_at for run, end in zip(runs, run_ends(ledger), strict=True))
     return Summary(
-        version=version,
+        version=__version__,
         source=info.source,
         sha256=info.sha256,
-        rows=tally.rows,
+        rows=counts.rows,
         blank_rows=info.blank_rows,
-        states=asdict(tally),
-        target=runs[-1].host if runs else "",
+        states=asdict(counts),
+        target=runs[-1].target if runs else "",
         runs=len(runs),
-        started_at=timestamp(runs[0].started_at) if runs else "",
-        ended_at=timestamp(runs[-1].ended_at) if runs else "",
+        started_at=(timestamp(runs[0].started_at) or "") if runs else "",
+        ended_at=(timestamp(runs[-1].ended_at) or "") if runs else "",
         sending_seconds=round(sending, 3),
         requests=requests,
         retries=retries,
@@ -115,22 +107,37 @@ def summarize(
     )
 
 
-def percentiles(latencies: Counter[int]) -> dict[str, float]:
-    """Percentiles of a latency histogram, in milliseconds; empty for an empty one."""
-    total = latencies.total()
-    if not total:
-        return {}
+def run_ends(ledger: LedgerReader) -> list[float]:
+    """When each run ended, in seconds since the epoch.
+
+    A run that was killed, or is under way, has no end in the ledger: its last second with a request counts.
+    """
+    runs = ledger.runs()
+    ends = [run.started_at if run.ended_at is None else run.ended_at for run in runs]
+    if any(run.ended_at is None for run in runs):
+        starts = [math.floor(run.started_at) for run in runs]
+        for second in ledger.seconds():
+            run = bisect_right(starts, second.at) - 1
+            if run >= 0 and runs[run].ended_at is None:
+                ends[run] = max(ends[run], second.at + 1)
+    return ends
+
+
+def percentiles(latencies: Mapping[int, int]) -> dict[str, float]:
+    """``p50``, ``p90``, ``p99`` and ``max`` of a latency histogram in milliseconds; empty for an empty one."""
+    buckets = sorted(latencies.items())
+    total = sum(latencies.values())
     found = {}
     for name, share in (("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("max", 1.0)):
-        rank, seen = math.ceil(share * total), 0
-        for bucket in sorted(latencies):
-            seen += latencies[bucket]
-            if seen >= rank:
+        seen = 0
+        for bucket, count in buckets:
+            seen += count
+            if seen >= math.ceil(share * total):
                 found[name] = round(LATENCY_STEP**bucket, 1)
                 break
     return found
 
 
 def write(path: Path, summary: Summary) -> None:
-    """Write the file."""
+    """Write ``summary.json``."""
     path.write_text(summary.as_json(), encoding="utf-8")

@@ -1,32 +1,32 @@
-"""A job over time: its seconds become at most a few hundred points, whatever its length.
+"""A job over time, in at most a few hundred points, however long it took.
 
-The time is *sending time*: the runs of a job stand end to end, without the hours or days between them, which would
-press the runs themselves into lines.
+The time is *sending time*: the runs of a job one after the other, without the hours or days between them, next to
+which the runs themselves would be too short to see.
 """
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import accumulate, islice
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate, pairwise
 from math import ceil, floor
 
-import pandas as pd
-
-from batch_alias.records import LATENCY_STEP, Event, EventKind, RunRecord, Second
+from batch_alias.ledger import LedgerReader, RunRecord
+from batch_alias.model import Event, EventKind
+from batch_alias.reports.summary import run_ends
 
 POINTS = 600
-"""Most points in time; a chart has not many more dots from left to right."""
+"""Most points; a chart is hardly wider in pixels."""
 WIDTHS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400)
-"""Widths of a point in seconds, and steps between two marks of a time axis."""
-_CHUNK = 10_000
+"""Round numbers of seconds: widths of a point, and steps of the time axis."""
 
 
 class Clock:
-    """Wall-clock time to sending time, and the runs on it.
+    """Converts times of the wall clock, in seconds since the epoch, to sending time.
 
     Args:
-        starts: When the runs began, seconds since the epoch.
-        lengths: How long they took, in seconds.
+        starts: When the runs began.
+        lengths: How many seconds they took.
     """
 
     def __init__(self, starts: Sequence[int], lengths: Sequence[int]) -> None:
@@ -35,19 +35,37 @@ class Clock:
         self.offsets = [0, *accumulate(lengths)][:-1]
         self.total = sum(lengths)
 
-    def run(self, at: float) -> int:
-        """The run that a time belongs to, counted from 0."""
-        return max(0, bisect_right(self.starts, at) - 1)
-
-    def place(self, at: float) -> float:
-        """Sending time in seconds; never outside of the run that it belongs to."""
-        run = self.run(at)
+    def sending_time(self, at: float) -> float:
+        """The sending time of a time; never outside of the run that it belongs to."""
+        run = self._run(at)
         return self.offsets[run] + min(max(0.0, at - self.starts[run]), self.lengths[run])
 
     def end(self, at: float) -> int:
-        """Where the run of a time ends, as sending time."""
-        run = self.run(at)
+        """The end of the run that a time belongs to, as sending time."""
+        run = self._run(at)
         return self.offsets[run] + self.lengths[run]
+
+    def _run(self, at: float) -> int:
+        return max(0, bisect_right(self.starts, at) - 1)
+
+
+@dataclass(slots=True)
+class Point:
+    """What happened in a span of sending time.
+
+    Attributes:
+        seconds: Its length.
+        requests: Requests sent.
+        busiest: Most requests in one of its seconds.
+        refused: Requests refused by the rate limit.
+        latencies: Responses by latency bucket.
+    """
+
+    seconds: int
+    requests: int = 0
+    busiest: int = 0
+    refused: int = 0
+    latencies: Counter[int] = field(default_factory=Counter)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,120 +75,60 @@ class Timeline:
     Attributes:
         clock: The runs.
         edges: Where the points begin, and where the last one ends.
-        rates: By point, per second: ``mean`` and ``busiest`` requests, and ``refused`` ones.
-        limits: The rate of each run: (begin, end, requests per second).
-        latencies: By point, in milliseconds: ``p50`` and ``p99``; NaN where nothing was answered.
-        histogram: Attempts by latency bucket.
+        points: What happened, point by point.
+        limits: The rate limit of each run: (begin, end, requests per second).
         outages: Spans in which sending was on hold.
-        marks: Times of the other events, one of a kind a point.
+        marks: Times of events by kind, at most one of a kind in a point.
     """
 
     clock: Clock
     edges: list[int]
-    rates: pd.DataFrame
+    points: list[Point]
     limits: list[tuple[int, int, float]]
-    latencies: pd.DataFrame
-    histogram: "pd.Series[int]"
     outages: list[tuple[float, float]]
     marks: dict[EventKind, list[float]]
 
     @property
     def width(self) -> int:
-        """Seconds in a point."""
-        return self.edges[1] - self.edges[0]
+        """Seconds in a point; the last one may be shorter."""
+        return self.points[0].seconds
 
 
-def build(
-    runs: Sequence[RunRecord], seconds: Callable[[], Iterable[Second]], events: Sequence[Event]
-) -> Timeline | None:
-    """Add up a job over time, in bounded memory.
-
-    Args:
-        runs: What is noted of each run.
-        seconds: What happened in each second; called twice.
-        events: What was worth knowing.
-
-    Returns:
-        ``None`` when nothing was sent.
-    """
-    found = [(second.at, second.requests, second.refusals) for second in seconds()]
-    if not runs or not found:
-        return None
-    frame = pd.DataFrame(found, columns=["at", "requests", "refused"])
-    clock = _clock(runs, frame["at"])
+def build(ledger: LedgerReader) -> Timeline:
+    """Add up a job that has had a run, in bounded memory."""
+    runs, events = ledger.runs(), ledger.events()
+    starts = [floor(run.started_at) for run in runs]
+    clock = Clock(starts, [max(1, ceil(end) - start) for start, end in zip(starts, run_ends(ledger), strict=True)])
     width = next((width for width in WIDTHS if clock.total <= width * POINTS), ceil(clock.total / POINTS))
     edges = [*range(0, clock.total, width), clock.total]
-    points = len(edges) - 1
+    points = [Point(end - begin) for begin, end in pairwise(edges)]
 
-    def point(at: float) -> int:
-        return min(points - 1, int(clock.place(at)) // width)
+    def index(at: float) -> int:
+        return min(len(points) - 1, int(clock.sending_time(at)) // width)
 
-    latencies = _latencies(seconds(), point)
+    for second in ledger.seconds():
+        point = points[index(second.at)]
+        point.requests += second.requests
+        point.busiest = max(point.busiest, second.requests)
+        point.refused += second.refusals
+        point.latencies.update(second.latencies)
+    marks: dict[EventKind, dict[int, float]] = {kind: {} for kind in EventKind}
+    for event in events:
+        marks[event.kind][index(event.at)] = clock.sending_time(event.at)
     return Timeline(
         clock=clock,
         edges=edges,
-        rates=_rates(frame.assign(point=[point(at) for at in frame["at"]]), edges),
-        limits=list(_limits(runs, clock)),
-        latencies=_percentiles(latencies).reindex(range(points)),
-        histogram=latencies.groupby("bucket")["count"].sum(),
+        points=points,
+        limits=_limits(runs, clock),
         outages=list(_outages(events, clock)),
-        marks=_marks(events, clock, point),
+        marks={kind: list(places.values()) for kind, places in marks.items()},
     )
 
 
-def _clock(runs: Sequence[RunRecord], at: "pd.Series[int]") -> Clock:
-    starts = [floor(run.started_at) for run in runs]
-    last = at.groupby(at.map(lambda second: bisect_right(starts, second) - 1)).max()
-    lengths = []
-    for number, run in enumerate(runs):
-        # A run that was killed has no end; what it did last is close to it.
-        end = ceil(run.ended_at) if run.ended_at else int(last.get(number, starts[number])) + 1
-        lengths.append(max(1, end - starts[number]))
-    return Clock(starts, lengths)
-
-
-def _rates(frame: pd.DataFrame, edges: Sequence[int]) -> pd.DataFrame:
-    by_point = frame.groupby("point").agg(
-        requests=("requests", "sum"), busiest=("requests", "max"), refused=("refused", "sum")
-    )
-    by_point = by_point.reindex(range(len(edges) - 1), fill_value=0)
-    covered = pd.Series(edges).diff().iloc[1:].to_numpy()
-    return pd.DataFrame(
-        {
-            "mean": by_point["requests"] / covered,
-            "busiest": by_point["busiest"],
-            "refused": by_point["refused"] / covered,
-        }
-    )
-
-
-def _latencies(seconds: Iterable[Second], point: Callable[[float], int]) -> pd.DataFrame:
-    """Attempts by point and latency bucket."""
-    keys = ["point", "bucket"]
-    total = pd.DataFrame({name: pd.Series(dtype="int64") for name in (*keys, "count")})
-    rest = iter(seconds)
-    while chunk := list(islice(rest, _CHUNK)):
-        counts = [(point(s.at), bucket, number) for s in chunk for bucket, number in s.latencies.items()]
-        both = pd.concat([total, pd.DataFrame(counts, columns=[*keys, "count"])])
-        total = both.groupby(keys)["count"].sum().reset_index()
-    return total
-
-
-def _percentiles(latencies: pd.DataFrame) -> pd.DataFrame:
-    by_point = latencies.groupby("point")["count"]
-    seen, whole = by_point.cumsum(), by_point.transform("sum")
-    found = {
-        name: LATENCY_STEP ** latencies[seen >= share * whole].groupby("point")["bucket"].first().astype(float)
-        for name, share in (("p50", 0.5), ("p99", 0.99))
-    }
-    return pd.DataFrame(found)
-
-
-def _limits(runs: Sequence[RunRecord], clock: Clock) -> Iterator[tuple[int, int, float]]:
-    for run, offset, length in zip(runs, clock.offsets, clock.lengths, strict=True):
-        rate = run.settings.get("rate")
-        if isinstance(rate, int | float):
-            yield offset, offset + length, float(rate)
+def _limits(runs: Sequence[RunRecord], clock: Clock) -> list[tuple[int, int, float]]:
+    rates = [run.settings.get("rate") for run in runs]
+    spans = zip(rates, clock.offsets, clock.lengths, strict=True)
+    return [(begin, begin + length, rate) for rate, begin, length in spans if isinstance(rate, int | float)]
 
 
 def _outages(events: Sequence[Event], clock: Clock) -> Iterator[tuple[float, float]]:
@@ -180,15 +138,7 @@ def _outages(events: Sequence[Event], clock: Clock) -> Iterator[tuple[float, flo
             continue
         # The run may have ended before the outage did.
         if began is not None:
-            yield clock.place(began), min(clock.end(began), clock.place(event.at))
+            yield clock.sending_time(began), min(clock.end(began), clock.sending_time(event.at))
         began = event.at if event.kind is EventKind.OUTAGE_BEGAN else None
     if began is not None:
-        yield clock.place(began), clock.end(began)
-
-
-def _marks(events: Sequence[Event], clock: Clock, point: Callable[[float], int]) -> dict[EventKind, list[float]]:
-    kinds = (EventKind.PACE_LOWERED, EventKind.HOST_SWITCHED)
-    return {
-        kind: list({point(event.at): clock.place(event.at) for event in events if event.kind is kind}.values())
-        for kind in kinds
-    }
+        yield clock.sending_time(began), clock.end(began)

@@ -1,95 +1,60 @@
-"""How numbers, times, codes and values are put in words (pure)."""
+"""What states, codes, exit codes and settings are called in the reports."""
 
 import re
-from collections.abc import Mapping
+import shlex
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from http import HTTPStatus
+from types import MappingProxyType
 
 from batch_alias.errors import ExitCode
-from batch_alias.model import Failure, Response, State
-from batch_alias.rongcloud.codes import CODES, classify
+from batch_alias.ledger import JobInfo, RunRecord
+from batch_alias.model import Failure, State
+from batch_alias.rongcloud.codes import CODES, FAILURES
+from batch_alias.settings import Reading, Sending, Settings, as_typed, options
 
-STATES: Mapping[State, str] = {
-    State.ACCEPTED: "RongCloud has accepted the alias",
-    State.SUPERSEDED: "a later row sets the same user and group",
-    State.REJECTED: "something is wrong with the row; it was not sent",
-    State.FAILED: "refused by the service, or never reached it",
-    State.UNKNOWN: "sent, but never confirmed: it may or may not be set",
-    State.PENDING: "not sent yet",
-}
-"""The states in the order people want them, and what they mean."""
+STATE_MEANINGS: Mapping[State, str] = MappingProxyType(
+    {
+        State.ACCEPTED: "RongCloud accepted the alias",
+        State.SUPERSEDED: "a later row sets the same user and group",
+        State.REJECTED: "not sent: something is wrong with the row",
+        State.FAILED: "refused by the service, or never reached it",
+        State.UNKNOWN: "sent, but not confirmed: it may or may not be set",
+        State.PENDING: "not sent yet",
+    }
+)
+"""In the order in which the states are shown."""
 
-EXITS: Mapping[int, str] = {
-    ExitCode.DONE: "every row accepted",
-    ExitCode.NOT_ALL_ACCEPTED: "ended; some rows were not accepted",
-    ExitCode.USAGE: "wrong usage",
-    ExitCode.SOURCE: "the source cannot be used",
-    ExitCode.STOPPED: "stopped by the service",
-    ExitCode.LEDGER: "the ledger cannot be used",
-    ExitCode.REPORT: "a report could not be written",
-    ExitCode.INTERRUPTED: "interrupted",
-}
-
-# Control characters are drawn as nothing, and NUL may not even stand in a page.
-_CONTROLS = {code: 0x2400 + code for code in range(0x20)} | {0x7F: 0x2421} | dict.fromkeys(range(0x80, 0xA0), 0xFFFD)
+_MASKED_KEY = "masked_key"
+"""The setting under which a run notes the App Key with its middle hidden."""
+_UNITS = {setting.name: setting.option.unit for kind in (Reading, Sending, Settings) for setting in options(kind)}
 
 
-def exit_in_words(code: int | None) -> str:
-    """How a run ended; ``None`` is a run that never said so."""
+def exit_meaning(code: int | None) -> str:
+    """How a run ended; ``None`` where the ledger has no end of it."""
     if code is None:
-        return "cut off, or still under way"
-    return f"{EXITS.get(code, 'ended')} (exit code {code})"
+        return "killed, or still running"
+    name = ExitCode(code).name.lower().replace("_", " ") if code in set(ExitCode) else "ended"
+    return f"{name} (exit code {code})"
 
 
-def code_in_words(code: str) -> str:
-    """What an answer means, by the word under which it was counted: a code, ``HTTP nnn``, or what failed."""
-    if code.isdecimal():
-        known = CODES.get(int(code))
-        return known.meaning if known else "a code that RongCloud's table does not have"
-    if code in set(Failure):
-        return classify(Response(request_id="", host="", latency=0.0, failure=Failure(code))).meaning
-    found = re.fullmatch(r"HTTP (\d{3})", code)
+def code_meaning(label: str) -> str:
+    """What a response means.
+
+    Args:
+        label: Under which it was counted: RongCloud's code, ``HTTP nnn``, or a ``Failure``.
+    """
+    if label.isdecimal():
+        known = CODES.get(int(label))
+        return known.meaning if known else "a code that RongCloud does not document"
+    if label in set(Failure):
+        return FAILURES[Failure(label)].meaning
+    found = re.fullmatch(r"HTTP (\d{3})", label)
     if found is None:
         return ""
     status = int(found[1])
-    phrase = HTTPStatus(status).phrase if status in set(HTTPStatus) else "an answer"
-    return f"{phrase}, without RongCloud's code: from a gateway"
-
-
-def visible(text: str, most: int) -> str:
-    """A value from the file as it is shown: control characters by their pictures, and not longer than ``most``."""
-    return excerpt(text, most).translate(_CONTROLS)
-
-
-def excerpt(text: str, most: int) -> str:
-    """The beginning of a text that is longer than ``most``, and how long it is."""
-    return text if len(text) <= most else f"{text[:most]}… ({len(text):,} characters)"
-
-
-def count(number: int, one: str, many: str = "") -> str:
-    """A number and its noun: ``1 row``, ``2 rows``."""
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
-
-
-def share(part: int, whole: int) -> str:
-    """A share in per cent that says 0 % and 100 % only when it is so."""
-    if not part or part == whole:
-        return "100\N{NO-BREAK SPACE}%" if part else "0\N{NO-BREAK SPACE}%"
-    percent = 100 * part / whole
-    if percent < 0.1:
-        return "< 0.1\N{NO-BREAK SPACE}%"
-    return "> 99.9\N{NO-BREAK SPACE}%" if percent > 99.9 else f"{percent:.1f}\N{NO-BREAK SPACE}%"
-
-
-def duration(seconds: float) -> str:
-    """A time span: ``0.4 s``, ``45 s``, ``12 min 5 s``, ``2 h 47 min``, ``3 d 4 h``."""
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    for large, name, small, part in ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")):
-        if whole >= large:
-            return f"{whole // large} {name} {whole % large // small} {part}"
-    return f"{whole} s"
+    phrase = HTTPStatus(status).phrase if status in set(HTTPStatus) else "a response"
+    return f"{phrase}, from a gateway: without RongCloud's code"
 
 
 def latency(milliseconds: float) -> str:
@@ -100,5 +65,35 @@ def latency(milliseconds: float) -> str:
 
 
 def moment(seconds: float | None) -> str:
-    """A time for people, in UTC to the second."""
+    """A time since the epoch, UTC, to the second; empty for ``None``."""
     return "" if seconds is None else f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S}"
+
+
+def facts(info: JobInfo, runs: Sequence[RunRecord]) -> dict[str, list[str]]:
+    """What the job is and with which flags it was run last: values by name, none of them empty."""
+    found = {
+        "Source": [info.source],
+        "Read as": [info.description],
+        "SHA-256": [info.sha256],
+        **{f"Column of {field}": [column] for field, column in info.column_names.items()},
+        "Read with": flags(info.reading),
+        "Read at": [f"{moment(info.staged_at)} UTC, by batch-alias {info.version}"],
+    }
+    if runs:
+        settings = dict(runs[-1].settings)
+        key = settings.pop(_MASKED_KEY, None)
+        found |= {"Sent to": [runs[-1].target], "App Key": [str(key)] if key else [], "Sent with": flags(settings)}
+    return {name: values for name, values in found.items() if values}
+
+
+def flags(settings: Mapping[str, object]) -> list[str]:
+    """Settings as flags of the command line, quoted for a shell; those that are not set are left out."""
+    found = []
+    for name, value in settings.items():
+        flag = f"--{name.replace('_', '-')}"
+        if value is True:
+            found.append(flag)
+        elif value is not None and value is not False:
+            values = value if isinstance(value, list | tuple) else [value]
+            found += [f"{flag} {shlex.quote(as_typed(each, _UNITS.get(name)))}" for each in values]
+    return found

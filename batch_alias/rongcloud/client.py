@@ -64,16 +64,16 @@ class Client:
         self._on_switch = on_switch
 
     def connect(self) -> "Connection":
-        """One more connection; it is opened on first use."""
+        """A new connection; it is opened on first use."""
         return Connection(self)
 
     def leave(self, host: str) -> None:
-        """Move from a host to the other one of the data centre, if it has one and that has not happened yet."""
+        """Move all connections from a host to the other one, if there is one and the host is still in use."""
         if self.hosts.alternate(host, now=time.monotonic()):
             self._on_switch(self.hosts.current)
 
     def report_unhealthy(self, url: str) -> None:
-        """Note that a request to a base URL failed."""
+        """Report a failed request; all connections move to the other host, unless they did so lately."""
         if self.hosts.report_unhealthy(url, now=time.monotonic()):
             self._on_switch(self.hosts.current)
 
@@ -93,7 +93,7 @@ class Client:
 
 
 class Connection:
-    """One connection. Attempts on it follow each other; two at once are a mistake of the caller."""
+    """One connection, for one attempt at a time."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -102,7 +102,7 @@ class Connection:
         self._requests = 0
 
     async def execute(self, operation: Operation) -> Response:
-        """Make one signed attempt. Whatever goes wrong on the way is in the response; nothing is raised."""
+        """Make one signed attempt. A failure on the way is in the response; nothing is raised for it."""
         url = self._client.hosts.current
         started = time.monotonic()
         request_id = str(uuid.uuid4())
@@ -111,7 +111,7 @@ class Connection:
             request_id=request_id,
             host=urlsplit(url).netloc,
             latency=0.0,
-            classification=FAILURES[Failure.TIMEOUT],
+            classification=FAILURES[Failure.TIMEOUT],  # until it is known
         )
         try:
             async with asyncio.timeout(self._client.timeout):

@@ -75,12 +75,7 @@ FAILURES: Mapping[Failure, Classification] = MappingProxyType(
 
 
 def classify(*, status: int, code: int | None) -> Classification:
-    """What a response means for its row and for the run.
-
-    Args:
-        status: The HTTP status.
-        code: RongCloud's code; ``None`` when the body was not its JSON.
-    """
+    """What an HTTP status and a code mean for the row and for the run; no code if the body was not RongCloud's JSON."""
     known = CODES.get(code) if code is not None else None
     if known is not None and (code != SUCCESS or status == SUCCESS):
         return known

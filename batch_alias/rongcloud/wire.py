@@ -36,14 +36,7 @@ def sign(secret: Secret, nonce: str, timestamp: str) -> str:
 
 
 def signed_headers(app_key: str, secret: Secret, *, nonce: str, timestamp_ms: int) -> dict[str, str]:
-    """The four headers of a signed request.
-
-    Args:
-        app_key: The App Key.
-        secret: The App Secret.
-        nonce: A fresh random text of at most 18 characters.
-        timestamp_ms: Milliseconds since the epoch.
-    """
+    """The headers of a signed request; its nonce is a new random text of at most 18 characters."""
     timestamp = str(timestamp_ms)
     return {
         "App-Key": app_key,

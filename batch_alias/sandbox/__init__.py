@@ -1,6 +1,10 @@
-"""RongCloud's alias calls on this machine: the same rules, statuses and answers, and misbehaviour on demand.
+"""RongCloud's alias calls on this machine: the same rules, statuses and responses, and faults on demand.
 
-Pure: ``exchange`` (requests and answers), ``forms`` (what a body says), ``emulator`` (the rules), ``faults`` (the plan
-of misbehaviour), ``outlet`` (what leaves), ``traffic`` (what was seen). Around them: ``connection`` (breaking one off),
-``app`` (ASGI), ``server`` (the socket).
+``server`` (``serve``, ``serve_forever``) puts a ``Sandbox`` behind a socket.
 """
+
+from batch_alias.sandbox.emulator import Rules, Write
+from batch_alias.sandbox.faults import Draw, Fault, FaultPlan, Faults
+from batch_alias.sandbox.sandbox import Sandbox, Stats
+
+__all__ = ["Draw", "Fault", "FaultPlan", "Faults", "Rules", "Sandbox", "Stats", "Write"]

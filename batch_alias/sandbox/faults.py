@@ -1,246 +1,157 @@
-"""A plan of misbehaviour that can be repeated: the same seed gives the same fate to the same request of a run.
-
-Every draw depends on the seed and the request's number alone, never on the clock or on what was drawn before, so a
-story told in a test goes the same way each time.
-"""
+"""Faults, and plans that decide which request has one."""
 
 import hashlib
 import math
-import struct
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from enum import StrEnum
-from types import MappingProxyType
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from typing import Annotated, Protocol
 
 from batch_alias.errors import UsageError
+from batch_alias.rongcloud.codes import SUCCESS
+from batch_alias.sandbox.messages import Request, Response, page, refusal
+from batch_alias.settings import Option, Unit, validate
 
 
-class Trouble(StrEnum):
-    """One way in which a request can go wrong at the server's end."""
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """Bytes sent as they are, with a short pause after each chunk; may be endless. Then the connection is closed."""
 
-    INTERNAL_ERROR = "internal-error"
-    """HTTP 500 with RongCloud's 1000; not carried out."""
-    INTERNAL_TIMEOUT = "internal-timeout"
-    """HTTP 504 with RongCloud's 1050; carried out all the same."""
-    BAD_GATEWAY = "bad-gateway"
-    """A bare HTTP 502; not carried out."""
-    UNAVAILABLE = "unavailable"
-    """A bare HTTP 503; not carried out."""
-    GATEWAY_PAGE = "gateway-page"
-    """HTTP 502 with an HTML page; not carried out."""
-    GATEWAY_PAGE_OK = "gateway-page-ok"
-    """HTTP 200 with an HTML page; not carried out."""
-    GATEWAY_LIMIT = "gateway-limit"
-    """HTTP 429 from the gateway, without a code; not carried out."""
-    REFUSAL = "refusal"
-    """HTTP 429 with RongCloud's 1008 although the limit is not reached; not carried out."""
-    DROP_BEFORE = "drop-before"
-    """The connection is dropped; not carried out."""
-    DROP_AFTER = "drop-after"
-    """The connection is dropped without an answer; carried out."""
-    HANG_BEFORE = "hang-before"
-    """No answer for as long as the client stays; not carried out."""
-    HANG_AFTER = "hang-after"
-    """No answer for as long as the client stays; carried out."""
-    HUGE_BODY = "huge-body"
-    """HTTP 200 and megabytes of JSON; carried out."""
-    ENDLESS_BODY = "endless-body"
-    """HTTP 200 and a body that does not end for as long as the client stays; carried out."""
-    SHORT_BODY = "short-body"
-    """HTTP 200 and less body than ``Content-Length`` says, then the end of the connection; carried out."""
-    LONG_BODY = "long-body"
-    """HTTP 200 and more body than ``Content-Length`` says, then the end of the connection; carried out."""
-    BROKEN_JSON = "broken-json"
-    """HTTP 200 and half a JSON object; carried out."""
-    INVALID_UTF8 = "invalid-utf8"
-    """HTTP 200 and JSON with bytes that are not UTF-8; carried out."""
-    GZIP_BOMB = "gzip-bomb"
-    """HTTP 200 and kilobytes that unpack to tens of megabytes; carried out."""
-    REDIRECT = "redirect"
-    """HTTP 307 to another host; not carried out."""
-    NOT_HTTP = "not-http"
-    """Bytes that are not HTTP; not carried out."""
+    chunks: Iterable[bytes]
 
 
-SERVER_ERRORS = (Trouble.INTERNAL_ERROR, Trouble.INTERNAL_TIMEOUT, Trouble.BAD_GATEWAY, Trouble.UNAVAILABLE)
-DROPS = (Trouble.DROP_BEFORE, Trouble.DROP_AFTER)
-HANGS = (Trouble.HANG_BEFORE, Trouble.HANG_AFTER)
-PAGES = (Trouble.GATEWAY_PAGE, Trouble.GATEWAY_PAGE_OK)
-REFUSALS = (Trouble.REFUSAL,)
-HOSTILE = (
-    Trouble.HUGE_BODY,
-    Trouble.ENDLESS_BODY,
-    Trouble.SHORT_BODY,
-    Trouble.LONG_BODY,
-    Trouble.BROKEN_JSON,
-    Trouble.INVALID_UTF8,
-    Trouble.GZIP_BOMB,
-    Trouble.REDIRECT,
-    Trouble.NOT_HTTP,
-)
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """No response: the connection is closed or reset."""
+
+    reset: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Hang:
+    """No response for as long as the client keeps the connection open."""
+
+
+Effect = Response | Raw | Drop | Hang
+"""What the server does in response to a request."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One way in which the service can fail.
+
+    Attributes:
+        name: For test ids.
+        effect: What happens instead of the service's response.
+        carried_out: Whether the request reaches the service. If it is refused there, the refusal is sent after all: no
+            fault turns a refusal into something that looks like a success.
+    """
+
+    name: str
+    effect: Callable[[Request], Effect]
+    carried_out: bool = False
+
+
+def apply(fault: Fault | None, request: Request, handle: Callable[[Request], Response]) -> Effect:
+    """What the server does in response to a request with this fault; ``handle`` is the service."""
+    if fault is not None and not fault.carried_out:
+        return fault.effect(request)
+    response = handle(request)
+    return response if fault is None or response.code != SUCCESS else fault.effect(request)
+
+
+INTERNAL_ERROR = Fault("internal-error", lambda request: refusal(1000, request.path))
+INTERNAL_TIMEOUT = Fault("internal-timeout", lambda request: refusal(1050, request.path), carried_out=True)
+BAD_GATEWAY = Fault("bad-gateway", lambda _: Response(status=502))
+UNAVAILABLE = Fault("unavailable", lambda _: Response(status=503))
+GATEWAY_PAGE = Fault("gateway-page", lambda _: page(502, "Bad Gateway"))
+GATEWAY_PAGE_OK = Fault("gateway-page-ok", lambda _: page(200, "Welcome"))
+REFUSAL = Fault("refusal", lambda request: refusal(1008, request.path))
+DROP_BEFORE = Fault("drop-before", lambda _: Drop())
+DROP_AFTER = Fault("drop-after", lambda _: Drop(), carried_out=True)
+RESET_BEFORE = Fault("reset-before", lambda _: Drop(reset=True))
+RESET_AFTER = Fault("reset-after", lambda _: Drop(reset=True), carried_out=True)
+HANG_BEFORE = Fault("hang-before", lambda _: Hang())
+HANG_AFTER = Fault("hang-after", lambda _: Hang(), carried_out=True)
+
+ERRORS = (INTERNAL_ERROR, INTERNAL_TIMEOUT, BAD_GATEWAY, UNAVAILABLE)
+DROPS = (DROP_BEFORE, DROP_AFTER, RESET_BEFORE, RESET_AFTER)
+HANGS = (HANG_BEFORE, HANG_AFTER)
+PAGES = (GATEWAY_PAGE, GATEWAY_PAGE_OK)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outage:
-    """A time in which every request fails in the same way.
+class Draw:
+    """What happens to one request: seconds until its response, and its fault if it has one."""
 
-    Attributes:
-        start: Seconds after the first request that met the plan.
-        end: Seconds after the first request that met the plan.
-        trouble: How every request fails.
-    """
-
-    start: float
-    end: float
-    trouble: Trouble = Trouble.UNAVAILABLE
+    latency: float = 0.0
+    fault: Fault | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Forced:
-    """A code of RongCloud's that answers requests, whatever they ask; nothing is carried out.
+class FaultPlan(Protocol):
+    """Decides which request has which fault."""
 
-    Attributes:
-        code: The code. 404 answers with the gateway's page instead, as a wrong path does.
-        status: The HTTP status; ``None`` takes the one of the table, 400 for a code that is not in it.
-        share: Share of the requests, 0 to 1.
-    """
+    def draw(self, number: int, elapsed: float) -> Draw:
+        """What happens to request ``number``, counted from 0, which arrived so many seconds after request 0."""
+        ...
 
-    code: int
-    status: int | None = None
-    share: float = 1.0
+
+_share = partial(Option, unit=Unit.SHARE, least=0, most=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Faults:
-    """How the sandbox misbehaves.
+    """A plan by shares of the requests, drawn from a seed.
 
-    Attributes:
-        latency: Mean seconds from a request to its answer.
-        jitter: Share of the latency, 0 to 1, by which it varies evenly to both sides.
-        shares: Share of the requests, 0 to 1, that meet each trouble; at most 1 together.
-        outages: Times in which everything fails; the first that fits counts, and comes before all else.
-        forced: A code that answers requests; comes before ``shares``.
-        clock_offset: Seconds by which the server's clock is ahead of this machine's: its ``Date`` header, and what
-            timestamps are compared with.
-        seed: Of the draws.
+    Each share is split evenly over the faults of its kind; an outage comes before them. What is drawn depends on the
+    seed and the number of the request only, so that a run can be repeated.
 
     Raises:
         UsageError: A value is out of its range.
     """
 
-    latency: float = 0.0
-    jitter: float = 0.0
-    shares: Mapping[Trouble, float] = field(default_factory=lambda: MappingProxyType({}))
-    outages: tuple[Outage, ...] = ()
-    forced: Forced | None = None
-    clock_offset: float = 0.0
-    seed: int = 0
+    latency: Annotated[float, Option("Mean time to a response.", unit=Unit.SECONDS, least=0)] = 0.0
+    jitter: Annotated[float, _share("How much the latency varies to both sides.")] = 0.0
+    errors: Annotated[float, _share("HTTP 500 to 504, with and without a code.")] = 0.0
+    drops: Annotated[float, _share("Connections dropped, before and after the write.")] = 0.0
+    hangs: Annotated[float, _share("No response, before and after the write.")] = 0.0
+    pages: Annotated[float, _share("HTML pages of a gateway.")] = 0.0
+    refusals: Annotated[float, _share("Code 1008 although under the limit.")] = 0.0
+    outage: Annotated[
+        tuple[float, float] | None,
+        Option("Everything fails, from and to so many seconds after the first request.", "FROM TO"),
+    ] = None
+    seed: Annotated[int, Option("Seed of the draws.")] = 0
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.latency) and self.latency >= 0):
-            raise UsageError(f"The latency is {self.latency}.", "Give seconds, 0 or more.")
-        _share("jitter", self.jitter)
-        for trouble, share in self.shares.items():
-            _share(trouble, share)
-        # A hair above 1 is what eight shares of an eighth can add up to.
-        if math.fsum(self.shares.values()) > 1 + 1e-9:
-            raise UsageError("The shares of the faults are more than all requests.", "Give less than 100% together.")
-        if self.forced is not None:
-            _share("share of the forced code", self.forced.share)
+        validate(self)
+        # A rounding error above 1 is permitted.
+        if math.fsum((self.errors, self.drops, self.hangs, self.pages, self.refusals)) > 1 + 1e-9:
+            raise UsageError("The shares of the faults are more than 100% together.", "Give smaller ones.")
+        start, end = self.outage or (0, 1)
+        if not 0 <= start < end:
+            advice = "It must begin at 0 or later, and end after that."
+            raise UsageError("--outage is from {start:g} to {end:g}.", advice, start=start, end=end)
+
+    def draw(self, number: int, elapsed: float) -> Draw:
+        """See ``FaultPlan``."""
+        deviation = self.jitter * (2 * uniform(self.seed, number, "latency") - 1)
+        return Draw(latency=self.latency * (1 + deviation), fault=self._fault(number, elapsed))
+
+    def _fault(self, number: int, elapsed: float) -> Fault | None:
+        if self.outage is not None and self.outage[0] <= elapsed < self.outage[1]:
+            return UNAVAILABLE
+        picked = uniform(self.seed, number, "fault")
+        shares = (self.errors, self.drops, self.hangs, self.pages, self.refusals)
+        for faults, share in zip((ERRORS, DROPS, HANGS, PAGES, (REFUSAL,)), shares, strict=True):
+            if picked < share:
+                return faults[int(picked / share * len(faults))]
+            picked -= share
+        return None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fate:
-    """What happens to one request.
-
-    Attributes:
-        latency: Seconds until its answer.
-        mishap: What goes wrong, if anything does.
-        coin: An even chance, for what a trouble leaves open.
-    """
-
-    latency: float
-    mishap: Trouble | Forced | None
-    coin: bool
-
-
-def mixed(
-    *,
-    latency: float = 0.0,
-    jitter: float = 0.0,
-    errors: float = 0.0,
-    drops: float = 0.0,
-    hangs: float = 0.0,
-    pages: float = 0.0,
-    refusals: float = 0.0,
-    hostile: float = 0.0,
-    seed: int = 0,
-) -> Faults:
-    """Faults by kind: each share is split evenly over the troubles of its kind.
-
-    Args:
-        latency: Mean seconds from a request to its answer.
-        jitter: Share of the latency by which it varies.
-        errors: Share of 5xx, with RongCloud's code and bare.
-        drops: Share of dropped connections, half of them after the write.
-        hangs: Share of requests never answered, half of them carried out.
-        pages: Share of HTML pages from a gateway, half of them with HTTP 200.
-        refusals: Share refused for the limit although it is not reached.
-        hostile: Share of answers made to harm: huge, endless, broken, not HTTP.
-        seed: Of the draws.
-
-    Raises:
-        UsageError: A value is out of its range.
-    """
-    kinds = (
-        (SERVER_ERRORS, errors),
-        (DROPS, drops),
-        (HANGS, hangs),
-        (PAGES, pages),
-        (REFUSALS, refusals),
-        (HOSTILE, hostile),
-    )
-    shares = {trouble: share / len(kind) for kind, share in kinds if share for trouble in kind}
-    return Faults(latency=latency, jitter=jitter, shares=shares, seed=seed)
-
-
-def fate(faults: Faults, number: int, elapsed: float) -> Fate:
-    """What happens to a request.
-
-    Args:
-        faults: The plan.
-        number: Which request it is, counted from 0.
-        elapsed: Seconds since the first request.
-    """
-    spread, picked, forced, coin = _draws(faults.seed, number)
-    return Fate(
-        latency=faults.latency * (1 + faults.jitter * (2 * spread - 1)),
-        mishap=_mishap(faults, picked, forced, elapsed),
-        coin=coin < 0.5,
-    )
-
-
-def _mishap(faults: Faults, picked: float, forced: float, elapsed: float) -> Trouble | Forced | None:
-    for outage in faults.outages:
-        if outage.start <= elapsed < outage.end:
-            return outage.trouble
-    if faults.forced is not None and forced < faults.forced.share:
-        return faults.forced
-    for trouble, share in faults.shares.items():
-        if picked < share:
-            return trouble
-        picked -= share
-    return None
-
-
-def _draws(seed: int, number: int) -> tuple[float, float, float, float]:
-    """Four even draws from 0 up to 1."""
-    digest = hashlib.blake2b(f"{seed}:{number}".encode(), digest_size=32).digest()
-    # 53 bits are what a float can hold: the quotient never rounds up to 1.
-    first, second, third, fourth = (part >> 11 for part in struct.unpack("<4Q", digest))
-    return first / 2**53, second / 2**53, third / 2**53, fourth / 2**53
-
-
-def _share(name: str, value: float) -> None:
-    if not 0 <= value <= 1:
-        raise UsageError(f"The {name} is {value:.0%}.", "Give a share from 0% to 100%.")
+def uniform(*key: object) -> float:
+    """An evenly distributed number from 0 up to 1 that depends on nothing but the key."""
+    digest = hashlib.blake2b(":".join(map(str, key)).encode(), digest_size=8).digest()
+    # 53 bits are what a float holds: the quotient is never rounded up to 1.
+    return (int.from_bytes(digest) >> 11) / 2**53

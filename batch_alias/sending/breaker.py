@@ -1,8 +1,8 @@
 """The circuit breaker: whether the service is down (pure).
 
 A run of attempts in which the service failed, over several rows and without one success in between, is an outage:
-nothing is sent but one probe at a time, at growing intervals, until one succeeds. Several rows, because a single one that
-the service cannot process must not look like an outage.
+nothing is sent but one probe at a time, at growing intervals, until one succeeds. A single row that the service cannot
+process must not look like an outage, hence several rows.
 """
 
 from dataclasses import dataclass

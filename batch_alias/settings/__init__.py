@@ -1,7 +1,7 @@
 """The settings. A field with an ``Option`` is a flag: its type, default, range and help stand on it, once."""
 
 from batch_alias.settings.job import DELIMITERS, STDIN, Format, Output, Reading, Sending, Settings
-from batch_alias.settings.options import Option, Unit, options, validate
+from batch_alias.settings.options import Option, Unit, as_typed, options, validate
 from batch_alias.settings.target import REGIONS, Secret, Target
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "Settings",
     "Target",
     "Unit",
+    "as_typed",
     "options",
     "validate",
 ]

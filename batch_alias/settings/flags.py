@@ -7,14 +7,12 @@ from typing import TypeVar, get_args
 import click
 import cloup
 
-from batch_alias.settings.options import Setting, Unit, options
-from batch_alias.text import percent
+from batch_alias.settings.options import Setting, Unit, as_typed, options
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., object])
 Given = Mapping[str, object]
-"""What was given on the command line and in the environment, by field."""
-
+"""Values of flags, from the command line or the environment, by field."""
 PATH = click.Path(path_type=Path)
 
 
@@ -52,9 +50,9 @@ class Duration(click.ParamType[float]):
 
 
 def flags(title: str, settings: type, *names: str) -> Callable[[F], F]:
-    """The flags of a settings class, or some of them, as a group of options."""
-    chosen = [_flag(found) for found in options(settings) if not names or found.name in names]
-    return cloup.option_group(title, *chosen)
+    """A decorator that adds the flags of a settings class, or the named ones, as a group of options."""
+    chosen = (setting for setting in options(settings) if not names or setting.name in names)
+    return cloup.option_group(title, *map(_flag, chosen))
 
 
 def _flag(setting: Setting) -> Callable[[F], F]:
@@ -67,8 +65,8 @@ def _flag(setting: Setting) -> Callable[[F], F]:
         *names,
         type=_type(setting),
         multiple=Ellipsis in get_args(setting.type),
-        default=default,
-        show_default=_as_typed(default, option.unit),
+        default=as_typed(default, option.unit) if isinstance(default, int | float) else default,
+        show_default=isinstance(default, int | float),
         metavar=option.metavar,
         envvar=variables,
         help=option.help,
@@ -77,7 +75,7 @@ def _flag(setting: Setting) -> Callable[[F], F]:
 
 def _type(setting: Setting) -> Callable[[str], object]:
     if setting.option.choices:
-        return click.Choice(setting.option.choices)
+        return click.Choice([str(choice) for choice in setting.option.choices])  # click offers the names of an enum
     if setting.option.unit is not None:
         return {Unit.SHARE: Share(), Unit.SECONDS: Duration()}[setting.option.unit]
     if parts := get_args(setting.type):
@@ -85,20 +83,7 @@ def _type(setting: Setting) -> Callable[[str], object]:
     return PATH if setting.type is Path else setting.type
 
 
-def _as_typed(default: object, unit: Unit | None) -> str | bool:
-    """A default as it would be typed; nothing for "not set"."""
-    if not isinstance(default, int | float):
-        return False
-    match unit:
-        case Unit.SHARE:
-            return percent(default)
-        case Unit.SECONDS:
-            return f"{default / 60:g}m" if default >= 60 else f"{default:g}s"
-        case _:
-            return str(default)
-
-
-def fill(settings: Callable[..., T], given: Given, **more: object) -> T:
-    """A settings value from what was given for its flags."""
-    names = [setting.name for setting in options(settings)] if isinstance(settings, type) else []
-    return settings(**{name: given[name] for name in names if name in given}, **more)
+def fill(settings: type[T], given: Given, **more: object) -> T:
+    """Make a value of a settings class from its flags, and from more of its fields."""
+    names = {setting.name for setting in options(settings)}
+    return settings(**{name: value for name, value in given.items() if name in names}, **more)

@@ -1,4 +1,4 @@
-"""What a job is told: its source, how that is read, and how its rows are sent."""
+"""The settings of a job: its source, how that is read, how its rows are sent, and what is printed."""
 
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -30,7 +30,7 @@ class Reading:
     """How the source is read; part of a job's identity.
 
     Raises:
-        UsageError: There is no such encoding or reason, or the delimiter cannot separate fields.
+        UsageError: There is no such encoding, format or reason, or the delimiter cannot separate fields.
     """
 
     user_column: Annotated[str | None, Option("Column of the user ids; found by its name otherwise.", "NAME")] = None
@@ -45,6 +45,7 @@ class Reading:
     accept: Annotated[tuple[str, ...], Option("Send rows with this kind of rejection all the same.", "REASON")] = ()
 
     def __post_init__(self) -> None:
+        validate(self)
         if self.encoding is not None:
             try:
                 "".encode(self.encoding)
@@ -124,7 +125,7 @@ class Settings:
 
     @property
     def job_folder(self) -> Path:
-        """The folder of the job."""
+        """The job's own folder, or one in the current folder that is named after the source."""
         if self.job is not None or self.source is None:
             return self.job or Path()
         return Path("stdin.aliases" if self.source == STDIN else f"{self.source.stem}.aliases")
@@ -132,7 +133,7 @@ class Settings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Output:
-    """What the command line says and asks."""
+    """What the command line prints and asks."""
 
     yes: Annotated[bool, Option("Send without asking.")] = False
     quiet: Annotated[bool, Option("Print problems only.")] = False

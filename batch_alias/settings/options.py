@@ -1,5 +1,6 @@
-"""How a setting is a flag: everything the command line needs to know of it, stated on the field it fills."""
+"""How a setting becomes a flag: all that the command line needs to know is stated on the field that it fills."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from enum import StrEnum
@@ -7,11 +8,11 @@ from types import NoneType, UnionType
 from typing import Annotated, get_args, get_origin, get_type_hints
 
 from batch_alias.errors import UsageError
-from batch_alias.text import duration, percent
+from batch_alias.text import percent
 
 
 class Unit(StrEnum):
-    """What a number stands for, which decides how a person writes it."""
+    """What a number stands for, which decides how it is written."""
 
     SHARE = "share"
     """``5%`` or ``0.05``, from 0 to 1."""
@@ -27,18 +28,18 @@ class Option:
         help: What it does, in a sentence.
         metavar: What stands for its value in the help.
         unit: What a number stands for.
-        least: The smallest number that is permitted.
-        most: The greatest number that is permitted.
-        choices: The texts that are permitted.
-        variable: An environment variable besides the usual one.
+        least: The smallest number permitted.
+        most: The greatest number permitted.
+        choices: The texts permitted.
+        variable: An environment variable that wins over the usual one.
         short: A short flag, such as ``-v``.
     """
 
     help: str
     metavar: str | None = None
     unit: Unit | None = None
-    least: float | None = None
-    most: float | None = None
+    least: float = -math.inf
+    most: float = math.inf
     choices: tuple[str, ...] = ()
     variable: str | None = None
     short: str | None = None
@@ -46,14 +47,7 @@ class Option:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """A field of a settings class that is a flag.
-
-    Attributes:
-        name: The field's name.
-        type: The type of its values, without ``None``.
-        default: Its default value.
-        option: How it is given.
-    """
+    """A field of a settings class that is a flag; its type is that of its values, without ``None``."""
 
     name: str
     type: Callable[[str], object]
@@ -62,7 +56,7 @@ class Setting:
 
 
 def options(settings: type) -> list[Setting]:
-    """The fields of a settings class that are flags."""
+    """The fields of a settings class that are flags, in their order."""
     hints = get_type_hints(settings, include_extras=True)
     defaults = {field.name: field.default for field in fields(settings)}
     found = []
@@ -75,20 +69,32 @@ def options(settings: type) -> list[Setting]:
     return found
 
 
+def as_typed(value: object, unit: Unit | None) -> str:
+    """A value as it is typed for its flag."""
+    if unit is None or not isinstance(value, int | float) or not math.isfinite(value):
+        return str(value)
+    if unit is Unit.SHARE:
+        return percent(value)
+    for seconds, letter in ((3600, "h"), (60, "m")):
+        if value and value % seconds == 0:
+            return f"{value / seconds:g}{letter}"
+    return f"{value:g}s"
+
+
 def validate(settings: object) -> None:
-    """Check every number of a settings value against its range.
+    """Check the values of a settings object against the ranges and choices of its options.
 
     Raises:
-        UsageError: One is outside of it.
+        UsageError: A value is not permitted.
     """
     for setting in options(type(settings)):
         value, option = getattr(settings, setting.name), setting.option
-        if not isinstance(value, int | float) or isinstance(value, bool):
+        if isinstance(value, str) and option.choices and value not in option.choices:
+            shown, permitted = repr(value), ", ".join(option.choices)
+        elif isinstance(value, int | float) and not (option.least <= value <= option.most and value < math.inf):
+            shown, least, most = (as_typed(number, option.unit) for number in (value, option.least, option.most))
+            permitted = f"{least} or more" if option.most == math.inf else f"{least} to {most}"
+        else:
             continue
-        least, most = option.least, option.most
-        if (least is None or value >= least) and (most is None or value <= most):
-            continue
-        show = {Unit.SHARE: percent, Unit.SECONDS: duration, None: "{:,}".format}[option.unit]
-        allowed = f"{show(least or 0)} or more" if most is None else f"{show(least or 0)} to {show(most)}"
         flag = f"--{setting.name.replace('_', '-')}"
-        raise UsageError("{flag} is {value}.", "It may be {allowed}.", flag=flag, value=show(value), allowed=allowed)
+        raise UsageError("{flag} is {value}.", "It may be {permitted}.", flag=flag, value=shown, permitted=permitted)

@@ -10,7 +10,7 @@ from typing import Annotated
 from urllib.parse import SplitResult, urlsplit
 
 from batch_alias.errors import UsageError
-from batch_alias.settings.options import Option
+from batch_alias.settings.options import Option, validate
 
 REGIONS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
@@ -85,37 +85,29 @@ class Target:
     app_secret: Secret = field(default_factory=lambda: Secret(""))
 
     def __post_init__(self) -> None:
-        given = [
-            flag
-            for flag, value in (("--sandbox", self.sandbox), ("--region", self.region), ("--url", self.url))
-            if value
-        ]
+        flags = {"--sandbox": self.sandbox, "--region": self.region, "--url": self.url}
+        given = [flag for flag, value in flags.items() if value]
         if not given:
             raise UsageError("No target: pass --region, --url or --sandbox.")
         if len(given) > 1:
             raise UsageError("More than one target: {given}.", "Pass one of them.", given=" and ".join(given))
         if self.sandbox:
             return
-        if self.region is not None and self.region not in REGIONS:
-            raise UsageError(
-                "There is no region {name!r}.", "Use one of {known}.", name=self.region, known=", ".join(REGIONS)
-            )
+        validate(self)
         if len(self.urls) > 2:
             raise UsageError("--url has {count} URLs.", "Pass one, or a primary and its backup.", count=len(self.urls))
         for url in self.urls:
             _check_url(url, allow_http=self.allow_http)
         # A header or a signature that cannot be made would look like a service that is down.
-        for value, variable in (
-            (self.app_key, "RONGCLOUD_APP_KEY"),
-            (self.app_secret.reveal(), "RONGCLOUD_APP_SECRET"),
+        for name, value, variable in (
+            ("App Key", self.app_key, "RONGCLOUD_APP_KEY"),
+            ("App Secret", self.app_secret.reveal(), "RONGCLOUD_APP_SECRET"),
         ):
-            name = "App Key" if variable == "RONGCLOUD_APP_KEY" else "App Secret"
             if not value:
                 raise UsageError("The {name} is missing.", "Set {variable}.", name=name, variable=variable)
             if not value.isprintable() or " " in value or (name == "App Key" and not value.isascii()):
-                raise UsageError(
-                    "The {name} contains characters that none has.", "Check {variable}.", name=name, variable=variable
-                )
+                problem = "The {name} contains characters that do not belong in it."
+                raise UsageError(problem, "Check {variable}.", name=name, variable=variable)
 
     @property
     def urls(self) -> tuple[str, ...]:
@@ -126,17 +118,17 @@ class Target:
 
     @property
     def name(self) -> str:
-        """The hosts, or the sandbox, for people."""
+        """The hosts, or the sandbox, as it is shown."""
         return "the sandbox" if self.sandbox else " and ".join(urlsplit(url).netloc for url in self.urls)
 
     @property
     def masked_key(self) -> str:
-        """The App Key with its middle hidden, for people and reports."""
+        """The App Key with its middle hidden, as it is shown."""
         return f"{self.app_key[:3]}…{self.app_key[-3:]}" if len(self.app_key) > 8 else "…"
 
     @property
     def fingerprint(self) -> str:
-        """Tells one app from another in a job's ledger, without naming the App Key."""
+        """Identifies the app in a job's ledger without giving the App Key away."""
         return "sandbox" if self.sandbox else hashlib.sha256(self.app_key.encode()).hexdigest()[:16]
 
 

@@ -1,175 +1,182 @@
-"""The ways in: a file of rows, whatever it is, becomes checked rows of text.
+"""Sources: a file of rows, in one of several formats, becomes checked rows of text.
 
-A way in is one module with one class that satisfies ``table.Table``. What a file is, is told by its content:
-extensions lie (many a ``.xls`` is text).
+Each format has a module with one class, a ``columns.Reader``. The format is found in the content of the file: many a
+``.xls`` is text.
 """
 
 import codecs
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
 
-from batch_alias.errors import SourceError, UsageError
+from batch_alias.errors import SourceError
 from batch_alias.settings import Format, Reading
-from batch_alias.sources.bytestream import ByteStream
-from batch_alias.sources.columns import Columns, find_columns
-from batch_alias.sources.reasons import ACCEPTABLE, WARNINGS
-from batch_alias.sources.table import Chunk, Table
+from batch_alias.sources.columns import Columns, Reader, find_columns
+from batch_alias.sources.textfile import ByteReader
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["Source", "open_source"]
 
-ZIP, PARQUET, COMPOUND_FILE = b"PK\x03\x04", b"PAR1", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+ZIP, PARQUET, XLS = b"PK\x03\x04", b"PAR1", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 
-NOT_A_TABLE = {
-    b"\x89PNG": "a PNG image",
-    b"\xff\xd8\xff": "a JPEG image",
-    b"GIF8": "a GIF image",
-    b"%PDF": "a PDF document",
-    b"7z\xbc\xaf\x27\x1c": "a 7z archive",
-    b"Rar!": "a RAR archive",
-    b"SQLite format 3": "an SQLite database",
-    b"PK\x05\x06": "an empty zip archive",
+_NO_TABLE, _UNPACK, _SAVE_AS_XLSX = "Name a file of rows: CSV or Excel.", "Unpack it first.", "Save it as .xlsx."
+_REFUSED = {
+    b"\x89PNG": ("{file} is a PNG image.", _NO_TABLE),
+    b"\xff\xd8\xff": ("{file} is a JPEG image.", _NO_TABLE),
+    b"GIF8": ("{file} is a GIF image.", _NO_TABLE),
+    b"%PDF": ("{file} is a PDF document.", _NO_TABLE),
+    b"SQLite format 3": ("{file} is an SQLite database.", _NO_TABLE),
+    b"7z\xbc\xaf\x27\x1c": ("{file} is a 7z archive.", _UNPACK),
+    b"Rar!": ("{file} is a RAR archive.", _UNPACK),
+    b"PK\x05\x06": ("{file} is an empty zip archive.", _NO_TABLE),
 }
 
 
 class Source:
-    """A source of rows, open_job; read once, from its first row to its last.
+    """An open source of rows, read once from its beginning.
 
     Attributes:
-        header: The source's own column names.
-        columns: Which of them holds the user ids, the group ids and the aliases.
-        description: What the source was found to be, for people.
-        blank_rows: Rows without any content met so far; left out, but counted in the row numbers.
+        header: The source's column names.
+        columns: Which of them hold the user ids, the group ids and the aliases.
+        description: The format as it was found, in words.
+        blank_rows: Rows without any content read so far; they are left out, but count in the row numbers.
     """
 
-    def __init__(self, table: Table, columns: Columns, reading: Reading) -> None:
-        self._table = table
+    def __init__(self, reader: Reader, columns: Columns, reading: Reading) -> None:
+        self._reader = reader
         self._reading = reading
-        self.header = table.header
+        self.header = reader.header
         self.columns = columns
-        self.description = table.description
+        self.description = reader.description
         self.blank_rows = 0
 
     def batches(self) -> "Iterator[pd.DataFrame]":
-        """Read the rows, checked, in frames of at most 20,000.
+        """Read and check the rows.
 
         Yields:
-            Frames with the columns
+            Frames of at most 10,000 rows with the columns
 
-            - ``number`` (int64): the row as a spreadsheet counts it: the header is row 1, a quoted line break makes
-              no new row, blank rows count;
+            - ``number`` (int64): the row as a spreadsheet counts it: the header is row 1, a line break within quotes
+              does not begin a row, blank rows count;
             - ``user_id``, ``group_id``, ``remark``: text without the white space around it, ``""`` when absent;
-            - ``reason``: ``""`` when the row may be sent, else the kind of problem, such as ``user-id-too-long``;
-            - ``message``: the problem in one sentence, or ``""``;
-            - ``warning``: what is odd about the row, comma separated, or ``""``;
-            - ``cells``: the row's own cells as a JSON list of strings where they cannot be had from the columns above
-              (a rejected row; every row of a source with further columns), else ``None``.
+            - ``reason``: the name of the problem for which the row is rejected, ``""`` when it may be sent;
+            - ``message``: that problem in a sentence, or ``""``;
+            - ``warning``: the names of the warnings, separated by commas, or ``""``;
+            - ``cells``: the row as a JSON list of strings, where the columns above do not hold all of it: for a
+              rejected row, and for every row of a source with more columns; else ``None``.
 
         Raises:
             SourceError: The source is damaged further down, or has no rows.
         """
-        from batch_alias.sources.checks import check  # brings pandas, 0.4 s
+        from batch_alias.sources.checks import check  # imports pandas: 0.4 s
 
-        found = 0
-        for chunk in self._chunks():
-            frame, blank = check(chunk, self.header, self.columns, self._reading)
-            self.blank_rows += blank
-            found += len(frame)
-            if len(frame):
-                yield frame
-        if not found:
-            raise SourceError(f"The source ({self.description}) has a header but no rows.")
-
-    def _chunks(self) -> Iterator[Chunk]:
+        empty = True
         try:
-            yield from self._table.chunks(self.columns)
+            for chunk in self._reader.chunks(self.columns):
+                frame, blank = check(chunk, self.header, self.columns, self._reading)
+                self.blank_rows += blank
+                if len(frame):
+                    empty = False
+                    yield frame
         except OSError as error:
-            raise SourceError(f"The source cannot be read any further: {error.strerror or error}.") from error
+            problem = "The source cannot be read any further: {error}."
+            raise SourceError(problem, error=error.strerror or error) from error
+        if empty:
+            raise SourceError("The source ({description}) has a header but no rows.", description=self.description)
 
     def progress(self) -> tuple[int, int]:
-        """How much was read of how much, in bytes of the file."""
-        return self._table.progress()
+        """Bytes of the file that were read, and its size."""
+        return self._reader.progress()
 
 
 @contextmanager
 def open_source(path: Path, reading: Reading) -> Iterator[Source]:
-    """Open a source and tell which column is which.
+    """Open a source and find its columns.
 
     Args:
         path: The file.
-        reading: What a person said about it.
+        reading: How to read it.
 
     Yields:
-        The source, at its first row.
+        The source, before its first row.
 
     Raises:
-        SourceError: There is no such file, it is no table, or its columns are not clear.
-        UsageError: A reason to be accepted is none, or none that can be.
+        SourceError: There is no such file, it cannot be read, is not a table, or its columns are not clear.
     """
-    for reason in sorted(reading.accept):
-        if reason not in ACCEPTABLE | WARNINGS:
-            known = ", ".join(sorted(ACCEPTABLE))
-            raise UsageError(f"{reason!r} is not a reason that --accept can let through.", f"These are: {known}.")
-    table = _open_table(path, reading)
     try:
-        yield Source(table, find_columns(table.header, reading), reading)
-    finally:
-        table.close()
-
-
-def _open_table(path: Path, reading: Reading) -> Table:
-    if path.is_dir():
-        raise SourceError(f"{path} is a folder.", "Name the file of rows in it.")
-    try:
-        with path.open("rb") as file:
-            start = file.read(16)
+        reader = _open(path, reading)
     except FileNotFoundError:
-        raise SourceError(f"There is no file {path}.", "Look at its name and at the folder you are in.") from None
+        raise SourceError("There is no file {file}.", "Check its name and the current folder.", file=path) from None
     except OSError as error:
-        raise SourceError(f"{path} cannot be read: {error.strerror or error}.") from None
-    for mark, what in NOT_A_TABLE.items():
-        if start.startswith(mark):
-            raise SourceError(f"{path.name} is {what}, whatever its name says.", "Name a file of rows: CSV or Excel.")
-    match reading.format or _format(path, start):
-        case Format.WORKBOOK:
-            from batch_alias.sources.workbook import Workbook
+        raise SourceError("{file} cannot be read: {error}.", file=path, error=error.strerror or error) from error
+    try:
+        yield Source(reader, find_columns(reader.header, reading), reading)
+    finally:
+        reader.close()
 
-            return Workbook(path, reading)
-        case Format.TEXT:
-            from batch_alias.sources.delimited import DelimitedText
 
-            return DelimitedText(path, reading)
+def _open(path: Path, reading: Reading) -> Reader:
+    if path.is_dir():
+        raise SourceError("{file} is a folder.", "Name the file of rows in it.", file=path)
+    source_format = _find_format(path)
+    match Format(reading.format) if reading.format is not None else source_format:
+        case Format.EXCEL:
+            from batch_alias.sources.excel import ExcelReader
+
+            return ExcelReader(path, reading)
+        case Format.CSV:
+            from batch_alias.sources.delimited import DelimitedReader
+
+            return DelimitedReader(path, reading)
         case Format.JSON_LINES:
-            from batch_alias.sources.jsonlines import JsonLines
+            from batch_alias.sources.jsonlines import JsonLinesReader
 
-            return JsonLines(path, reading)
+            return JsonLinesReader(path, reading)
         case Format.PARQUET:
-            from batch_alias.sources.parquet import Parquet
+            from batch_alias.sources.parquet import ParquetReader
 
-            return Parquet(path, reading)
+            return ParquetReader(path)
         case unknown:
             assert_never(unknown)
 
 
-def _format(path: Path, start: bytes) -> Format:
-    """What kind of file it is, by its first bytes; a compressed one is a text."""
-    if start.startswith(COMPOUND_FILE) or (start.startswith(ZIP) and _is_workbook(path)):
-        return Format.WORKBOOK
+def _find_format(path: Path) -> Format:
+    """The format of a file by its first bytes.
+
+    Raises:
+        SourceError: It is of a known kind that is not a table, or not read.
+    """
+    with path.open("rb") as file:
+        start = file.read(16)
+    for magic, (problem, advice) in _REFUSED.items():
+        if start.startswith(magic):
+            raise SourceError(problem, advice, file=path.name)
+    if start.startswith(ZIP):
+        _check_archive(path)
+        return Format.EXCEL
+    if start.startswith(XLS):
+        return Format.EXCEL
     if start.startswith(PARQUET):
         return Format.PARQUET
-    text = ByteStream(path).head(64).removeprefix(codecs.BOM_UTF8).lstrip()
-    return Format.JSON_LINES if text.startswith(b"{") else Format.TEXT
+    with closing(ByteReader(path)) as file:
+        text = file.read(64).removeprefix(codecs.BOM_UTF8).lstrip()
+    return Format.JSON_LINES if text.startswith(b"{") else Format.CSV
 
 
-def _is_workbook(path: Path) -> bool:
+def _check_archive(path: Path) -> None:
+    """Refuse a zip archive unless it is an .xlsx, or so damaged that it may be one."""
     try:
         with zipfile.ZipFile(path) as archive:
-            names = set(archive.namelist())
-    except (zipfile.BadZipFile, OSError, ValueError):
-        return path.suffix.lower() not in {".zip", ".gz"}  # which of the two is damaged decides what to say
-    return not names.isdisjoint({"[Content_Types].xml", "mimetype"})
+            parts = archive.namelist()
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+        parts = [] if path.suffix.lower() == ".zip" else ["[Content_Types].xml"]
+    if "xl/workbook.bin" in parts:
+        raise SourceError("{file} is a binary workbook (.xlsb).", _SAVE_AS_XLSX, file=path.name)
+    if "mimetype" in parts:
+        raise SourceError("{file} is an OpenDocument file, such as .ods.", _SAVE_AS_XLSX, file=path.name)
+    if "[Content_Types].xml" not in parts:
+        raise SourceError("{file} is a zip archive.", _UNPACK, file=path.name)

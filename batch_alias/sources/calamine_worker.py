@@ -1,9 +1,9 @@
-"""A process of its own in which calamine reads a workbook: ``python calamine_worker.py PATH [SHEET]``.
+"""The process in which calamine reads a workbook: ``python calamine_worker.py PATH [SHEET]``.
 
-A damaged workbook can make calamine ask for memory without end, and Rust then ends the whole process. This one may be
-ended: it has a limit on its memory and its time, and what it has to say goes to standard output as lines of JSON.
-Without a sheet that is a list of the sheets; with one, the number of empty columns before it, then lists of rows.
-It imports nothing of the package, so that it starts fast and anywhere.
+A damaged workbook can make calamine allocate memory without end, at which Rust aborts the process. So this is one of
+its own, with limits on memory and time. It writes lines of JSON to standard output: without a sheet, a list of the
+sheets and whether each is visible; with one, the number of empty columns before the table and then lists of rows, the
+last of them ``null``. It imports nothing of the package, so that it starts fast and from anywhere.
 """
 
 import json
@@ -16,53 +16,49 @@ ROWS = 2_000
 
 
 def main(path: str, sheet: str | None) -> None:
-    """Read and tell."""
-    _limit()
+    """Read the workbook and write what was found."""
+    _set_limits()
     import python_calamine as calamine
 
     try:
-        # By content: from a path calamine would believe the extension.
-        with open(path, "rb") as file:  # noqa: PTH123 - as little to import as can be
+        # An open file: with a path, calamine would go by the extension instead of the content.
+        with open(path, "rb") as file:  # noqa: PTH123 - every import costs time
             book = calamine.load_workbook(file)
             if sheet is None:
-                _tell(
-                    [
-                        [found.name, found.visible == calamine.SheetVisibleEnum.Visible]
-                        for found in book.sheets_metadata
-                        if found.typ == calamine.SheetTypeEnum.WorkSheet
-                    ]
-                )
+                visible = calamine.SheetVisibleEnum.Visible
+                sheets = [found for found in book.sheets_metadata if found.typ == calamine.SheetTypeEnum.WorkSheet]
+                _write([[found.name, found.visible == visible] for found in sheets])
             else:
-                read = book.get_sheet_by_name(sheet)
-                _tell(read.start[1] if read.start else 0)
-                rows = read.iter_rows()
+                table = book.get_sheet_by_name(sheet)
+                _write(table.start[1] if table.start else 0)
+                rows = table.iter_rows()
                 while some := list(islice(rows, ROWS)):
-                    _tell(some)
-                _tell(None)
+                    _write(some)
+                _write(None)
     except calamine.PasswordError:
-        _tell({"password": True})
+        _write({"password": True})
     except (calamine.CalamineError, OSError, ValueError) as error:
-        _tell({"damage": str(error)})
+        _write({"damage": str(error)})
 
 
-def _limit() -> None:
+def _set_limits() -> None:
     try:
         import resource
-    except ImportError:  # Windows knows no such limits
+    except ImportError:  # Windows has no such limits
         return
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def _tell(what: object) -> None:
-    sys.stdout.buffer.write(json.dumps(what, default=_moment).encode())
+def _write(value: object) -> None:
+    sys.stdout.buffer.write(json.dumps(value, default=_time).encode())
     sys.stdout.buffer.write(b"\n")
 
 
-def _moment(value: object) -> dict[str, str]:
-    """A date, time or duration, which JSON does not have."""
-    return {"moment": value.isoformat() if hasattr(value, "isoformat") else str(value)}
+def _time(value: object) -> dict[str, str]:
+    """A date, time or duration, for which JSON has no type."""
+    return {"time": value.isoformat() if hasattr(value, "isoformat") else str(value)}
 
 
 if __name__ == "__main__":

@@ -1,41 +1,74 @@
-"""The cells of a workbook: what text they become, and which cannot become any.
+"""The cells of a workbook as text.
 
-A cell is not always text, and what Excel made of a long id cannot be undone: a number keeps 15 digits, and ids are
-longer. So whole numbers become their digits as long as Excel can hold them, with the zeros their format puts in front,
-and everything else that is not text is rejected where it would be sent.
+A spreadsheet keeps 15 digits of a number, and an id may have more; it shows a number through a format, which may put
+zeros in front of it. So a whole number becomes its digits, as far as they are certain, with the zeros of its format;
+what has no certain text in the file is a problem of its row.
 """
 
 import math
+import re
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import assert_never
 
-from batch_alias.sources.excerpts import excerpt
-from batch_alias.sources.formats import Shown
-from batch_alias.sources.table import RowProblem
+from batch_alias.problems import RowProblem, found
+from batch_alias.text import quoted
+
+# What a number format shows (ECMA-376, part 1, 18.8.31), once its invisible parts are removed: colours, languages and
+# conditions in brackets, the space of a character, fillers.
+_INVISIBLE = re.compile(r"\[[^\]]*\]|_.|\*.")
+_PADDING = re.compile("0{2,}")
+_PLAIN = re.compile(r"|General|@|[#,?]*0?(\.[0#?]+)?(E\+?0+)?", re.IGNORECASE)
+
+BUILT_IN_FORMATS = {
+    **dict.fromkeys((5, 6, 7, 8, 37, 38, 39, 40, 41, 42, 43, 44), "¤"),
+    **dict.fromkeys((9, 10), "0%"),
+    **dict.fromkeys((12, 13), "# ?/?"),
+}
+"""Formats that files only give by number (ECMA-376, part 1, 18.8.30) and that show more than digits."""
+
+UNCERTAIN = 10**14
+"""A number from here on has all the 15 digits that a spreadsheet keeps: it may have had more."""
+INEXACT = 10**15
+"""From here on a spreadsheet has replaced digits by zeros."""
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
-    """A date, time or duration.
+class NumberFormat:
+    """How a whole number is shown.
 
     Attributes:
-        text: It in ISO 8601, which is not what Excel shows.
+        width: The number of digits that it is padded to with zeros; 0 for the digits as they are.
+        other: It is, or may be, shown in another way.
     """
+
+    width: int = 0
+    other: bool = False
+
+
+AS_IS = NumberFormat()
+
+
+@dataclass(frozen=True, slots=True)
+class DateOrTime:
+    """A date, a time or a duration; its text is in ISO 8601, which is not what the spreadsheet shows."""
 
     text: str
 
 
-Cell = str | int | float | bool | Moment
+Cell = str | int | float | bool | DateOrTime
 
-DOUBTFUL_ID = 10**14
-"""An id with 15 digits is all that Excel keeps, so it may have been longer."""
-EXACT = 10**15
-"""From here on Excel has replaced digits by zeros."""
+
+def parse_format(code: str) -> NumberFormat:
+    """What a number format such as ``000000`` does to whole numbers; only its first section counts."""
+    shown = _INVISIBLE.sub("", code.split(";", 1)[0])
+    if _PADDING.fullmatch(shown):
+        return NumberFormat(width=len(shown))
+    return AS_IS if _PLAIN.fullmatch(shown) else NumberFormat(other=True)
 
 
 def text_of(cell: Cell) -> str:
-    """The text of a cell, without regard to its format."""
+    """The text of a cell without a format."""
     match cell:
         case str():
             return cell
@@ -44,75 +77,52 @@ def text_of(cell: Cell) -> str:
         case int() | float():
             if not math.isfinite(cell) or cell != int(cell):
                 return format(cell, ".15g")
-            # Of a longer number Excel shows 15 digits and then zeros; the rest would be the noise of a float.
-            return str(int(cell)) if abs(cell) < EXACT else format(Decimal(format(cell, ".15g")), "f")
-        case Moment():
+            # A spreadsheet shows 15 digits of a longer number and then zeros, not the float's further digits.
+            return str(int(cell)) if abs(cell) < INEXACT else format(Decimal(format(cell, ".15g")), "f")
+        case DateOrTime():
             return cell.text
         case _:
             assert_never(cell)
 
 
-def error_flaw(column: str) -> RowProblem:
-    """The flaw of an error cell."""
-    return RowProblem(reason="error-cell", message=f"Column {excerpt(column)} holds a formula's error; repair the formula.")
-
-
-def flaw_of(cell: Cell, column: str, *, is_id: bool) -> RowProblem | None:
-    """What is wrong with a cell that is not text.
+def read_cell(cell: Cell, number_format: NumberFormat, column: str, *, is_id: bool) -> tuple[str, list[RowProblem]]:
+    """The text of a cell, and the problems it makes for its row.
 
     Args:
         cell: Its value.
-        column: The name of its column.
-        is_id: Whether an id is wanted there, or an alias.
+        number_format: Its format.
+        column: The header of its column.
+        is_id: Whether the column holds ids, or aliases.
     """
-    what = f"Column {excerpt(column)} holds"
+    text, shown = text_of(cell), quoted(column)
     match cell:
         case str():
-            return None
+            return text, []
         case bool():
-            return _flaw("boolean-in-id", f"{what} the truth value {text_of(cell)}") if is_id else None
+            return text, [found("boolean-in-id", column=shown, value=text)] if is_id else []
         case int() | float():
-            return _number_flaw(cell, f"{what} the number {text_of(cell)}", is_id=is_id)
-        case Moment():
-            reason = "date-in-id" if is_id else "date-in-remark"
-            return _flaw(reason, f"{what} the date or time {cell.text}, whose text is not in the file")
+            return _read_number(cell, text, number_format, shown, is_id=is_id)
+        case DateOrTime():
+            return text, [found("date-in-id" if is_id else "date-in-remark", column=shown, value=text)]
         case _:
             assert_never(cell)
 
 
-def formatted(cell: Cell, style: Shown, column: str) -> tuple[str, RowProblem | None]:
-    """The text of a number under its format, and what is to be said about it."""
-    text = text_of(cell)
-    if isinstance(cell, str | bool) or not isinstance(cell, int | float):
-        return text, None
-    what = f"Column {excerpt(column)} holds the number {text}"
-    if style.otherwise or (style.width and not text.isdecimal()):
-        return text, _flaw("number-format", f"{what}, which Excel shows in another way")
-    padded = text.zfill(style.width)
-    if padded == text:
-        return text, None
-    return padded, RowProblem(reason="zeros-restored", message=f"{what}, shown as {padded}.")
-
-
-def unknown_format(cell: Cell, column: str) -> RowProblem | None:
-    """The flaw of a number in an id column of a file whose formats may pad numbers and cannot be told cell by cell."""
-    if isinstance(cell, str | bool) or not isinstance(cell, int | float):
-        return None
-    what = f"Column {excerpt(column)} holds the number {text_of(cell)}"
-    return RowProblem(reason="number-format", message=f"{what}, which may be shown with zeros in front; save it as .xlsx.")
-
-
-def _number_flaw(number: float, what: str, *, is_id: bool) -> RowProblem | None:
-    if not math.isfinite(number) or abs(number) >= EXACT:
-        return _flaw("number-too-long", f"{what}, of which Excel has replaced the last digits by zeros", final=True)
-    if is_id and number != int(number):
-        return _flaw("decimal-in-id", f"{what}, which is not whole")
-    if is_id and abs(number) >= DOUBTFUL_ID:
-        return _flaw("number-too-long", f"{what}, which may have been longer before Excel cut it off")
-    if "e" in text_of(number):
-        return _flaw("number-format", f"{what}, which Excel shows in another way")
-    return None
-
-
-def _flaw(reason: str, sentence: str, *, final: bool = False) -> RowProblem:
-    return RowProblem(reason=reason, message=f"{sentence}; format the column as text and enter the value again.", final=final)
+def _read_number(
+    number: float, text: str, number_format: NumberFormat, column: str, *, is_id: bool
+) -> tuple[str, list[RowProblem]]:
+    problems = []
+    if not math.isfinite(number) or abs(number) >= INEXACT:
+        problems.append(found("number-too-long", column=column, value=text, final=True))
+    elif is_id and number != int(number):
+        problems.append(found("decimal-in-id", column=column, value=text))
+    elif is_id and abs(number) >= UNCERTAIN:
+        problems.append(found("number-too-long", column=column, value=text))
+    elif "e" in text:
+        problems.append(found("number-format", column=column, value=text))
+    if number_format.other or (number_format.width and not text.isdecimal()):
+        problems.append(found("number-format", column=column, value=text))
+    elif text != text.zfill(number_format.width):
+        text = text.zfill(number_format.width)
+        problems.append(found("zeros-restored", column=column, value=text))
+    return text, problems

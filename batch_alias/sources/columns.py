@@ -1,30 +1,36 @@
-"""Which column is which: header names are matched, never guessed.
+"""The columns of a source: which holds the user ids, which the group ids, which the aliases.
 
-A name counts for a role only if people use it for nothing else in such a file. That is why "id" and "name" are not
-in the table: a file with an "id" column would lend it to whichever role asked first. Two columns that fit one role
-are a question for a person, not for a rule.
+Columns are found by the names in the header, never by position or content. A name is known for a role only if it is
+used for nothing else in such files: "id" and "name" are not known, because they could be any of the three.
 """
 
 import unicodedata
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import assert_never
+from typing import Protocol
 
 from batch_alias.errors import SourceError
+from batch_alias.problems import RowProblem
 from batch_alias.settings import Reading
-from batch_alias.sources.excerpts import excerpt, listing
+from batch_alias.text import listing, quoted
+
+CHUNK_ROWS = 10_000
+CHUNK_CHARACTERS = 4 * 1024 * 1024
+"""A chunk ends with the row that reaches either."""
 
 
 class Role(StrEnum):
-    """What a column is for; the value is the name RongCloud gives the field."""
+    """What a column is for; the value is RongCloud's name of the field."""
 
     USER = "userId"
     GROUP = "groupId"
     REMARK = "remark"
 
 
-# Names as `fold` leaves them: no case, no spaces, no "_" or "-".
+FLAGS = {Role.USER: "--user-column", Role.GROUP: "--group-column", Role.REMARK: "--remark-column"}
+
+# As `fold` leaves them: lower case, no spaces, no "_" or "-".
 KNOWN_NAMES: dict[Role, frozenset[str]] = {
     Role.USER: frozenset(
         {
@@ -56,12 +62,12 @@ KNOWN_NAMES: dict[Role, frozenset[str]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
-    """One column of the source that was taken for a role.
+    """The column of a role.
 
     Attributes:
-        index: Its place, from 0.
+        index: Its position, from 0.
         name: Its header, as the source writes it.
-        why: How it was found, for people.
+        why: How it was found, in words.
     """
 
     index: int
@@ -71,13 +77,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Columns:
-    """The three columns of a source.
-
-    Attributes:
-        user: The column of the user ids.
-        group: The column of the group ids.
-        remark: The column of the aliases.
-    """
+    """The three columns that are read, in the order of ``Role``."""
 
     user: Column
     group: Column
@@ -88,17 +88,60 @@ class Columns:
 
     @property
     def indexes(self) -> tuple[int, int, int]:
-        """The places of user, group and remark, from 0."""
+        """Their positions, from 0."""
         return self.user.index, self.group.index, self.remark.index
 
     @property
     def names(self) -> tuple[str, str, str]:
-        """The headers of user, group and remark, as the source writes them."""
+        """Their headers, as the source writes them."""
         return self.user.name, self.group.name, self.remark.name
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chunk:
+    """Consecutive rows of a source.
+
+    Attributes:
+        first: The number of the first row, as a spreadsheet shows it.
+        rows: The text of every cell as the source has it; rows may differ in length, a blank one may be empty.
+        problems: What the reader found, by position in ``rows``; what the text itself shows is left to the checks.
+    """
+
+    first: int
+    rows: list[list[str]]
+    problems: dict[int, tuple[RowProblem, ...]] = field(default_factory=dict)
+
+
+class Reader(Protocol):
+    """An open source of one format.
+
+    Attributes:
+        description: The format as it was found: ``CSV, UTF-8, comma``.
+        header: The column names, without the white space around them.
+    """
+
+    description: str
+    header: tuple[str, ...]
+
+    def chunks(self, columns: Columns) -> Iterator[Chunk]:
+        """Read the rows under the header, once.
+
+        Raises:
+            SourceError: The file is damaged from here on.
+        """
+        ...
+
+    def progress(self) -> tuple[int, int]:
+        """Bytes of the file that were read, and its size."""
+        ...
+
+    def close(self) -> None:
+        """Close the file."""
+        ...
+
+
 def fold(name: str) -> str:
-    """A header without what people vary in it: case, width, white space, ``_``, ``-`` and what cannot be seen."""
+    """A header without case, full-width forms, white space, ``_``, ``-`` and invisible characters."""
     return "".join(
         character
         for character in unicodedata.normalize("NFKC", name).casefold()
@@ -107,100 +150,78 @@ def fold(name: str) -> str:
 
 
 def numbered(width: int) -> tuple[str, ...]:
-    """The header of a source without one: its columns' numbers, from 1."""
+    """The header of a source that has none: the numbers of its columns, from 1."""
     return tuple(str(number) for number in range(1, width + 1))
 
 
-def roles_named(header: tuple[str, ...], reading: Reading) -> int:
-    """How many of the three roles have at least one column in this header; a measure of how well a header was read."""
-    return sum(bool(_candidates(header, role, reading)) for role in Role)
+def count_roles(header: tuple[str, ...], reading: Reading) -> int:
+    """How many of the roles have at least one column in a header; distinguishes a header from another row."""
+    return sum(map(bool, _candidates(header, reading).values()))
 
 
 def find_columns(header: tuple[str, ...], reading: Reading) -> Columns:
-    """Tell which column is which.
+    """Find the column of each role.
 
     Args:
-        header: The source's column names, surrounding white space removed.
-        reading: The columns a person named, if any.
-
-    Returns:
-        The three columns.
+        header: The column names, without the white space around them.
+        reading: May name columns.
 
     Raises:
-        SourceError: A role has no column, or more than one, or two roles have the same.
+        SourceError: A role has no column or several, or two roles have the same.
     """
-    user, group, remark = (_find(header, role, reading) for role in Role)
-    if len({user.index, group.index, remark.index}) < len(Role):
+    candidates = _candidates(header, reading)
+    user, group, remark = (_only_column(role, candidates[role], header, reading) for role in Role)
+    columns = Columns(user=user, group=group, remark=remark)
+    if len(set(columns.indexes)) < len(Role):
         raise SourceError(
-            f"One column was named for two things: {listing((user.name, group.name, remark.name))}.",
+            "One column was named for two roles: {columns}.",
             "Name three different columns with --user-column, --group-column and --remark-column.",
+            columns=listing(columns.names),
         )
-    return Columns(user=user, group=group, remark=remark)
+    return columns
 
 
-def flag(role: Role) -> str:
-    """The flag that names a role's column."""
-    match role:
-        case Role.USER:
-            return "--user-column"
-        case Role.GROUP:
-            return "--group-column"
-        case Role.REMARK:
-            return "--remark-column"
-        case _:
-            assert_never(role)
+def _named_columns(reading: Reading) -> dict[Role, str | None]:
+    return {Role.USER: reading.user_column, Role.GROUP: reading.group_column, Role.REMARK: reading.remark_column}
 
 
-def _named(role: Role, reading: Reading) -> str | None:
-    match role:
-        case Role.USER:
-            return reading.user_column
-        case Role.GROUP:
-            return reading.group_column
-        case Role.REMARK:
-            return reading.remark_column
-        case _:
-            assert_never(role)
+def _candidates(header: tuple[str, ...], reading: Reading) -> dict[Role, list[int]]:
+    """The columns that fit each role; one that is named for a role fits no other by its known name."""
+    candidates = {}
+    for role, name in _named_columns(reading).items():
+        if name is not None:
+            exact = [index for index, column in enumerate(header) if column == name.strip()]
+            similar = [index for index, column in enumerate(header) if column and fold(column) == fold(name)]
+            candidates[role] = exact or similar
+    taken = {index for indexes in candidates.values() for index in indexes}
+    free = [(index, fold(column)) for index, column in enumerate(header) if index not in taken]
+    for role in set(Role) - set(candidates):
+        candidates[role] = [index for index, name in free if name in KNOWN_NAMES[role]]
+    return candidates
 
 
-def _candidates(header: tuple[str, ...], role: Role, reading: Reading) -> list[int]:
-    wanted = _named(role, reading)
+def _only_column(role: Role, candidates: list[int], header: tuple[str, ...], reading: Reading) -> Column:
+    wanted = _named_columns(reading)[role]
+    names = [header[index] for index in candidates]
+    flag, columns = FLAGS[role], listing(header)
+    if len(names) == 1:
+        why = f"named by {flag}" if wanted is not None else f"its header is a known name for {role}"
+        return Column(index=candidates[0], name=names[0], why=why)
+    if len(set(names)) == 1:
+        problem = "The header {name} occurs {number} times (columns {positions})."
+        positions = ", ".join(str(index + 1) for index in candidates)
+        advice = "Rename those that are not the {role}."
+        raise SourceError(problem, advice, name=quoted(names[0]), number=len(names), positions=positions, role=role)
+    if names:
+        problem = "More than one column could be the {role}: {candidates}; the columns are {columns}."
+        advice = "Name it with {flag}."
+        raise SourceError(problem, advice, role=role, candidates=listing(names), columns=columns, flag=flag)
+    advice = "Name it with {flag}, or rename its header to {role}."
+    if reading.no_header:
+        advice = "Name it with {flag} NUMBER, counted from 1."
     if wanted is not None:
-        exact = [index for index, name in enumerate(header) if name == wanted.strip()]
-        return exact or [index for index, name in enumerate(header) if name and fold(name) == fold(wanted)]
-    # A column that a person gave to another role is spoken for.
-    spoken_for = {
-        index
-        for other in Role
-        if other is not role and _named(other, reading) is not None
-        for index in _candidates(header, other, reading)
-    }
-    return [index for index, name in enumerate(header) if fold(name) in KNOWN_NAMES[role] and index not in spoken_for]
-
-
-def _find(header: tuple[str, ...], role: Role, reading: Reading) -> Column:
-    wanted = _named(role, reading)
-    match _candidates(header, role, reading):
-        case [index]:
-            why = f"named by {flag(role)}" if wanted is not None else f"its header is a known name for {role}"
-            return Column(index=index, name=header[index], why=why)
-        case []:
-            problem = (
-                f"No column is named {excerpt(wanted)}" if wanted is not None else f"No column for {role} was found"
-            )
-            or_else = f", or rename its header to {role}" if reading.header else " NUMBER, counted from 1"
-            raise SourceError(
-                f"{problem}; the columns are {listing(header)}.", f"Say which it is with {flag(role)}{or_else}."
-            )
-        case several:
-            names = tuple(header[index] for index in several)
-            if len(set(names)) == 1:
-                places = " and ".join(str(index + 1) for index in several)
-                raise SourceError(
-                    f"The column {excerpt(names[0])} is there {len(several)} times (columns {places}).",
-                    f"Rename the one that is not the {role}.",
-                )
-            raise SourceError(
-                f"More than one column could be the {role}: {listing(names)}; the columns are {listing(header)}.",
-                f"Say which it is with {flag(role)}.",
-            )
+        problem = "No column is named {name}; the columns are {columns}."
+        raise SourceError(problem, advice, name=quoted(wanted), columns=columns, flag=flag, role=role)
+    raise SourceError(
+        "No column for {role} was found; the columns are {columns}.", advice, columns=columns, flag=flag, role=role
+    )

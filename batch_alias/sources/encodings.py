@@ -1,71 +1,77 @@
-"""Which encoding a text is in, told from a bounded sample and confirmed by reading the rest strictly.
+"""The encoding of a text, found in a sample; reading the rest strictly confirms it.
 
-UTF-8 and UTF-16 give themselves away. GB18030 and Big5 do not: nearly every byte pair is a character in both, so
-"it can be decoded" proves nothing, and neither does the statistics of a general detector on a handful of names
-(charset-normalizer, told to choose between the two, was right for 3 of 5 files with one name, and found no answer for
-some with a hundred). What tells is how both tables are laid out: the characters people use come first. A text in
-which common characters are rare is in neither, and one in which they are common in both is a question for a person.
+UTF-8 and UTF-16 can be recognised. GB18030 and Big5 decode nearly every byte pair, so that "it decodes" proves nothing,
+and a general detector needs more text than a handful of names (charset-normalizer chose the right one of the two in 3
+of 5 files with one name). But both tables list the characters in daily use first: a text in which these are rare is in
+neither, and if they are frequent in both, the user has to name the encoding.
 """
 
 import codecs
-from collections.abc import Callable
+import re
 from dataclasses import dataclass
 
 from batch_alias.errors import SourceError
 
-MARKS = (
-    (codecs.BOM_UTF8, "utf-8-sig", "UTF-8 with mark"),
-    (codecs.BOM_UTF32_LE, "utf-32", "UTF-32 with mark"),
-    (codecs.BOM_UTF16_LE, "utf-16", "UTF-16 with mark"),
-    (codecs.BOM_UTF16_BE, "utf-16", "UTF-16 with mark"),
-)
-COMMON_ENOUGH = 0.6
-CLEARLY_MORE = 0.05
-FEWEST = 4
-"""Fewer double-byte characters say nothing: the "Ås" of a Western "Åsa" is common in Big5."""
-KOREAN_FROM = 12
-"""So many characters that all lie where EUC-KR has its syllables are Korean: Chinese ones spread further."""
+LEAST_SHARE = 0.6
+"""Of common characters, for a text to be in an encoding."""
+LEAST_LEAD = 0.05
+"""Of one encoding's share over the other's."""
+LEAST_PAIRS = 4
+"""Fewer double-byte characters prove nothing: the "Ås" of a Western "Åsa" is a common character of Big5."""
+LEAST_KOREAN_PAIRS = 12
+"""So many characters that are all in the range of EUC-KR's syllables are Korean: Chinese ones spread further."""
 
-WHAT_TO_DO = "Save it as CSV UTF-8, or say which encoding it is with --encoding."
+NAME_THE_ENCODING = "Save it as CSV UTF-8, or name its encoding with --encoding."
+
+# A double-byte character, or one of the four-byte characters of GB18030, which have a digit in the second place.
+_CHARACTER = re.compile(rb"[\x80-\xff][0-9].{0,2}|([\x80-\xff][^0-9])", re.DOTALL)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Encoding:
-    """An encoding that was found or named.
-
-    Attributes:
-        codec: Python's name of it.
-        name: What people call it.
-    """
+    """An encoding: Python's name of its codec, and its usual name."""
 
     codec: str
     name: str
 
 
-def find_encoding(sample: bytes, wanted: str | None = None) -> Encoding:
-    """Tell a text's encoding.
+BYTE_ORDER_MARKS = {
+    codecs.BOM_UTF8: Encoding("utf-8", "UTF-8 with mark"),
+    codecs.BOM_UTF32_LE: Encoding("utf-32", "UTF-32 with mark"),  # before the mark of UTF-16, which begins it
+    codecs.BOM_UTF16_LE: Encoding("utf-16", "UTF-16 with mark"),
+    codecs.BOM_UTF16_BE: Encoding("utf-16", "UTF-16 with mark"),
+}
+
+
+def find_encoding(sample: bytes, wanted: str | None = None, *, file: str = "The text") -> Encoding:
+    """Find the encoding of a text.
 
     Args:
-        sample: The text's first bytes; may end within a character.
-        wanted: The encoding a person named; only a mark in front is looked for.
+        sample: The first bytes of the text; may end within a character.
+        wanted: The encoding that the user named; only a byte order mark may refine it.
+        file: The name of the file, for the error.
 
     Raises:
-        SourceError: It is no text, or the encoding cannot be told for certain.
+        SourceError: It is not text, or its encoding is not certain.
     """
-    for mark, codec, name in MARKS:
-        if sample.startswith(mark) and (wanted is None or _same_family(wanted, codec)):
-            return Encoding(codec=codec, name=name)
+    for mark, encoding in BYTE_ORDER_MARKS.items():
+        if sample.startswith(mark) and (wanted is None or _family(wanted) == _family(encoding.codec)):
+            return encoding
     if wanted is not None:
-        return Encoding(codec=wanted, name=wanted.upper())
-    if sample.count(0) * 10 > len(sample):  # a stray NUL is its row's problem; this many are UTF-16 or no text
-        return _utf_16(sample)
+        if codecs.lookup(wanted).name in {"utf-16", "utf-32"}:
+            problem = "{file} does not begin with the byte order mark of {encoding}."
+            advice = "Name the byte order too: {encoding}-LE or {encoding}-BE."
+            raise SourceError(problem, advice, file=file, encoding=wanted.upper())
+        return Encoding(wanted, wanted.upper())
+    if sample.count(0) * 10 > len(sample):  # a few NULs are a problem of their rows; this many are UTF-16 or no text
+        return _utf_16(sample, file)
     if _decodes(sample, "utf-8"):
-        return Encoding(codec="utf-8", name="UTF-8")
-    return _chinese(sample)
+        return Encoding("utf-8", "UTF-8")
+    return _chinese(sample, file)
 
 
-def _same_family(wanted: str, codec: str) -> bool:
-    return codecs.lookup(wanted).name.split("-")[:2] == codecs.lookup(codec).name.split("-")[:2]
+def _family(codec: str) -> list[str]:
+    return codecs.lookup(codec).name.split("-")[:2]
 
 
 def _decodes(sample: bytes, codec: str) -> bool:
@@ -76,68 +82,39 @@ def _decodes(sample: bytes, codec: str) -> bool:
     return True
 
 
-def _utf_16(sample: bytes) -> Encoding:
-    at_even, at_odd = sample[::2].count(0), sample[1::2].count(0)
-    for codec, name, here, there in (
-        ("utf-16-le", "UTF-16 LE", at_odd, at_even),
-        ("utf-16-be", "UTF-16 BE", at_even, at_odd),
-    ):
-        if here > 10 * there and _decodes(sample, codec):
-            return Encoding(codec=codec, name=name)
-    raise SourceError("It is not text.", "Name a file of rows: CSV or Excel.")
+def _utf_16(sample: bytes, file: str) -> Encoding:
+    """Text with many ASCII characters has its NULs at the even or at the odd positions."""
+    even, odd = sample[::2].count(0), sample[1::2].count(0)
+    if odd > 10 * even and _decodes(sample, "utf-16-le"):
+        return Encoding("utf-16-le", "UTF-16 LE")
+    if even > 10 * odd and _decodes(sample, "utf-16-be"):
+        return Encoding("utf-16-be", "UTF-16 BE")
+    raise SourceError("{file} is not text.", "Name a file of rows: CSV or Excel.", file=file)
 
 
-def _chinese(sample: bytes) -> Encoding:
-    pairs = _pairs(sample)
-    if len(pairs) >= KOREAN_FROM and all(0xB0 <= lead <= 0xC8 and trail >= 0xA1 for lead, trail in pairs):
-        raise SourceError("Its encoding seems to be Korean.", WHAT_TO_DO)
-    found = []
-    for codecs_of_it, name, common in (
-        (("gb18030",), "GB18030", _common_in_gb),
-        (("cp950", "big5hkscs"), "Big5", _common_in_big5),
-    ):
-        codec = next((codec for codec in codecs_of_it if _decodes(sample, codec)), None)
-        share = common(pairs)
-        if codec is not None and share >= COMMON_ENOUGH:
-            found.append((share, Encoding(codec=codec, name=name)))
-    match sorted(found, key=lambda candidate: candidate[0], reverse=True):
-        case [(first, _), (second, _)] if first < second + CLEARLY_MORE:
-            raise SourceError("Its encoding could be GB18030 as well as Big5.", WHAT_TO_DO)
-        case [(_, encoding), *_] if len(pairs) >= FEWEST:
-            return encoding
-        case _:
-            # It is not, and reading it as such will name the byte that says so.
-            return Encoding(codec="utf-8", name="UTF-8")
-
-
-def _pairs(sample: bytes) -> list[tuple[int, int]]:
-    """The double-byte characters, lead and trail; ASCII and GB18030's four-byte characters are passed over."""
-    pairs = []
-    place = 0
-    while place < len(sample) - 1:
-        lead, trail = sample[place], sample[place + 1]
-        if lead < 0x80:
-            place += 1
-        elif 0x30 <= trail <= 0x39:
-            place += 4
-        else:
-            pairs.append((lead, trail))
-            place += 2
-    return pairs
+def _chinese(sample: bytes, file: str) -> Encoding:
+    pairs = [(pair[0], pair[1]) for pair in _CHARACTER.findall(sample) if pair]
+    if len(pairs) >= LEAST_KOREAN_PAIRS and all(0xB0 <= lead <= 0xC8 and trail >= 0xA1 for lead, trail in pairs):
+        raise SourceError("The encoding of {file} seems to be Korean.", NAME_THE_ENCODING, file=file)
+    gb = _common_in_gb(pairs) if _decodes(sample, "gb18030") else 0.0
+    big5_codec = next((codec for codec in ("cp950", "big5hkscs") if _decodes(sample, codec)), None)
+    big5 = _common_in_big5(pairs) if big5_codec else 0.0
+    if min(gb, big5) >= LEAST_SHARE and abs(gb - big5) < LEAST_LEAD:
+        raise SourceError("The encoding of {file} could be GB18030 as well as Big5.", NAME_THE_ENCODING, file=file)
+    if len(pairs) >= LEAST_PAIRS and max(gb, big5) >= LEAST_SHARE:
+        if big5_codec is not None and big5 > gb:
+            return Encoding(big5_codec, "Big5")
+        return Encoding("gb18030", "GB18030")
+    return Encoding("utf-8", "UTF-8")  # it is not: reading it will name the first byte that is wrong
 
 
 def _common_in_gb(pairs: list[tuple[int, int]]) -> float:
-    """The share of GB2312's first level: the 3,755 characters in daily use, leads B0 to D7, ordered by sound."""
-    words = [(lead, trail) for lead, trail in pairs if not (0xA1 <= lead <= 0xA9 and trail >= 0xA1)]
-    return _share(words, lambda lead, trail: 0xB0 <= lead <= 0xD7 and trail >= 0xA1)
+    """The share of GB2312's first level, the 3,755 characters in daily use, leads B0 to D7, ordered by sound."""
+    words = [(lead, trail) for lead, trail in pairs if not (0xA1 <= lead <= 0xA9 and trail >= 0xA1)]  # no punctuation
+    return sum(0xB0 <= lead <= 0xD7 and trail >= 0xA1 for lead, trail in words) / max(len(words), 1)
 
 
 def _common_in_big5(pairs: list[tuple[int, int]]) -> float:
-    """The share of Big5's first level: the 5,401 characters in daily use, leads A4 to C6, ordered by strokes."""
-    words = [(lead, trail) for lead, trail in pairs if not 0xA1 <= lead <= 0xA3]
-    return _share(words, lambda lead, trail: 0xA4 <= lead <= 0xC6 and (0x40 <= trail <= 0x7E or trail >= 0xA1))
-
-
-def _share(words: list[tuple[int, int]], is_common: Callable[[int, int], bool]) -> float:
-    """The share of common ones among the characters that are no punctuation."""
-    return sum(is_common(lead, trail) for lead, trail in words) / len(words) if words else 0.0
+    """The share of Big5's first level, the 5,401 characters in daily use, leads A4 to C6, ordered by strokes."""
+    words = [lead for lead, _ in pairs if not 0xA1 <= lead <= 0xA3]  # no punctuation
+    return sum(0xA4 <= lead <= 0xC6 for lead in words) / max(len(words), 1)

@@ -1,124 +1,102 @@
-"""JSON Lines: one object a line, its keys the columns. A row's number is its line."""
+"""JSON Lines: one object on each line, its keys are the columns. The number of a row is the number of its line."""
 
 import json
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 from batch_alias.errors import SourceError
+from batch_alias.problems import RowProblem, found
 from batch_alias.settings import Reading
-from batch_alias.sources.bytestream import ByteStream
-from batch_alias.sources.columns import Columns
-from batch_alias.sources.excerpts import excerpt
-from batch_alias.sources.table import CHUNK_ROWS, Chunk, RowProblem
-from batch_alias.sources.textlines import TextLines
-
-CHUNK_CHARACTERS = 4 * 1024 * 1024
+from batch_alias.sources.columns import CHUNK_CHARACTERS, CHUNK_ROWS, Chunk, Columns
+from batch_alias.sources.textfile import TextReader, UndecodableByteError
+from batch_alias.text import quoted
 
 
-class JsonLines:
-    """A file of JSON objects.
+class JsonLinesReader(TextReader):
+    """Reads a file of JSON objects.
 
-    The columns are the keys of the objects at the file's beginning; a key that only comes up later is no column.
-
-    Args:
-        path: The file; may be compressed.
-        reading: What a person said about it.
+    The columns are the keys of the objects at the beginning of the file; a key that first occurs later is not one.
 
     Raises:
         SourceError: The file is empty, or does not begin with an object.
     """
 
     def __init__(self, path: Path, reading: Reading) -> None:
-        self._stream = ByteStream(path)
-        self._lines = TextLines(self._stream, reading.encoding)
-        self.description = ", ".join(filter(None, ["JSON Lines", self._lines.encoding, self._stream.wrapping]))
-        lines = self._lines.sample.split("\n")
+        super().__init__(path, reading.encoding)
+        parts = ("JSON Lines", self.encoding, self.compression)
+        self.description = ", ".join(filter(None, parts))
+        lines = self.sample.split("\n")
         if len(lines) > 1:
-            lines.pop()  # empty, or cut off where the sample ends
-        objects = [read for line in lines if isinstance(read := _read(line), dict)]
-        self.header = tuple(dict.fromkeys(key for found in objects for key in found))
+            lines.pop()  # empty, or cut off at the end of the sample
+        objects = [value for line in lines if isinstance(value := _parse(line), dict)]
+        self.header = tuple(dict.fromkeys(key for value in objects for key in value))
         if not self.header:
             self.close()
-            raise SourceError(f"{path.name} does not begin with a JSON object on a line of its own.")
-
-    def close(self) -> None:
-        """Let go of the file."""
-        self._lines.close()
-
-    def progress(self) -> tuple[int, int]:
-        """Bytes read, and bytes in all."""
-        return self._stream.progress()
+            problem = "{file} does not begin with a JSON object on a line of its own."
+            raise SourceError(problem, "Write one JSON object on each line.", file=path.name)
 
     def chunks(self, columns: Columns) -> Iterator[Chunk]:
-        """Read the rows, the first line's included."""
+        """Read the rows, from the first line."""
         chunk = Chunk(first=1, rows=[])
-        for line in self._lines:
-            row, flaws = self._row(line, columns)
-            if flaws:
-                chunk.flaws[len(chunk.rows)] = tuple(flaws)
-            chunk.rows.append(row)
-            if len(chunk.rows) >= CHUNK_ROWS or self._lines.characters >= CHUNK_CHARACTERS:
-                yield chunk
-                chunk = Chunk(first=chunk.first + len(chunk.rows), rows=[])
-                self._lines.characters = 0
+        try:
+            for line in chain.from_iterable(self.blocks()):
+                row, problems = self._read(line, columns)
+                if problems:
+                    chunk.problems[len(chunk.rows)] = tuple(problems)
+                chunk.rows.append(row)
+                if len(chunk.rows) >= CHUNK_ROWS or self.characters >= CHUNK_CHARACTERS:
+                    yield chunk
+                    chunk = Chunk(first=chunk.first + len(chunk.rows), rows=[])
+                    self.characters = 0
+        except UndecodableByteError as error:
+            raise self.undecodable(error, chunk.first + len(chunk.rows)) from None
         if chunk.rows:
             yield chunk
 
-    def _row(self, line: str, columns: Columns) -> tuple[list[str], list[RowProblem]]:
+    def _read(self, line: str, columns: Columns) -> tuple[list[str], list[RowProblem]]:
         if not line.strip():
             return [], []
-        read = _read(line)
-        if isinstance(read, str):
-            message = f"{excerpt(line.strip())} {read}; write one object a line."
-            return [line.strip()], [RowProblem(reason="not-an-object", message=message)]
-        flaws = []
+        value = _parse(line)
+        if isinstance(value, str):
+            return [line.strip()], [found("not-an-object", value=quoted(line.strip()), reason=value)]
+        problems = []
         for column in columns:
-            value = read.get(column.name)
-            if isinstance(value, bool | list | dict):
-                message = f"Column {excerpt(column.name)} holds {excerpt(_text(value))}, which is not text; quote it."
-                flaws.append(RowProblem(reason="not-text", message=message))
-        row = [_text(read.get(name)) for name in self.header]
-        if "\\u" not in line:  # only an escape can spell half a character
-            return row, flaws
-        whole = [text.encode(errors="backslashreplace").decode() for text in row]
-        if whole != row:
-            message = (
-                "The row holds half a character (a lone surrogate), which cannot be sent; write the character again."
-            )
-            flaws.append(RowProblem(reason="surrogate-character", message=message))
-        return whole, flaws
+            cell = value.get(column.name)
+            if isinstance(cell, bool | list | dict):
+                kind = {bool: "boolean", list: "array", dict: "object"}[type(cell)]
+                problems.append(found("not-text", column=quoted(column.name), value=quoted(_text(cell)), type=kind))
+        row = [_text(value.get(name)) for name in self.header]
+        if "\\u" in line:  # only an escape can stand for half a character
+            whole = [text.encode(errors="backslashreplace").decode() for text in row]
+            if whole != row:
+                return whole, [*problems, found("surrogate-character")]
+        return row, problems
 
 
-def _read(line: str) -> dict[str, object] | str:
-    """The object on a line, its numbers as they are written there; or what is wrong with the line."""
+def _parse(line: str) -> dict[str, object] | str:
+    """The object on a line, its numbers as they are written; or what is wrong with the line."""
     try:
-        read = json.loads(line, object_pairs_hook=_object, parse_int=str, parse_float=str, parse_constant=str)
+        value = json.loads(line, object_pairs_hook=_object, parse_int=str, parse_float=str, parse_constant=str)
     except json.JSONDecodeError as error:
-        return f"is not JSON ({error.msg})"
+        return error.msg
     except RecursionError:
-        return "is nested too deeply"
-    except _KeyTwiceError as error:
-        return f"has the key {excerpt(str(error))} twice"
-    return read if isinstance(read, dict) else "is not a JSON object"
-
-
-class _KeyTwiceError(Exception):
-    """A key stands twice in an object: which of its values is meant, nobody knows."""
+        return "it is nested too deeply"
+    except ValueError as error:
+        return str(error)
+    return value if isinstance(value, dict) else "it is another JSON value"
 
 
 def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    read = dict(pairs)
-    if len(read) < len(pairs):
+    value = dict(pairs)
+    if len(value) < len(pairs):
         keys = [key for key, _ in pairs]
-        raise _KeyTwiceError(next(key for key in keys if keys.count(key) > 1))
-    return read
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"the key {quoted(twice)} occurs twice")
+    return value
 
 
 def _text(value: object) -> str:
-    match value:
-        case None:
-            return ""
-        case str():
-            return value
-        case _:
-            return json.dumps(value, ensure_ascii=False)
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -1,25 +1,26 @@
-"""Checked rows as the sources hand them on, and a job's folder staged with them."""
+"""Checked rows as the sources yield them, and a job's folder staged with them."""
 
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from batch_alias.ledger import stage
-from batch_alias.model import Outcome, State
-from batch_alias.records import JobInfo
+from batch_alias.ledger import JobInfo, stage
+from batch_alias.model import Outcome, Second, State
 
 
 def frame_of(*rows: dict) -> pd.DataFrame:
     columns = ("number", "user_id", "group_id", "remark", "reason", "message", "warning", "cells")
-    blank = {"remark": "r", "reason": "", "message": "", "warning": "", "cells": None, "group_id": "g"}
-    return pd.DataFrame([blank | {"user_id": f"u{row['number']}"} | row for row in rows], columns=columns, dtype=object)
+    default = {"group_id": "g", "remark": "r", "reason": "", "message": "", "warning": "", "cells": None}
+    filled = [default | {"user_id": f"u{row['number']}"} | row for row in rows]
+    return pd.DataFrame(filled, columns=columns, dtype=object)
 
 
 @pytest.fixture(scope="session")
 def frame() -> Callable[..., pd.DataFrame]:
-    """A frame of rows; what a row does not say is in order."""
+    """A frame of rows, each given by the columns that matter; without a problem unless it names one."""
     return frame_of
 
 
@@ -29,10 +30,11 @@ def info() -> JobInfo:
         source="nicknames.csv",
         sha256="ab" * 32,
         description="CSV, UTF-8",
-        header=("userId", "groupId", "备注"),
-        columns=(0, 1, 2),
+        header=("no", "备注", "userId", "groupId"),
+        columns=(2, 3, 1),
+        why=("named so", "named so", "named so"),
         blank_rows=3,
-        reading={},
+        reading={"sheet": None, "accept": ["decimal-in-id"]},
         staged_at=1_800_000_000.0,
         version="0.1.0",
     )
@@ -40,12 +42,13 @@ def info() -> JobInfo:
 
 @pytest.fixture
 def staged(tmp_path: Path, info) -> Callable[..., Path]:
-    """Stage some rows; the job's folder."""
+    """Stage some rows, given by their numbers or by more; the job's folder."""
 
-    def fill(*rows: dict | int) -> Path:
+    def fill(*rows: dict | int, strict: bool = False) -> Path:
         folder = tmp_path / "job"
         folder.mkdir(exist_ok=True)
-        stage(folder, [frame_of(*({"number": row} if isinstance(row, int) else row for row in rows))], lambda: info)
+        batch = frame_of(*({"number": row} if isinstance(row, int) else row for row in rows))
+        stage(folder, [batch], lambda: info, strict=strict)
         return folder
 
     return fill
@@ -56,5 +59,21 @@ def outcome() -> Callable[..., Outcome]:
     def make(row: int, state: State = State.ACCEPTED, **more) -> Outcome:
         known = {"code": 200, "message": "accepted", "attempts": 1, "request_id": "r-1", "finished_at": 1.5}
         return Outcome(row=row, state=state, **known | more)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def second() -> Callable[..., Second]:
+    def make(at: int = 100) -> Second:
+        return Second(
+            at=at,
+            requests=7,
+            retries=2,
+            refusals=1,
+            settled=Counter({State.ACCEPTED: 4}),
+            codes=Counter({"200": 4, "HTTP 502": 2, "timeout": 1}),
+            latencies=Counter({80: 6, 190: 1}),
+        )
 
     return make

@@ -1,5 +1,10 @@
-"""Jobs as ledgers to report on, without sending anything."""
+"""Jobs to report on, made in a ledger without sending anything, and a parser for their pages."""
 
+import asyncio
+import csv
+import os
+import re
+import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from html.parser import HTMLParser
@@ -8,73 +13,58 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from batch_alias.ledger import Ledger, stage
-from batch_alias.model import Outcome, State
-from batch_alias.records import JobInfo, Second
-from batch_alias.reports import Summary, summarize
+from batch_alias.ledger import LEDGER, JobInfo, Ledger, stage
+from batch_alias.model import Event, Outcome, Second, State
+from batch_alias.reports import Summary, write_reports
+from batch_alias.version import __version__
 
-HEADER = ("userId", "groupId", "remark")
-VOID = frozenset({"meta", "br", "col", "img", "link", "hr", "input"})
+START = 1_790_000_000
+SNAPSHOTS = Path(__file__).parent / "snapshots"
+ROW = {"group_id": "g", "remark": "", "reason": "", "message": "", "warning": "", "cells": None}
+INFO = {
+    "source": "names.csv",
+    "sha256": "0" * 64,
+    "description": "comma separated, UTF-8",
+    "header": ("userId", "groupId", "remark"),
+    "columns": (0, 1, 2),
+    "blank_rows": 0,
+    "reading": {},
+    "staged_at": float(START),
+    "version": "1.0",
+}
 
 
-class JobMaker:
-    """Makes a job's folder with a ledger in it."""
+class Job:
+    """A job in a folder: ``stage`` first, then ``run`` as often as wanted."""
 
     def __init__(self, folder: Path, stack: ExitStack) -> None:
         self.folder = folder
         self._stack = stack
+        self.ledger: Ledger
 
-    def stage(self, rows: Sequence[dict[str, object]], *, header: tuple[str, ...] = HEADER, **facts: object) -> Ledger:
-        """A ledger of rows from row 2 on; each a dict with ``remark`` and whatever differs from a good row."""
-        blank = {
-            "user_id": "",
-            "group_id": "g",
-            "remark": "",
-            "reason": "",
-            "message": "",
-            "warning": "",
-            "cells": None,
-        }
+    def stage(self, *rows: dict[str, object], **info: object) -> None:
+        """Stage rows from row 2 on; a row only has what differs from a valid one."""
         frame = pd.DataFrame(
-            [blank | {"user_id": f"u{number}"} | row | {"number": number} for number, row in enumerate(rows, 2)]
+            [ROW | {"user_id": f"u{number}"} | row | {"number": number} for number, row in enumerate(rows, 2)]
         )
-        info = {
-            "source": "names.csv",
-            "sha256": "0" * 64,
-            "description": "comma separated, UTF-8",
-            "header": header,
-            "columns": (0, 1, 2),
-            "blank_rows": 0,
-            "reading": {},
-            "staged_at": 1_790_000_000.0,
-            "version": "1.0",
-        }
-        self.folder.mkdir(exist_ok=True)
-        stage(self.folder, [frame], lambda: JobInfo(**(info | facts)))
-        return self._stack.enter_context(Ledger(self.folder))
+        self.folder.mkdir()
+        stage(self.folder, [frame], lambda: JobInfo(**(INFO | info)))
+        self.ledger = self._stack.enter_context(Ledger(self.folder))
 
-
-@pytest.fixture
-def jobs(tmp_path) -> Iterator[JobMaker]:
-    with ExitStack() as stack:
-        yield JobMaker(tmp_path / "names.aliases", stack)
-
-
-@pytest.fixture
-def run() -> Callable[..., None]:
-    """Notes a run of a job: its outcomes by row, and its seconds."""
-
-    def note(
-        ledger: Ledger,
-        outcomes: dict[int, tuple[State, int | None, str]],
+    def run(
+        self,
+        outcomes: dict[int, tuple[State, int | None, str]] | None = None,
         seconds: Sequence[Second] = (),
+        events: Sequence[Event] = (),
         *,
         exit_code: int | None = 1,
+        times: tuple[float, float | None] | None = None,
         **settings: object,
     ) -> None:
-        ledger.begin_run(host="api.example.com", version="1.0", settings={"rate": 100} | settings)
-        for row, (state, code, message) in outcomes.items():
-            ledger.record(
+        """Record a run: outcomes by row number, and what happened; ``times`` of its start and end."""
+        self.ledger.begin_run(target="api.example.com", version="1.0", settings={"rate": 100} | settings)
+        for row, (state, code, message) in (outcomes or {}).items():
+            self.ledger.record(
                 Outcome(
                     row=row,
                     state=state,
@@ -82,79 +72,96 @@ def run() -> Callable[..., None]:
                     message=message,
                     attempts=1,
                     request_id=f"request-{row}",
-                    finished_at=1_790_000_000.25,
+                    finished_at=START + 0.25,
                 )
             )
-        for second in seconds:
-            ledger.record_second(second, busiest=max(each.requests for each in seconds))
+        busiest = max((second.requests for second in seconds), default=0)
+        asyncio.run(self.ledger.record_metrics(seconds, events, busiest=busiest))
         if exit_code is not None:
-            ledger.end_run(exit_code=exit_code, host_switches=0)
+            self.ledger.end_run(exit_code=exit_code, host_switches=0)
+        if times is not None:
+            with sqlite3.connect(self.folder / LEDGER) as db:
+                query = "UPDATE runs SET started_at = ?, ended_at = ? WHERE id = (SELECT max(id) FROM runs)"
+                db.execute(query, times)
+            db.close()
 
-    return note
+    def write(self, *, exit_code: int | None = 1, stopped: str = "", xlsx: bool = False) -> Summary:
+        return write_reports(self.folder, self.ledger, xlsx=xlsx, exit_code=exit_code, stopped=stopped)
 
-
-@pytest.fixture
-def totals() -> Callable[..., Summary]:
-    def add_up(ledger: Ledger, *, exit_code: int | None = 1, stopped: str = "") -> Summary:
-        return summarize(
-            version="1.0",
-            info=ledger.info(),
-            tally=ledger.tally(),
-            runs=ledger.runs(),
-            seconds=ledger.seconds(),
-            exit_code=exit_code,
-            stopped=stopped,
-        )
-
-    return add_up
+    def page(self) -> "Page":
+        return Page((self.folder / "report.html").read_text(encoding="utf-8"))
 
 
 class Page(HTMLParser):
-    """A page's tables by the heading above them, its lists, and every tag in it."""
+    """What a page shows.
 
-    def __init__(self, text: str) -> None:
+    Attributes:
+        tags: Every tag with its attributes.
+        headings: The texts of h1 and h2.
+        tables: By heading: rows of cells.
+        tiles: The texts in each tile.
+        facts: Values by name.
+        text: All visible text, a block or a row of a table on each line.
+    """
+
+    VOID = frozenset({"meta", "br", "col", "img", "link", "hr", "input"})
+    BLOCKS = frozenset({"p", "h1", "h2", "h3", "li", "tr", "dt", "figcaption", "caption", "footer", "br"})
+
+    def __init__(self, html: str) -> None:
         super().__init__()
         self.tags: list[tuple[str, dict[str, str | None]]] = []
         self.headings: list[str] = []
         self.tables: dict[str, list[list[str]]] = {}
         self.tiles: list[list[str]] = []
         self.facts: dict[str, str] = {}
-        self.text = ""
+        self._text: list[str] = []
         self._open: list[tuple[str, str]] = []
-        self._said: list[str] = []
-        self.feed(text)
+        self._name = ""
+        self.feed(html)
         self.close()
         assert not self._open, self._open
 
+    @property
+    def text(self) -> str:
+        lines = (re.sub(r"\s+", " ", line).strip(" |") for line in "".join(self._text).split("\n"))
+        return "".join(f"{line}\n" for line in lines if line)
+
     def handle_starttag(self, tag, attrs):
         self.tags.append((tag, dict(attrs)))
-        if tag in VOID:
+        if tag in self.BLOCKS:
+            self._text.append("\n")
+        if tag in self.VOID:
             return
         self._open.append((tag, ""))
         if tag == "tr":
             self.tables.setdefault(self.headings[-1], []).append([])
-        if tag == "li":
+        elif tag == "li":
             self.tiles.append([])
 
     def handle_endtag(self, tag):
-        open_job, text = self._open.pop()
-        assert open_job == tag, f"<{open_job}> closed by </{tag}>"
-        text = text.strip()
+        opened, text = self._open.pop()
+        assert opened == tag, f"<{opened}> closed by </{tag}>"
+        text = " ".join(text.split())
         if tag in {"h1", "h2"}:
             self.headings.append(text)
         elif tag in {"td", "th"}:
             self.tables[self.headings[-1]][-1].append(text)
+            self._text.append(" | ")
         elif tag == "span" and any(name == "li" for name, _ in self._open):
             self.tiles[-1].append(text)
-        elif tag in {"dt", "dd"}:
-            self._said.append(text)
-            if tag == "dd":
-                self.facts[self._said[-2]] = text
+            self._text.append(" ")
+        elif tag == "dt":
+            self._name = text
+            self._text.append(": ")
+        elif tag == "dd":
+            self.facts[self._name] = text
+        if tag == "dd" or (tag in self.BLOCKS and tag != "dt"):
+            self._text.append("\n")
 
     def handle_data(self, data):
-        if any(name in {"style", "svg"} for name, _ in self._open):
+        if any(name in {"title", "style", "svg"} for name, _ in self._open):
             return
-        self.text += data
+        self._text.append(data.replace("\n", " "))
         self._open = [(name, text + data) for name, text in self._open]
 
     def handle_startendtag(self, tag, attrs):
@@ -162,18 +169,46 @@ class Page(HTMLParser):
 
 
 @pytest.fixture
-def page() -> Callable[[Path], Page]:
-    def parse(folder: Path) -> Page:
-        return Page((folder / "report.html").read_text(encoding="utf-8"))
+def job(tmp_path) -> Iterator[Job]:
+    with ExitStack() as stack:
+        yield Job(tmp_path / "names.aliases", stack)
 
-    return parse
+
+@pytest.fixture
+def read_csv(job) -> Callable[[str], list[list[str]]]:
+    def read(name: str) -> list[list[str]]:
+        with (job.folder / name).open(encoding="utf-8-sig", newline="") as file:
+            return list(csv.reader(file))
+
+    return read
+
+
+@pytest.fixture(scope="session")
+def start() -> int:
+    """When jobs begin, in seconds since the epoch."""
+    return START
 
 
 @pytest.fixture
 def second() -> Callable[..., Second]:
-    def make(at: int, requests: int = 10, **facts: object) -> Second:
-        counts = {"200": requests}
-        values = {"retries": 0, "refusals": 0, "settled": {}, "codes": counts, "latencies": {80: requests}}
-        return Second(at=at, requests=requests, **(values | facts))
+    """A second in which all requests were accepted, unless other counts are given."""
+
+    def make(at: int = START, requests: int = 10, **counts: object) -> Second:
+        values = {"retries": 0, "refusals": 0, "settled": {}, "codes": {"200": requests}, "latencies": {80: requests}}
+        return Second(at=at, requests=requests, **(values | counts))
 
     return make
+
+
+@pytest.fixture
+def snapshot() -> Callable[[str, str], None]:
+    """Compare a text with the one in ``snapshots/``; with UPDATE_SNAPSHOTS=1 it is written there instead."""
+
+    def compare(name: str, text: str) -> None:
+        path = SNAPSHOTS / name
+        text = text.replace(__version__, "VERSION")
+        if os.environ.get("UPDATE_SNAPSHOTS"):
+            path.write_text(text, encoding="utf-8", newline="\n")
+        assert text == path.read_text(encoding="utf-8"), f"{name} differs; UPDATE_SNAPSHOTS=1 accepts the change"
+
+    return compare

@@ -1,4 +1,4 @@
-"""The service and the row of all these tests, one attempt, and a server that answers as it is told."""
+"""A target, an operation, attempts on a connection, and a server that responds from a script."""
 
 import asyncio
 import contextlib
@@ -7,39 +7,39 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from batch_alias.model import Row
+from batch_alias.model import Call, Operation, Response
 from batch_alias.rongcloud.client import Client
-from batch_alias.settings import Secret, Service
+from batch_alias.settings import Secret, Target
 
 SECRET = "7pQ-only-the-signature-may-know"
+PAIR = "https://one.example,https://two.example"
 
 
 @pytest.fixture(scope="session")
-def row() -> Row:
-    return Row(number=7, user_id="user7", group_id="group1", remark="R&D 50%+ =老王")
+def operation() -> Operation:
+    return Operation(call=Call.SET, user_id="user7", group_id="group1", remark="R&D 50%+ =老王")
 
 
 @pytest.fixture(scope="session")
-def service() -> Callable[..., Service]:
-    """A service at some URLs, by default a primary and its backup."""
+def target() -> Callable[..., Target]:
+    """A target at a URL, by default a primary and its backup."""
 
-    def at(*urls: str, **more) -> Service:
-        urls = urls or ("https://one.example", "https://two.example")
-        return Service(urls=urls, app_key="an-app-key", app_secret=Secret(SECRET), **more)
+    def at(url: str = PAIR, **more) -> Target:
+        return Target(url=url, app_key="an-app-key", app_secret=Secret(SECRET), **more)
 
     return at
 
 
 @pytest.fixture(scope="session")
-def attempt(row) -> Callable:
-    """Make attempts on one connection of a client; the last one's reply and verdict."""
+def attempt(operation) -> Callable[..., Response]:
+    """Make attempts on one connection of a client; the last one's response."""
 
-    def make(client: Client, times: int = 1):
-        async def attempts():
+    def make(client: Client, times: int = 1) -> Response:
+        async def attempts() -> Response:
             connection = client.connect()
             try:
                 for _ in range(times):
-                    last = await connection.set_alias(row)
+                    last = await connection.execute(operation)
             finally:
                 await connection.aclose()
             return last
@@ -49,15 +49,15 @@ def attempt(row) -> Callable:
     return make
 
 
-class Scripted:
-    """A server on this machine: what it answers is given, what it was sent is kept.
+class ScriptedServer:
+    """A server on this machine that keeps what it receives.
 
     Args:
-        answer: Bytes sent for each request; ``None`` closes the connection without a word.
+        respond: From the head of a request to the bytes of the response; ``None`` closes the connection.
     """
 
-    def __init__(self, answer: Callable[[bytes], bytes | None]) -> None:
-        self._answer = answer
+    def __init__(self, respond: Callable[[bytes], bytes | None]) -> None:
+        self._respond = respond
         self.connections: list[list[bytes]] = []
         self.url = ""
         self._tasks: set[asyncio.Task] = set()
@@ -79,16 +79,16 @@ class Scripted:
                 length = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length"))
                 await reader.readexactly(int(length.split(b":")[1]))
                 heads.append(head)
-                answer = self._answer(head)
-                if answer is None:
+                response = self._respond(head)
+                if response is None:
                     break
-                writer.write(answer)
+                writer.write(response)
                 await writer.drain()
         writer.close()
         with contextlib.suppress(ConnectionError):
             await writer.wait_closed()
 
-    async def hang_up(self) -> None:
+    async def close(self) -> None:
         for writer in self._writers:
             writer.transport.abort()
         await asyncio.gather(*self._tasks)
@@ -99,8 +99,10 @@ def scripted() -> Callable:
     """Run a scripted server for the length of a block."""
 
     @contextlib.asynccontextmanager
-    async def running(answer, tls: ssl.SSLContext | None = None) -> AsyncIterator[Scripted]:
-        scripted = Scripted(answer)
+    async def running(
+        respond: Callable[[bytes], bytes | None], tls: ssl.SSLContext | None = None
+    ) -> AsyncIterator[ScriptedServer]:
+        scripted = ScriptedServer(respond)
         server = await asyncio.start_server(scripted.serve, "127.0.0.1", 0, ssl=tls)
         port = server.sockets[0].getsockname()[1]
         scripted.url = f"{'https' if tls else 'http'}://127.0.0.1:{port}"
@@ -108,7 +110,7 @@ def scripted() -> Callable:
             yield scripted
         finally:
             server.close()
-            await scripted.hang_up()
+            await scripted.close()
             await server.wait_closed()
 
     return running

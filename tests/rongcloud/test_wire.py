@@ -1,19 +1,55 @@
 import re
+import traceback
 from urllib.parse import parse_qsl
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch_alias.model import Row
-from batch_alias.rongcloud.wire import EXCERPT, decode, encode, excerpt
+from batch_alias.model import Call, Operation
+from batch_alias.rongcloud.wire import MOST_MESSAGE, decode, encode, one_line, sign, signed_headers
+from batch_alias.settings import Secret
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 
+# From RongCloud's documentation and the tests of its SDKs: secret, nonce, timestamp, signature.
+SIGNATURES = [
+    ("Y1W2MeFwwwRxa0", "14314", "1408710653000", "30be0bbca9c9b2e27578701e9fda2358a814c88f"),
+    ("your-own-app-secret", "6JdWufDkiLqyeRU5", "1665601025006", "5c9891b71dbf07e37b69af7c17b4143ea5bb10d3"),
+]
+
+
+@pytest.mark.parametrize(("secret", "nonce", "timestamp", "signature"), SIGNATURES)
+def test_the_headers_carry_the_documented_signature_and_the_strings_that_were_signed(
+    secret, nonce, timestamp, signature
+):
+    assert signed_headers("key", Secret(secret), nonce=nonce, timestamp_ms=int(timestamp)) == {
+        "App-Key": "key",
+        "Nonce": nonce,
+        "Timestamp": timestamp,
+        "Signature": signature,
+    }
+
+
+def test_a_secret_outside_ascii_is_signed_as_utf_8():
+    assert sign(Secret("密"), "1", "2") == "577d06f1d22dd4d95bfedc5c0fed901ba1bb3738"
+
+
+def test_an_error_while_signing_does_not_show_the_secret():
+    class Broken:
+        def __format__(self, spec):
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError) as raised:
+        sign(Secret("7pQ" + "-only-this"), Broken(), "2")
+    shown = "".join(traceback.TracebackException.from_exception(raised.value, capture_locals=True).format())
+    assert "secret = Secret(…)" in shown
+    assert "7pQ-only-this" not in shown
+
 
 @given(user=TEXT, group=TEXT, remark=TEXT)
-def test_any_text_arrives_as_it_was_for_whoever_decodes_a_form(user, group, remark):
-    body = encode(Row(number=2, user_id=user, group_id=group, remark=remark))
+def test_any_text_survives_a_form_decoder(user, group, remark):
+    body = encode(Operation(call=Call.SET, user_id=user, group_id=group, remark=remark))
     assert parse_qsl(body.decode("ascii"), keep_blank_values=True, strict_parsing=True, errors="strict") == [
         ("userId", user),
         ("groupId", group),
@@ -22,12 +58,16 @@ def test_any_text_arrives_as_it_was_for_whoever_decodes_a_form(user, group, rema
 
 
 @given(remark=TEXT)
-def test_nothing_goes_out_that_a_form_gives_a_meaning_to(remark):
-    body = encode(Row(number=2, user_id="u", group_id="g", remark=remark))
+def test_characters_with_a_meaning_in_forms_are_escaped(remark):
+    body = encode(Operation(call=Call.SET, user_id="u", group_id="g", remark=remark))
     assert re.fullmatch(rb"userId=u&groupId=g&remark=([A-Za-z0-9._~+-]|%[0-9A-F]{2})*", body)
 
 
-ANSWERS = {
+def test_a_call_without_a_remark_sends_none():
+    assert encode(Operation(call=Call.READ, user_id="u", group_id="g")) == b"userId=u&groupId=g"
+
+
+BODIES = {
     b'{"code":200}': (200, ""),
     b' {"code" : "200"}\r\n': (200, ""),
     b'{"code":" 1008 ","errorMessage":"too many"}': (1008, "too many"),
@@ -36,7 +76,8 @@ ANSWERS = {
     b'{"code":1002,"errorMessage":null,"msg":"userId"}': (1002, "userId"),
     b'{"code":1002,"errorMessage":["userId"]}': (1002, ""),
     '{"code":1004,"errorMessage":"签名错误"}'.encode(): (1004, "签名错误"),
-    b'{"code":1005,"errorMessage":"two\\r\\nlines\\u0000"}': (1005, "two lines"),
+    b'{"code":1005,"errorMessage":"two\\r\\nlines\\u0000"}': (1005, "two lines␀"),
+    b'{"code":1005,"errorMessage":"half \\ud83d of one"}': (1005, "half ⟨U+D83D⟩ of one"),
     b'{"code":-1}': (-1, ""),
     b'{"code":true}': (None, '{"code":true}'),
     b'{"code":null}': (None, '{"code":null}'),
@@ -52,31 +93,25 @@ ANSWERS = {
 }
 
 
-@pytest.mark.parametrize(("body", "expected"), ANSWERS.items(), ids=[str(number) for number in range(len(ANSWERS))])
-def test_an_answer_is_read_leniently_but_never_guessed(body, expected):
+@pytest.mark.parametrize(("body", "expected"), BODIES.items(), ids=[str(number) for number in range(len(BODIES))])
+def test_a_body_is_decoded_leniently_but_never_guessed(body, expected):
     assert decode(body) == expected
 
 
-def test_an_answer_nested_without_end_is_no_answer():
-    assert decode(b"[" * 60_000)[0] is None
-    assert decode(b'{"code":' + b"9" * 60_000 + b"}")[0] is None
+@pytest.mark.parametrize("body", [b"[" * 60_000, b'{"code":' + b"9" * 60_000 + b"}"], ids=["nested", "long number"])
+def test_a_body_that_json_cannot_hold_has_no_code(body):
+    assert decode(body)[0] is None
 
 
 @given(st.binary() | st.builds(lambda text: b'{"code":1,"msg":"' + text.encode() + b'"}', TEXT))
-def test_whatever_comes_gives_a_short_line_that_can_be_written_down(body):
+def test_every_body_gives_a_short_message_on_one_line_that_can_be_written(body):
     _code, message = decode(body)
-    assert len(message) <= EXCERPT
-    assert not re.search(r"[\x00-\x1f\x7f]", message)
+    assert len(message) <= MOST_MESSAGE * len("⟨U+10FFFF⟩") + len("…")
+    assert not re.search(r"[\x00-\x1f\x7f-\x9f]", message)
     message.encode()
 
 
-def test_half_a_character_in_an_answer_can_be_written_down():
-    code, message = decode(b'{"code":1005,"errorMessage":"half \\ud83d of one"}')
-    assert code == 1005
-    assert message.encode().startswith(b"half ")
-
-
-def test_an_excerpt_says_that_it_is_one():
-    assert excerpt("x" * EXCERPT) == "x" * EXCERPT
-    assert excerpt("x" * 10_000) == "x" * (EXCERPT - 1) + "…"
-    assert excerpt("\x1b[31mred\x9b0m") == "[31mred 0m"
+def test_a_long_message_is_cut():
+    assert one_line("x" * MOST_MESSAGE) == "x" * MOST_MESSAGE
+    assert one_line("x" * 10_000) == "x" * MOST_MESSAGE + "…"
+    assert one_line(" two \r\n lines ") == "two lines"

@@ -1,29 +1,26 @@
-"""A client's half of a request, written without the code under test, and one served sandbox for the whole folder."""
+"""A client's half of a request, written without the code under test, and a sandbox served for the whole folder."""
 
 import hashlib
+import socket
 import time
-from collections.abc import Iterator
-from typing import Protocol
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from urllib.parse import urlencode, urlsplit
 
+import httpx
 import pytest
 
-from batch_alias.sandbox.app import Sandbox
-from batch_alias.sandbox.emulator import Rules
-from batch_alias.sandbox.faults import Faults
-from batch_alias.sandbox.server import Running, serve
+from batch_alias.sandbox import Faults, Rules, Sandbox
+from batch_alias.sandbox.server import serve
 
 KEY, SECRET = "an-app-key", "its-secret"
-
-
-class Signed(Protocol):
-    def __call__(
-        self, key: str = ..., secret: str = ..., *, nonce: str = ..., timestamp: str = ...
-    ) -> dict[str, str]: ...
+SET = "/group/remarks/set.json"
+DEADLINE = 60.0  # seconds, for what takes milliseconds on a quiet machine
 
 
 @pytest.fixture(scope="session")
-def signed() -> Signed:
-    """The headers of a request that is in order; by default of ``KEY`` and ``SECRET``, and of now."""
+def signed() -> Callable[..., dict[str, str]]:
+    """The headers of a valid request; by default of ``KEY`` and ``SECRET``, and of now."""
 
     def headers(key: str = KEY, secret: str = SECRET, *, nonce: str = "14314", timestamp: str = "") -> dict[str, str]:
         timestamp = timestamp or str(int(time.time() * 1000))
@@ -34,14 +31,117 @@ def signed() -> Signed:
 
 
 @pytest.fixture(scope="session")
-def _served() -> Iterator[Running]:
-    with serve(Sandbox(Rules(rate=100_000))) as running:
-        yield running
+def _served() -> Iterator[Sandbox]:
+    with serve(Sandbox(Rules(rate=100_000))) as sandbox:
+        yield sandbox
 
 
 @pytest.fixture
-def running(_served: Running) -> Iterator[Running]:
-    """A served sandbox that behaves until it is told not to. Others use it too: count differences."""
+def until() -> Callable[[Callable[[], object]], None]:
+    """Wait until a condition holds."""
+
+    def wait(condition: Callable[[], object]) -> None:
+        deadline = time.monotonic() + DEADLINE
+        while not condition():
+            assert time.monotonic() < deadline
+            time.sleep(0.001)
+
+    return wait
+
+
+@pytest.fixture
+def served(_served: Sandbox, until) -> Iterator[Sandbox]:
+    """A served sandbox without faults or connections. Other tests use it too: compare counts with those before."""
     _served.faults = Faults()
+    until(lambda: _served.stats().connections_open == 0)
     yield _served
     _served.faults = Faults()
+
+
+@pytest.fixture
+def client_of() -> Iterator[Callable[[Sandbox], httpx.Client]]:
+    """A client of a sandbox, until the end of the test."""
+    with ExitStack() as stack:
+        yield lambda sandbox: stack.enter_context(httpx.Client(base_url=sandbox.url, timeout=DEADLINE, trust_env=False))
+
+
+@pytest.fixture
+def client(served: Sandbox, client_of) -> httpx.Client:
+    return client_of(served)
+
+
+@pytest.fixture
+def post(signed) -> Callable[..., httpx.Response]:
+    """Set the alias of a user in group ``g`` through a client."""
+
+    def send(client: httpx.Client, sandbox: Sandbox, user: str, remark: str = "r") -> httpx.Response:
+        headers = signed(sandbox.app_key, sandbox.app_secret.reveal())
+        return client.post(SET, data={"userId": user, "groupId": "g", "remark": remark}, headers=headers)
+
+    return send
+
+
+@pytest.fixture
+def head(signed) -> Callable[..., bytes]:
+    """The head of a request with further header lines, to send by hand; by default a valid set call."""
+
+    def build(sandbox: Sandbox, *lines: str, method: str = "POST", path: str = SET, version: str = "1.1") -> bytes:
+        headers = {
+            "host": urlsplit(sandbox.url).netloc,
+            "content-type": "application/x-www-form-urlencoded",
+            **signed(sandbox.app_key, sandbox.app_secret.reveal()),
+        }
+        given = [f"{name}: {value}" for name, value in headers.items()]
+        return "\r\n".join([f"{method} {path} HTTP/{version}", *given, *lines, "", ""]).encode("latin-1")
+
+    return build
+
+
+@pytest.fixture
+def message(head) -> Callable[..., bytes]:
+    """A whole request that sets the alias of a user in group ``g``, to send by hand."""
+
+    def build(sandbox: Sandbox, user: str, *lines: str, **how: str) -> bytes:
+        body = urlencode({"userId": user, "groupId": "g", "remark": "r"}).encode()
+        return head(sandbox, f"content-length: {len(body)}", *lines, **how) + body
+
+    return build
+
+
+class Connection(socket.socket):
+    """A connection to a sandbox, without HTTP."""
+
+    def read_until(self, end: bytes, times: int = 1) -> bytes:
+        """What is received until something has occurred so many times."""
+        received = bytearray()
+        while received.count(end) < times:
+            data = self.recv(65_536)
+            assert data, bytes(received)
+            received += data
+        return bytes(received)
+
+    def read_all(self) -> bytes:
+        """What is received until the server closes the connection."""
+        return b"".join(iter(lambda: self.recv(65_536), b""))
+
+    def is_cut(self) -> bool:
+        """Wait for data or the end; whether it is the end: a reset if the server has not read everything."""
+        try:
+            return self.recv(1) == b""
+        except ConnectionResetError:
+            return True
+
+
+@pytest.fixture
+def connect() -> Iterator[Callable[[Sandbox], Connection]]:
+    """Open a connection to a sandbox, until the end of the test."""
+    with ExitStack() as stack:
+
+        def open_one(sandbox: Sandbox) -> Connection:
+            connection = stack.enter_context(Connection(socket.AF_INET, socket.SOCK_STREAM))
+            connection.settimeout(DEADLINE)
+            address = urlsplit(sandbox.url)
+            connection.connect((address.hostname, address.port))
+            return connection
+
+        yield open_one

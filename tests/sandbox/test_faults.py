@@ -1,72 +1,80 @@
-"""The plan: repeatable, true to its shares, and honest about what was carried out."""
+"""Plans draw the same faults for the same seed, and faults carry requests out or not, as they state."""
 
-import json
 from collections import Counter
+from operator import attrgetter
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from batch_alias.errors import UsageError
-from batch_alias.rongcloud.codes import CODES
-from batch_alias.sandbox.exchange import Request, refusal, success
-from batch_alias.sandbox.faults import HOSTILE, Fate, Faults, Forced, Outage, Trouble, fate, mixed
-from batch_alias.sandbox.outlet import AFTER, BEFORE, outlet
+from batch_alias.sandbox import Draw, Fault, Faults, faults
+from batch_alias.sandbox.faults import ERRORS, Drop, Hang, apply, uniform
+from batch_alias.sandbox.messages import Request, Response, refusal, success
+from batch_alias.settings import options
+from tests.support import faults as support
+from tests.support.faults import HOSTILE, During, Script, Shares, While, coded
 
 REQUEST = Request(method="POST", path="/group/remarks/set.json", headers={}, body=b"", now=0.0, at=0.0)
 DRAWS = 4000
+ALL = [fault for module in (faults, support) for fault in vars(module).values() if isinstance(fault, Fault)]
+CARRIED_OUT = [fault for fault in ALL if fault.carried_out]
+by_name = attrgetter("name")
+
+
+def drawn(plan, count=DRAWS, elapsed=0.0) -> Counter[Fault | None]:
+    return Counter(plan.draw(number, elapsed).fault for number in range(count))
 
 
 @given(seed=st.integers(), number=st.integers(0, 2**40), elapsed=st.floats(0, 1e6))
-def test_the_same_request_of_the_same_seed_meets_the_same_fate(seed, number, elapsed):
-    faults = mixed(latency=1, jitter=0.3, errors=0.2, drops=0.2, seed=seed)
-    assert fate(faults, number, elapsed) == fate(faults, number, elapsed)
+def test_a_request_has_the_same_draw_for_the_same_seed(seed, number, elapsed):
+    plan = Faults(latency=1, jitter=0.3, errors=0.2, drops=0.2, seed=seed)
+    assert plan.draw(number, elapsed) == plan.draw(number, 0.0)
 
 
-def test_another_seed_tells_another_story():
-    one, other = ([fate(mixed(errors=0.5, seed=seed), n, 0).mishap for n in range(50)] for seed in (1, 2))
+@given(seed=st.integers(), number=st.integers(0, 2**64))
+def test_an_even_draw_is_from_0_up_to_1(seed, number):
+    assert 0 <= uniform(seed, number) < 1
+
+
+def test_another_seed_draws_other_faults():
+    one, other = ([Faults(errors=0.5, seed=seed).draw(n, 0).fault for n in range(50)] for seed in (1, 2))
     assert one != other
 
 
 @given(latency=st.floats(0, 60), jitter=st.floats(0, 1), number=st.integers(0, 10**6))
-def test_latency_stays_within_its_jitter(latency, jitter, number):
-    drawn = fate(Faults(latency=latency, jitter=jitter), number, 0).latency
-    assert latency * (1 - jitter) - 1e-9 <= drawn <= latency * (1 + jitter) + 1e-9
+def test_a_latency_is_within_its_jitter(latency, jitter, number):
+    found = Faults(latency=latency, jitter=jitter).draw(number, 0).latency
+    assert latency * (1 - jitter) - 1e-9 <= found <= latency * (1 + jitter) + 1e-9
 
 
-def test_the_mean_latency_is_the_one_asked_for():
-    drawn = [fate(Faults(latency=0.5, jitter=0.3), n, 0).latency for n in range(DRAWS)]
-    assert sum(drawn) / DRAWS == pytest.approx(0.5, rel=0.02)
-    assert max(drawn) - min(drawn) > 0.25
+def test_the_mean_latency_is_the_given_one():
+    found = [Faults(latency=0.5, jitter=0.3).draw(n, 0).latency for n in range(DRAWS)]
+    assert sum(found) / DRAWS == pytest.approx(0.5, rel=0.02)
+    assert max(found) - min(found) > 0.25
 
 
-def test_each_trouble_comes_as_often_as_asked_for():
-    faults = mixed(errors=0.2, drops=0.1, hangs=0.04, pages=0.06, refusals=0.1, hostile=0.18)
-    counts = Counter(fate(faults, n, 0).mishap for n in range(DRAWS))
-    for trouble, share in faults.shares.items():
-        assert counts[trouble] == pytest.approx(share * DRAWS, rel=0.45), trouble
-    assert counts[None] == pytest.approx(0.32 * DRAWS, rel=0.1)
+def test_each_kind_of_fault_is_split_evenly_and_as_frequent_as_its_share():
+    counts = drawn(Faults(errors=0.2, drops=0.1, hangs=0.04, pages=0.06, refusals=0.1))
+    kinds = {faults.ERRORS: 0.2, faults.DROPS: 0.1, faults.HANGS: 0.04, faults.PAGES: 0.06, (faults.REFUSAL,): 0.1}
+    for kind, share in kinds.items():
+        for fault in kind:
+            assert counts[fault] == pytest.approx(share / len(kind) * DRAWS, rel=0.45), fault.name
+    assert counts[None] == pytest.approx(0.5 * DRAWS, rel=0.1)
 
 
-@pytest.mark.parametrize("trouble", Trouble)
-def test_a_share_of_one_is_every_request(trouble):
-    assert {fate(Faults(shares={trouble: 1.0}), n, 0).mishap for n in range(100)} == {trouble}
+@pytest.mark.parametrize("kind", ["errors", "drops", "hangs", "pages", "refusals"])
+def test_a_share_of_one_is_every_request(kind):
+    counts = drawn(Faults(**{kind: 1.0}), 100)
+    assert None not in counts
+    assert set(counts) == set(getattr(faults, kind.upper(), [faults.REFUSAL]))
 
 
-def test_an_outage_has_a_beginning_and_an_end_and_comes_before_all_else():
-    faults = Faults(
-        outages=(Outage(start=10, end=20), Outage(start=15, end=30, trouble=Trouble.HANG_BEFORE)),
-        forced=Forced(code=1006),
-    )
-    met = [fate(faults, 0, elapsed).mishap for elapsed in (9.9, 10, 19.9, 20, 29.9, 30)]
-    down, hung, back = Trouble.UNAVAILABLE, Trouble.HANG_BEFORE, Forced(code=1006)
-    assert met == [back, down, down, hung, hung, back]
-
-
-def test_a_forced_code_can_be_for_some_requests_only():
-    forced = Forced(code=1005, share=0.1)
-    counts = Counter(fate(Faults(forced=forced), n, 0).mishap for n in range(DRAWS))
-    assert counts[forced] == pytest.approx(0.1 * DRAWS, rel=0.2)
+def test_an_outage_begins_and_ends_and_comes_before_other_faults():
+    plan = Faults(refusals=1.0, outage=(10, 20))
+    found = [plan.draw(0, elapsed).fault for elapsed in (0, 9.9, 10, 19.9, 20)]
+    up, down = faults.REFUSAL, faults.UNAVAILABLE
+    assert found == [up, up, down, down, up]
 
 
 @pytest.mark.parametrize(
@@ -77,70 +85,121 @@ def test_a_forced_code_can_be_for_some_requests_only():
         {"latency": float("nan")},
         {"jitter": 1.1},
         {"jitter": float("nan")},
-        {"shares": {Trouble.REFUSAL: -0.1}},
-        {"shares": {Trouble.REFUSAL: 0.6, Trouble.REDIRECT: 0.6}},
-        {"forced": Forced(code=1006, share=2)},
+        {"refusals": -0.1},
+        {"errors": 0.6, "hangs": 0.6},
+        {"outage": (5.0, 2.0)},
+        {"outage": (-1.0, 2.0)},
+        {"outage": (0.0, float("nan"))},
     ],
+    ids=str,
 )
 def test_impossible_faults_are_refused(wrong):
     with pytest.raises(UsageError):
         Faults(**wrong)
 
 
-def test_all_requests_may_be_shared_out_among_the_troubles():
-    assert fate(mixed(hostile=1.0), 7, 0).mishap in HOSTILE
+def test_the_shares_may_add_up_to_all_requests():
+    assert None not in drawn(Faults(errors=0.7, drops=0.1, hangs=0.1, pages=0.1), 100)
 
 
-def met(mishap: Trouble | Forced | None, answer) -> tuple[object, int]:
-    """What leaves, and how many times RongCloud was asked."""
-    asked = []
-
-    def carry_out(request):
-        asked.append(request)
-        return answer
-
-    return outlet(REQUEST, Fate(latency=0, mishap=mishap, coin=True), carry_out), len(asked)
+def test_every_field_is_a_flag():
+    assert list(options(Faults)) == [
+        *("latency", "jitter", "errors", "drops", "hangs", "pages", "refusals", "outage", "seed")
+    ]
 
 
-def test_every_trouble_is_either_before_or_after_the_write():
-    assert set(BEFORE) | set(AFTER) == set(Trouble)
-    assert not set(BEFORE) & set(AFTER)
+def applied(fault: Fault | None, response: Response) -> tuple[object, int]:
+    """What is sent, and how many times the service was called."""
+    calls = []
+
+    def handle(request: Request) -> Response:
+        calls.append(request)
+        return response
+
+    return apply(fault, REQUEST, handle), len(calls)
 
 
-@pytest.mark.parametrize("trouble", Trouble)
-def test_only_a_trouble_after_the_write_lets_the_request_through(trouble):
-    _, asked = met(trouble, success(REQUEST))
-    assert asked == (trouble in AFTER)
+def test_without_a_fault_the_response_is_sent():
+    response = success()
+    assert applied(None, response) == (response, 1)
 
 
-@pytest.mark.parametrize("trouble", AFTER)
-def test_a_refusal_is_never_spoilt_into_something_that_says_200(trouble):
-    refused = refusal(REQUEST, 1008)
-    assert met(trouble, refused) == (refused, 1)
+@pytest.mark.parametrize("fault", ALL, ids=by_name)
+def test_only_a_fault_that_carries_out_calls_the_service(fault):
+    _, calls = applied(fault, success())
+    assert calls == fault.carried_out
+
+
+@pytest.mark.parametrize("fault", CARRIED_OUT, ids=by_name)
+def test_a_refusal_is_never_replaced(fault):
+    refused = refusal(1008, REQUEST.path)
+    assert applied(fault, refused) == (refused, 1)
 
 
 @pytest.mark.parametrize(
-    ("forced", "status", "code"),
+    ("fault", "status", "code"),
     [
-        (Forced(code=1006), 401, 1006),
-        (Forced(code=1009), 430, 1009),
-        (Forced(code=20101), 400, 20101),
-        (Forced(code=1015, status=200), 200, 1015),
-        (Forced(code=404), 404, None),
+        (faults.INTERNAL_ERROR, 500, 1000),
+        (faults.INTERNAL_TIMEOUT, 504, 1050),
+        (faults.BAD_GATEWAY, 502, None),
+        (faults.UNAVAILABLE, 503, None),
+        (faults.GATEWAY_PAGE, 502, None),
+        (faults.GATEWAY_PAGE_OK, 200, None),
+        (faults.REFUSAL, 429, 1008),
+        (support.GATEWAY_LIMIT, 429, None),
+        (support.REDIRECT, 307, None),
+        (coded(1006), 401, 1006),
+        (coded(1009), 430, 1009),
+        (coded(20101), 400, 20101),
+        (coded(1015, status=200), 200, 1015),
+        (coded(404), 404, None),
     ],
+    ids=lambda value: getattr(value, "name", None),
 )
-def test_a_forced_code_answers_without_asking_rongcloud(forced, status, code):
-    answer, asked = met(forced, success(REQUEST))
-    assert (answer.status, answer.code, asked) == (status, code, 0)
+def test_a_fault_has_its_status_and_code(fault, status, code):
+    response, _ = applied(fault, success())
+    assert (response.status, response.code) == (status, code)
 
 
-@pytest.mark.parametrize("code", [code for code in CODES if code != 200])
-def test_every_code_of_the_table_can_be_forced_and_comes_with_its_status(code):
-    answer, _ = met(Forced(code=code), success(REQUEST))
-    assert (answer.status, answer.code) == (CODES[code].http, code)
-    assert json.loads(answer.body) == {"code": code, "errorMessage": CODES[code].meaning, "url": REQUEST.path}
+def test_connections_are_closed_or_reset_before_or_after_the_write_and_hang_likewise():
+    assert [applied(fault, success()) for fault in faults.DROPS] == [
+        *((Drop(reset=False), 0), (Drop(reset=False), 1), (Drop(reset=True), 0), (Drop(reset=True), 1))
+    ]
+    assert [applied(fault, success()) for fault in faults.HANGS] == [(Hang(), 0), (Hang(), 1)]
 
 
-def test_without_a_mishap_the_answer_leaves_as_it_is():
-    answer = success(REQUEST)
-    assert met(None, answer) == (answer, 1)
+LATE = Faults(latency=0.5)
+
+
+def test_any_fault_can_have_a_share():
+    plan = Shares({coded(1005): 0.1, HOSTILE[0]: 0.3}, LATE, seed=3)
+    counts = drawn(plan)
+    assert counts[HOSTILE[0]] == pytest.approx(0.3 * DRAWS, rel=0.2)
+    assert counts[None] == pytest.approx(0.6 * DRAWS, rel=0.2)
+    assert plan.draw(7, 0.0) == plan.draw(7, 100.0)
+    assert plan.draw(7, 0.0).latency == 0.5
+
+
+def test_the_shares_are_independent_of_those_of_the_other_faults():
+    counts = drawn(Shares({HOSTILE[0]: 0.5}, Faults(errors=0.5)))
+    assert sum(counts[fault] for fault in ERRORS) == pytest.approx(0.25 * DRAWS, rel=0.2)
+
+
+def test_a_script_decides_by_the_number_of_the_request():
+    plan = Script(lambda number: faults.UNAVAILABLE if 2 <= number < 4 else None, LATE)
+    found = [plan.draw(number, 0.0) for number in range(5)]
+    assert found == [Draw(latency=0.5, fault=faults.UNAVAILABLE if number in {2, 3} else None) for number in range(5)]
+
+
+def test_a_fault_lasts_while_a_condition_holds():
+    down = [True]
+    plan = While(lambda: bool(down), faults.HANG_AFTER, LATE)
+    assert plan.draw(0, 0.0) == Draw(latency=0.5, fault=faults.HANG_AFTER)
+    down.clear()
+    assert plan.draw(1, 0.0) == Draw(latency=0.5)
+
+
+def test_a_fault_lasts_from_and_to_so_many_seconds():
+    plan = During(10, 20, faults.DROP_AFTER, LATE)
+    found = [plan.draw(0, elapsed).fault for elapsed in (9.9, 10, 19.9, 20)]
+    assert found == [None, faults.DROP_AFTER, faults.DROP_AFTER, None]

@@ -10,7 +10,7 @@ from batch_alias.sources import open_source
 GOOD = '{"userId": "u1", "groupId": "g1", "remark": "a"}\n'
 
 
-def test_objects_are_rows_and_lines_are_their_numbers(written):
+def test_objects_are_rows_with_the_numbers_of_their_lines(written):
     path = written(
         GOOD + "\n" + '{"remark": "🐼 \\u738b", "groupId": 7, "userId": 12345678901234567890, "more": null}\n'
     )
@@ -26,37 +26,43 @@ def test_objects_are_rows_and_lines_are_their_numbers(written):
 
 
 @pytest.mark.parametrize(
-    ("line", "reason", "says"),
+    ("line", "reason", "message"),
     [
         ('{"userId": 1.23457E+15, "groupId": "g1", "remark": "a"}', "scientific-notation-in-id", r"1\.23457E\+15"),
         ('{"userId": 123.0, "groupId": "g1", "remark": "a"}', "decimal-in-id", "123.0"),
-        ('{"userId": true, "groupId": "g1", "remark": "a"}', "not-text", "true"),
-        ('{"userId": "u1", "groupId": "g1", "remark": ["a"]}', "not-text", "remark"),
+        ('{"userId": true, "groupId": "g1", "remark": "a"}', "not-text", "'userId' holds 'true' of type boolean"),
+        ('{"userId": "u1", "groupId": "g1", "remark": ["a"]}', "not-text", "'remark' holds .* of type array"),
+        ('{"userId": "u1", "groupId": {}, "remark": "a"}', "not-text", "'groupId' holds '{}' of type object"),
         ('{"userId": "u1", "groupId": "g1", "remark": null}', "empty-remark", "empty"),
         ('{"userId": "u1", "groupId": "g1"}', "empty-remark", "empty"),
-        ('{"userId": "u1", "userId": "u2", "groupId": "g1", "remark": "a"}', "not-an-object", "'userId' twice"),
+        ('{"userId": "u1", "userId": "u2", "groupId": "g1", "remark": "a"}', "not-an-object", "'userId' occurs twice"),
         ('{"userId": "u1", "groupId": "g1", "remark": "\\ud83d"}', "surrogate-character", "half a character"),
         ('{"userId": "u1", "groupId": "g1", "remark": "\\u0000"}', "nul-character", "NUL"),
-        ("[1, 2, 3]", "not-an-object", "not a JSON object"),
-        ("null", "not-an-object", "not a JSON object"),
-        ('{"userId": ', "not-an-object", "not JSON"),
-        ("[" * 100_000, "not-an-object", "nested too deeply|not JSON"),
+        ("[1, 2, 3]", "not-an-object", "another JSON value"),
+        ("null", "not-an-object", "another JSON value"),
+        ('{"userId": ', "not-an-object", "Expecting value"),
+        ("[" * 100_000, "not-an-object", "nested too deeply|Expecting value"),
     ],
 )
-def test_each_damage_has_its_reason(read, written, line, reason, says):
+def test_a_damaged_line_is_rejected_with_the_reason(read, written, line, reason, message):
     frame = read(written(f"{GOOD}{line}\n{GOOD}"))
     assert frame["reason"].tolist() == ["", reason, ""]
-    assert re.search(says, frame["message"][1])
+    assert re.search(message, frame["message"][1])
     assert json.loads(frame["cells"][1])
 
 
 @pytest.mark.parametrize("content", ["{\n", '{"a": 1', "{}\n"])
-def test_what_does_not_begin_with_an_object_is_no_source(read, written, content):
+def test_a_file_has_to_begin_with_an_object(read, written, content):
     with pytest.raises(SourceError, match="does not begin with a JSON object"):
         read(written(content))
 
 
-def test_columns_are_matched_and_said_as_in_any_source(read, written):
+def test_an_undecodable_byte_is_an_error_with_its_line(read, written):
+    with pytest.raises(SourceError, match=r"is not UTF-8: byte 0xff at .*, in row 3"):
+        read(written(2 * GOOD.encode() + b'{"userId": "\xff"}\n'))
+
+
+def test_keys_are_found_and_named_like_other_columns(read, written):
     path = written('{"用户ID": "u1", "gid": "g1", "x": "a"}\n')
     with pytest.raises(SourceError, match="the columns are '用户ID', 'gid', 'x'"):
         read(path)

@@ -46,11 +46,13 @@ def test_values_become_text(read, stored, values, texts):
         ({"remark": pa.array([None], pa.string())}, "empty-remark"),
     ],
 )
-def test_what_is_no_text_is_rejected(read, stored, columns, reason):
-    assert read(stored(**columns))["reason"].tolist() == [reason]
+def test_values_that_are_not_text_are_rejected(read, stored, columns, reason):
+    rows = read(stored(**columns))
+    assert rows["reason"].tolist() == [reason]
+    assert f"Column '{next(iter(columns))}'" in rows["message"][0]
 
 
-def test_a_broken_file_is_an_error_in_one_sentence(read, stored, written):
+def test_a_damaged_file_is_an_error(read, stored, written):
     whole = stored(remark=["a"]).read_bytes()
     for content in (whole[:50], whole[:-20], b"PAR1" + bytes(50) + b"PAR1", whole[:4] + b"x" * 40 + whole[44:]):
         with pytest.raises(SourceError, match="is not a Parquet file that can be read"):

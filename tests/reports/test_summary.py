@@ -1,0 +1,40 @@
+import json
+from collections import Counter
+
+from batch_alias.model import LATENCY_STEP, State
+from batch_alias.reports.summary import percentiles, run_ends
+
+
+def test_it_adds_up_all_runs(job, second, start):
+    job.stage({"remark": "a"}, {"remark": "b"})
+    job.run({}, [second(start, 7, retries=1, refusals=2, codes={"200": 5, "1008": 2})], exit_code=130)
+    job.run({2: (State.ACCEPTED, 200, "accepted")}, [second(start + 100, 9)])
+    job.write()
+    found = json.loads((job.folder / "summary.json").read_text(encoding="utf-8"))
+    assert (found["requests"], found["retries"], found["refusals"], found["runs"]) == (16, 1, 2, 2)
+    assert found["codes"] == {"200": 14, "1008": 2}
+    assert found["busiest_second"] == 9
+    assert sum(found["states"].values()) == found["rows"] == 2
+
+
+def test_times_of_a_job_that_never_ran_are_empty(job):
+    job.stage({"remark": "a"})
+    summary = job.write(exit_code=None)
+    assert (summary.started_at, summary.ended_at, summary.target, summary.mean_rate) == ("", "", "", 0.0)
+
+
+def test_a_killed_run_ends_with_its_last_second_and_not_with_the_next_run(job, second, start):
+    job.stage({"remark": "a"})
+    job.run({}, [second(start), second(start + 9)], exit_code=None, times=(start, None))
+    job.run({}, [second(start + 86_404)], times=(start + 86_400, start + 86_405.5))
+    assert run_ends(job.ledger) == [start + 10, start + 86_405.5]
+    summary = job.write()
+    assert summary.sending_seconds == 15.5
+    assert summary.mean_rate == round(30 / 15.5, 2)
+
+
+def test_percentiles_are_the_upper_bounds_of_their_buckets():
+    found = percentiles(Counter({10: 50, 20: 40, 30: 9, 40: 1}))
+    expected = {"p50": 10, "p90": 20, "p99": 30, "max": 40}
+    assert found == {name: round(LATENCY_STEP**bucket, 1) for name, bucket in expected.items()}
+    assert percentiles(Counter()) == {}

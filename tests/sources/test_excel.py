@@ -1,0 +1,219 @@
+import datetime as dt
+
+import openpyxl
+import pytest
+import xlsxwriter
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from batch_alias.errors import SourceError
+from batch_alias.settings import Reading
+from batch_alias.sources import open_source
+
+HEADER = ["userId", "groupId", "remark"]
+WRITABLE = st.text(
+    st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="\ufffe\uffff"), max_size=70
+).filter(lambda text: not text.startswith("="))
+KINDS = pytest.mark.parametrize("name", ["rows.xlsx", "rows.xls"])
+NUMBERED = {"no_header": True, "user_column": "1", "group_column": "2", "remark_column": "3"}
+
+READABLE = [
+    ([12345, 10**13, 7], ["12345", "10000000000000", "7"]),
+    ([12.0, 99_999_999_999_999, -3], ["12", "99999999999999", "-3"]),
+    (["007", "1e5", "NA"], ["007", "1e5", "NA"]),
+    (["u1", "g1", 1.5], ["u1", "g1", "1.5"]),
+    (["u1", "g1", 0.1 + 0.2], ["u1", "g1", "0.3"]),
+    (["u1", "g1", True], ["u1", "g1", "TRUE"]),
+    (["u1", "g1", 123_456_789_012_345], ["u1", "g1", "123456789012345"]),
+    (["u1", "g1", "two\nlines 🐼 & <b>"], ["u1", "g1", "two\nlines 🐼 & <b>"]),
+]
+
+REJECTED = [
+    ([123_456_789_012_345, "g1", "a"], "number-too-long", "'userId' holds the number 123456789012345"),
+    (["u1", 1.23457e15, "a"], "number-too-long", "'groupId' holds the number 1234570000000000"),
+    (["u1", "g1", 12345678901234567890], "number-too-long", "'remark' holds the number 12345678901234600000"),
+    (["u1", "g1", 1e-7], "number-format", "1e-07"),
+    ([1.5, "g1", "a"], "decimal-in-id", "1.5"),
+    ([True, "g1", "a"], "boolean-in-id", "TRUE"),
+    (["u1", dt.datetime(2024, 3, 1), "a"], "date-in-id", "2024-03-01"),
+    (["u1", "g1", dt.datetime(2024, 3, 1)], "date-in-remark", "2024-03-01"),
+    (["u1", "g1", None], "empty-remark", "empty"),
+]
+
+
+@KINDS
+def test_cells_become_the_text_that_is_shown(read, workbook, name):
+    frame = read(workbook([row for row, _ in READABLE], name=name))
+    assert frame[["user_id", "group_id", "remark"]].to_numpy().tolist() == [texts for _, texts in READABLE]
+    assert (frame["reason"] == "").all()
+
+
+@KINDS
+def test_cells_whose_text_is_not_in_the_file_are_rejected(read, workbook, name):
+    frame = read(workbook([["u0", "g0", "before"], *(row for row, _, _ in REJECTED), ["u2", "g2", "after"]], name=name))
+    assert frame["number"].tolist() == list(range(2, len(REJECTED) + 4))
+    assert frame["reason"].tolist() == ["", *(reason for _, reason, _ in REJECTED), ""]
+    for (_, _, part), message, cells in zip(REJECTED, frame["message"][1:-1], frame["cells"][1:-1], strict=True):
+        assert part in message
+        assert cells.startswith("[")
+
+
+@KINDS
+def test_row_numbers_are_those_of_the_sheet_wherever_the_table_is(workbook, name):
+    path = workbook([["u1", "g1", "a"], [None] * 3, ["u3", "g3", "c"]], name=name, at=(4, 3))
+    with open_source(path, Reading()) as source:
+        numbers = [int(number) for batch in source.batches() for number in batch["number"]]
+        assert source.progress() == (path.stat().st_size, path.stat().st_size)
+    assert numbers == [5, 7]
+    assert source.blank_rows == 1
+    assert source.description.startswith("workbook, sheet 'Sheet")
+
+
+@settings(max_examples=10)
+@given(rows=st.lists(st.tuples(WRITABLE, WRITABLE, WRITABLE), min_size=1, max_size=20))
+def test_text_cells_are_read_as_written_or_rejected(workbook_bytes, tmp_path_factory, rows):
+    path = tmp_path_factory.mktemp("any") / "rows.xlsx"
+    path.write_bytes(workbook_bytes[".xlsx"](rows))
+    with open_source(path, Reading()) as source:
+        try:
+            found = {row.number: row for batch in source.batches() for row in batch.itertuples()}
+        except SourceError:
+            found = {}
+    for number, row in enumerate(rows, start=2):
+        values = [value.strip() for value in row]
+        if number not in found:
+            assert not any(values)
+        elif not found[number].reason:
+            assert [found[number].user_id, found[number].group_id, found[number].remark] == values
+
+
+def test_zeros_of_a_number_format_are_restored_with_a_warning(read, workbook):
+    rows = [[(123, "000000"), (1234567, "000000"), "a"], [(7, "0"), "g1", (42, "0000")]]
+    frame = read(workbook(rows))
+    assert frame[["user_id", "group_id", "remark"]].to_numpy().tolist() == [
+        ["000123", "1234567", "a"],
+        ["7", "g1", "0042"],
+    ]
+    assert frame["warning"].tolist() == ["zeros-restored", "zeros-restored"]
+    assert read(workbook(rows), strict=True)["reason"].tolist() == ["zeros-restored", "zeros-restored"]
+
+
+def test_a_number_that_is_shown_in_another_way_is_rejected_unless_accepted(read, workbook):
+    path = workbook([[(123, code), "g1", "a"] for code in ('"U"0', "000-0000", "0%")])
+    assert read(path)["reason"].tolist() == ["number-format"] * 3
+    assert read(path, accept=("number-format",))["user_id"].tolist() == ["123"] * 3
+
+
+def test_an_id_of_15_digits_can_be_accepted_but_lost_digits_cannot(read, workbook):
+    path = workbook([[123_456_789_012_345, "g1", "a"], [1_234_567_890_123_456, "g1", "b"]])
+    rows = read(path, accept=("number-too-long",))
+    assert rows["reason"].tolist() == ["", "number-too-long"]
+    assert rows["user_id"][0] == "123456789012345"
+
+
+def test_accepting_one_problem_of_a_row_does_not_accept_another(read, workbook):
+    path = workbook([[(123, '"U"0'), True, "a"]])
+    assert read(path, accept=("number-format",))["reason"].tolist() == ["boolean-in-id"]
+
+
+def test_error_cells_are_rejected_and_a_row_of_them_is_not_blank(read, workbook):
+    rows = read(workbook([["u1", "g1", "#N/A"], ["#REF!", "#N/A", "#DIV/0!"], ["u3", "g3", "a"]]))
+    assert rows["reason"].tolist() == ["error-cell", "error-cell", ""]
+    assert rows["number"].tolist() == [2, 3, 4]
+
+
+def test_times_and_durations_are_not_ids(read, workbook):
+    rows = read(workbook([[(dt.time(1, 2), "h:mm"), "g1", "a"], ["u1", (dt.timedelta(hours=30), "[h]:mm"), "b"]]))
+    assert rows["reason"].tolist() == ["date-in-id", "date-in-id"]
+
+
+@pytest.mark.parametrize(("code", "reason"), [("000000", "number-format"), ("0", ""), ("0.00", "")])
+def test_numbers_in_ids_of_an_xls_are_rejected_if_a_format_pads_numbers(read, workbook, code, reason):
+    assert read(workbook([[(123, code), "g1", 5]], name="rows.xls"))["reason"].tolist() == [reason]
+
+
+def test_a_formula_has_its_stored_value_and_a_merged_cell_is_its_first(read, tmp_path):
+    with xlsxwriter.Workbook(tmp_path / "rows.xlsx") as book:
+        sheet = book.add_worksheet()
+        sheet.write_row(0, 0, HEADER)
+        sheet.write_formula("A2", '="u"&1', None, "u1")
+        sheet.write_formula("B2", "=12", None, 12)
+        sheet.write_formula("C2", "=NA()", None, "#N/A")
+        sheet.merge_range("A3:A4", "u3")
+        for row in (2, 3):
+            sheet.write_row(row, 1, ["g3", "c"])
+    rows = read(tmp_path / "rows.xlsx")
+    assert rows["user_id"].tolist() == ["u1", "u3", ""]
+    assert rows["group_id"].tolist() == ["12", "g3", "g3"]
+    assert rows["reason"].tolist() == ["error-cell", "", "empty-user-id"]
+
+
+def test_phonetic_guides_are_not_part_of_a_text(read, tmp_path, tampered):
+    with xlsxwriter.Workbook(tmp_path / "rows.xlsx") as book:
+        sheet = book.add_worksheet()
+        for y, row in enumerate([HEADER, ["u1", "g1", "田中"]]):
+            sheet.write_row(y, 0, row)
+    guide = "<t>田中</t><rPh sb='0' eb='2'><t>タナカ</t></rPh>".encode()
+    path = tampered(
+        tmp_path / "rows.xlsx", "xl/sharedStrings.xml", lambda xml: xml.replace("<t>田中</t>".encode(), guide)
+    )
+    assert read(path)["remark"].tolist() == ["田中"]
+
+
+def test_a_sheet_is_chosen_by_name(read, tmp_path):
+    book = openpyxl.Workbook()
+    book.worksheets[0].append(["notes"])
+    data = book.create_sheet("数据")
+    data.append(HEADER)
+    data.append(["u1", "g1", "a"])
+    book.save(tmp_path / "rows.xlsx")
+    assert read(tmp_path / "rows.xlsx", sheet="数据")["remark"].tolist() == ["a"]
+    with pytest.raises(SourceError, match="There is no sheet 'x'; the sheets are 'Sheet', '数据'"):
+        read(tmp_path / "rows.xlsx", sheet="x")
+
+
+def test_the_visible_sheet_with_the_columns_is_found(read, tmp_path):
+    book = openpyxl.Workbook()
+    book.worksheets[0].append(["how to fill this in"])
+    for name, state, value in (("old", "hidden", "x"), ("veryold", "veryHidden", "y"), ("data", "visible", "a")):
+        sheet = book.create_sheet(name)
+        sheet.sheet_state = state
+        sheet.append(HEADER)
+        sheet.append(["u1", "g1", value])
+    book.save(tmp_path / "rows.xlsx")
+    assert read(tmp_path / "rows.xlsx")["remark"].tolist() == ["a"]
+    assert read(tmp_path / "rows.xlsx", sheet="veryold")["remark"].tolist() == ["y"]
+    book["old"].sheet_state = "visible"
+    book.save(tmp_path / "rows.xlsx")
+    with pytest.raises(SourceError, match="Several sheets have the columns: 'old', 'data'"):
+        read(tmp_path / "rows.xlsx")
+
+
+def test_without_a_header_columns_are_numbered(read, tmp_path):
+    book = openpyxl.Workbook()
+    for column, value in enumerate(["u1", "g1", "a"], start=2):
+        book.worksheets[0].cell(3, column, value)
+    book.save(tmp_path / "rows.xlsx")
+    rows = read(tmp_path / "rows.xlsx", **NUMBERED)
+    assert rows[["number", "user_id", "remark"]].to_numpy().tolist() == [[3, "u1", "a"]]
+
+
+def test_an_xls_with_a_zip_archive_in_it_is_still_an_xls(read, workbook, workbook_bytes):
+    path = workbook([["u1", "g1", "a"]], name="rows.xls")
+    with path.open("ab") as file:  # Excel embeds the theme as one
+        file.write(workbook_bytes[".xlsx"]([]))
+    assert read(path)["remark"].tolist() == ["a"]
+
+
+def test_an_encrypted_workbook_is_refused(read, written):
+    envelope = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(1000) + "EncryptedPackage".encode("utf-16-le") + bytes(1000)
+    with pytest.raises(SourceError, match="protected by a password"):
+        read(written(envelope, "rows.xlsx"))
+
+
+def test_a_workbook_without_rows_is_refused(read, workbook, tmp_path):
+    with pytest.raises(SourceError, match="has a header but no rows"):
+        read(workbook([]))
+    openpyxl.Workbook().save(tmp_path / "empty.xlsx")
+    with pytest.raises(SourceError, match=r"The sheet 'Sheet' of empty\.xlsx is empty"):
+        read(tmp_path / "empty.xlsx")

@@ -1,0 +1,120 @@
+"""Workbooks that are damaged, or made to do harm, and what is read of their styles."""
+
+import re
+import zipfile
+from contextlib import suppress
+
+import pytest
+import xlsxwriter
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from batch_alias.errors import SourceError
+from batch_alias.settings import Reading
+from batch_alias.sources import open_source
+from batch_alias.sources.cells import AS_IS, NumberFormat
+from batch_alias.sources.xlsx import Marks, Package
+
+SHEET, STRINGS, END = "xl/worksheets/sheet1.xml", "xl/sharedStrings.xml", b"</sheetData>"
+FAR_CELL = b'<row r="1048576"><c r="XFD1048576"><v>1</v></c></row></sheetData>'
+ENTITIES = b'<!DOCTYPE x [<!ENTITY a "lol"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;&a;">]>'
+
+
+@pytest.fixture
+def shared(tmp_path):
+    """A workbook with a part for its strings, as Excel writes it."""
+    path = tmp_path / "rows.xlsx"
+    with xlsxwriter.Workbook(path) as book:
+        sheet = book.add_worksheet()
+        for y, row in enumerate([["userId", "groupId", "remark"], ["u1", "g1", "a"]]):
+            sheet.write_row(y, 0, row)
+    return path
+
+
+def test_error_cells_and_formatted_numbers_are_marked(workbook):
+    package = Package(workbook([[(12, "000000"), "#N/A", 7], ["u2", "g2", (1, "0%")]], at=(3, 2)))
+    marks = package.scan("Sheet")
+    assert (marks.rows, marks.columns) == (5, 4)
+    found = marks.between(3, 5)
+    assert found.keys() == {(3, 1), (3, 2), (4, 3)}
+    assert found[3, 2] == Marks.ERROR
+    assert package.formats[found[3, 1]] == NumberFormat(width=6)
+    assert package.formats[found[4, 3]] == NumberFormat(other=True)
+    assert package.formats[0] == AS_IS
+    assert marks.between(0, 3) == {}
+    assert marks.between(4, 5).keys() == {(4, 3)}
+
+
+def test_cells_and_rows_without_references_are_counted(shared, tampered):
+    bare = tampered(shared, SHEET, lambda xml: re.sub(rb'<(row|c) r="[A-Z0-9]+"', rb"<\1", xml))
+    marks = Package(bare).scan("Sheet1")
+    assert (marks.rows, marks.columns) == (2, 3)
+
+
+@pytest.mark.parametrize("claim", [b"A1", b"A1:XFD1048576", b"B2:B2"])
+def test_the_declared_size_of_a_sheet_is_not_used(read, shared, tampered, claim):
+    path = tampered(shared, SHEET, lambda xml: re.sub(rb'(<dimension ref=)"[^"]*"', rb'\1"%s"' % claim, xml))
+    assert read(path)["remark"].tolist() == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("part", "old", "new", "message"),
+    [
+        (SHEET, END, FAR_CELL, r"The sheet 'Sheet1' reaches to row 1,048,576 and column 16,384: too many cells"),
+        (SHEET, END, b'<row r="9"><c r="ZZZZZ9"/></row></sheetData>', "there is no column 'ZZZZZ'"),
+        (SHEET, END, b'<row r="9"><c r="A1048577"/></row></sheetData>', "there is no row 1048577"),
+        (SHEET, END, b'<c r="A1" t="e"/><c r="A1" t="e"/></sheetData>', "are not in order"),
+        (SHEET, END, b"", "is not a workbook"),
+        (SHEET, b"<worksheet", ENTITIES + b"<worksheet", "document type"),
+        ("xl/workbook.xml", b"<workbook ", ENTITIES + b"<workbook ", "document type"),
+        ("xl/workbook.xml", b"rId1", b"rId99", "is not a workbook"),
+        ("_rels/.rels", b"officeDocument", b"other", "it names no workbook"),
+        (SHEET, END, b" " * 2**20 + END, "far more than a table"),
+        (STRINGS, b"</sst>", b"<si><t>" + b"x" * 2**20 + b"</t></si></sst>", "far more than a table"),
+    ],
+    ids=lambda value: str(value)[:20],
+)
+def test_a_workbook_made_to_do_harm_is_an_error(shared, tampered, part, old, new, message):
+    with zipfile.ZipFile(shared) as archive:
+        content = archive.read(part)
+    assert old in content
+    changed = tampered(shared, part, lambda content: content.replace(old, new))
+    with pytest.raises(SourceError, match=message):
+        Package(changed, bomb_bytes=2**16).scan("Sheet1")
+
+
+def test_such_a_workbook_is_refused_when_it_is_opened(read, shared, tampered):
+    with pytest.raises(SourceError, match="too many cells"):
+        read(tampered(shared, SHEET, lambda content: content.replace(END, FAR_CELL)))
+
+
+def test_a_part_that_is_longer_than_declared_is_an_error(shared, written):
+    content = bytearray(shared.read_bytes())
+    with zipfile.ZipFile(shared) as archive:
+        part = archive.getinfo(STRINGS)
+    entry = content.rindex(STRINGS.encode()) - 46  # its entry in the central directory; the size is at 24
+    content[entry + 24 : entry + 28] = (part.file_size - 1).to_bytes(4, "little")
+    with pytest.raises(SourceError, match="is not a workbook"):
+        Package(written(bytes(content), "rows.xlsx")).scan("Sheet1")
+
+
+def test_a_damaged_workbook_is_an_error(read, workbook, written):
+    whole = workbook([["u1", "g1", "a"]]).read_bytes()
+    old = workbook([["u1", "g1", "a"]], name="rows.xls").read_bytes()
+    for content in (whole[:2000], whole[:-30], old[:3000], b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(2000)):
+        with pytest.raises(SourceError, match="is not a workbook that can be read"):
+            read(written(content, "rows.xlsx"))
+
+
+@settings(max_examples=20)
+@given(data=st.data())
+@pytest.mark.parametrize("kind", [".xlsx", ".xls"])
+def test_no_damage_to_a_workbook_is_a_crash(workbook_bytes, tmp_path_factory, kind, data):
+    content = bytearray(workbook_bytes[kind]([["u1", "g1", (12, "000000")]]))
+    for _ in range(data.draw(st.integers(1, 6))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    path = tmp_path_factory.mktemp("any") / "rows.xlsx"
+    path.write_bytes(content[: data.draw(st.integers(len(content) // 2, len(content)))])
+    with suppress(SourceError), open_source(path, Reading()) as source:
+        for batch in source.batches():
+            assert len(batch)

@@ -1,0 +1,34 @@
+import pytest
+
+from batch_alias import errors
+from batch_alias.errors import BatchAliasError, ExitCode, LedgerError, UsageError
+
+KINDS = [kind for kind in vars(errors).values() if isinstance(kind, type) and kind.__base__ is BatchAliasError]
+
+
+def test_an_error_is_its_problem_and_its_advice():
+    error = UsageError("--rate is {rate}.", "Use {least} to {most:,}.", rate=0, least=1, most=10_000)
+    assert (error.problem, error.advice) == ("--rate is 0.", "Use 1 to 10,000.")
+    assert str(error) == "--rate is 0. Use 1 to 10,000."
+    assert str(LedgerError("The disk is full.")) == "The disk is full."
+
+
+def test_values_are_not_formatted_again():
+    assert str(UsageError("{path} is a folder.", path="{a}/{0}")) == "{a}/{0} is a folder."
+    assert str(UsageError("A sentence with {braces}.")) == "A sentence with {braces}."
+
+
+def test_the_parts_of_an_error_are_kept_for_translation():
+    error = UsageError("There is no region {name!r}.", "Use another one.", name="mars")
+    assert error.args == ("There is no region {name!r}.", "Use another one.", {"name": "mars"})
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_error_has_an_exit_code_of_its_own(kind):
+    assert kind("A problem.").exit_code in ExitCode
+    assert [other for other in KINDS if other.exit_code == kind.exit_code] == [kind]
+
+
+def test_the_exit_codes_are_the_documented_ones():
+    documented = {0: "DONE", 1: "NOT_ALL_ACCEPTED", 2: "USAGE", 3: "SOURCE", 4: "STOPPED", 5: "LEDGER", 6: "REPORT"}
+    assert {code.value: code.name for code in ExitCode} == documented | {70: "INTERNAL", 130: "INTERRUPTED"}

@@ -1,0 +1,101 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batch_alias.text import count, duration, excerpt, listing, percent, quoted, timestamp
+
+JOINERS = "\u200c\u200d"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain", "plain"),
+        ("老王 🐉", "老王 🐉"),
+        ("two\r\nlines\x00", "two␍␊lines␀"),
+        ("\x7f\x1b[31mred", "␡␛[31mred"),
+        ("u\u200b1\ufeff", "u⟨U+200B⟩1⟨U+FEFF⟩"),
+        ("a\xa0b\u3000c", "a⟨U+00A0⟩b⟨U+3000⟩c"),
+        ("\u202eabc\x85", "⟨U+202E⟩abc⟨U+0085⟩"),
+        ("half \ud83d", "half ⟨U+D83D⟩"),
+        ("\U000e0001", "⟨U+E0001⟩"),
+        ("👨\u200d👩\u200d👧", "👨\u200d👩\u200d👧"),
+        ("می\u200cخواهم", "می\u200cخواهم"),
+        ("u\u200d1\u200c", "u⟨U+200D⟩1⟨U+200C⟩"),
+        ("\u200d", "⟨U+200D⟩"),
+        ("", ""),
+    ],
+)
+def test_an_excerpt_shows_what_is_invisible(text, shown):
+    assert excerpt(text) == shown
+    assert quoted(text) == f"'{shown}'"
+
+
+def test_a_long_text_is_cut():
+    assert excerpt("x" * 40) == "x" * 40
+    assert excerpt("x" * 41) == "x" * 40 + "…"
+    assert excerpt("abc", 2) == "ab…"
+    assert excerpt("\n" * 10**6, 3) == "␊␊␊…"
+
+
+@given(st.text(st.characters()), st.integers(0, 50))
+def test_every_excerpt_is_one_line_that_can_be_written(text, most):
+    shown = excerpt(text, most)
+    assert all(character.isprintable() or character in JOINERS for character in shown)
+    shown.encode()
+    assert shown.endswith("…") or len(text) <= most
+
+
+def test_a_listing_quotes_names_and_counts_those_left_out():
+    assert listing([]) == ""
+    assert listing(["a"]) == "'a'"
+    assert listing(["b", "a\n"]) == "'b', 'a␊'"
+    assert listing(["a", "b", "c"], 2) == "'a', 'b' and 1 more"
+    assert listing([str(number) for number in range(50)]).endswith("'19' and 30 more")
+
+
+@pytest.mark.parametrize(
+    ("number", "shown"), [(0, "0 rows"), (1, "1 row"), (2, "2 rows"), (1_234_567, "1,234,567 rows")]
+)
+def test_a_count_has_its_noun(number, shown):
+    assert count(number, "row") == shown
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [
+        (0, "0 s"),
+        (0.04, "0.0 s"),
+        (0.4, "0.4 s"),
+        (1.0, "1 s"),
+        (9.94, "9.9 s"),
+        (9.97, "10 s"),
+        (45.4, "45 s"),
+        (59.6, "1 min"),
+        (60, "1 min"),
+        (725, "12 min 5 s"),
+        (3599, "59 min 59 s"),
+        (3599.6, "1 h"),
+        (3659, "1 h"),
+        (10_020, "2 h 47 min"),
+        (86_399, "23 h 59 min"),
+        (86_400, "1 d"),
+        (273_600, "3 d 4 h"),
+    ],
+)
+def test_a_duration_has_at_most_two_units(seconds, shown):
+    assert duration(seconds) == shown
+
+
+@pytest.mark.parametrize(
+    ("share", "shown"),
+    [(0, "0%"), (0.05, "5%"), (0.07, "7%"), (0.125, "12.5%"), (0.29, "29%"), (1, "100%"), (1.5, "150%")],
+)
+def test_a_share_is_shown_in_per_cent(share, shown):
+    assert percent(share) == shown
+
+
+def test_a_timestamp_is_in_utc_and_to_the_millisecond():
+    assert timestamp(0.0) == "1970-01-01T00:00:00.000Z"
+    assert timestamp(1_800_000_000.25) == "2027-01-15T08:00:00.250Z"
+    assert timestamp(None) is None
