@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields
 from pathlib import Path
 
@@ -19,8 +19,7 @@ from batch_alias.cli import cli
 from batch_alias.errors import ExitCode
 from batch_alias.model import State
 from batch_alias.reports.summary import Summary
-from batch_alias.sandbox import Rules, Sandbox
-from batch_alias.sandbox.server import serve
+from batch_alias.sandbox import Sandbox
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -28,6 +27,7 @@ BLOCKS = re.findall(r"^```sh\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 FIRST, SECOND, EXPORTS = BLOCKS[:3]
 COMMANDS = [line for block in BLOCKS[3:] for line in block.splitlines()]
 (EXAMPLE,) = re.findall(r"^```python\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+PATH = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 DEADLINE = 60.0
 
 Environment = dict[str, str]
@@ -44,31 +44,27 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def environment() -> Environment:
-    """The environment of a reader who has not set anything, with the installed command on its path."""
-    unset = ("RONGCLOUD_", "BATCH_ALIAS_", "COV_")
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(unset)}
-    return {**inherited, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+@pytest.fixture
+def installed(environment: Callable[..., Environment]) -> Environment:
+    """The environment of a reader who has installed the command and set no variable."""
+    return environment(PATH=PATH)
 
 
-@pytest.fixture(scope="module")
-def credentials(environment: Environment) -> Iterator[Environment]:
+@pytest.fixture
+def credentials(environment: Callable[..., Environment], sandbox: Callable[..., Sandbox]) -> Environment:
     """The same after README's exports; a sandbox stands for the region, and a higher rate saves time."""
     exported = dict(re.findall(r"export (\w+)=(\S+)", EXPORTS))
     assert set(exported) == {"RONGCLOUD_APP_KEY", "RONGCLOUD_APP_SECRET", "RONGCLOUD_REGION"}
-    with serve(Sandbox(Rules(rate=10_000))) as sandbox:
-        yield environment | {
-            "RONGCLOUD_APP_KEY": sandbox.app_key,
-            "RONGCLOUD_APP_SECRET": sandbox.app_secret.reveal(),
-            "RONGCLOUD_URL": sandbox.url,
-            "BATCH_ALIAS_RATE": "1000",
-        }
+    return environment(sandbox(), PATH=PATH, BATCH_ALIAS_RATE="1000")
 
 
 def shell(command: str, folder: Path, environment: Environment) -> subprocess.CompletedProcess[str]:
+    return finish(["bash", "-c", command], folder, environment)
+
+
+def finish(command: Sequence[str], folder: Path, environment: Environment) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        ["bash", "-c", command], cwd=folder, env=environment, capture_output=True, text=True, timeout=DEADLINE
+        command, cwd=folder, env=environment, capture_output=True, encoding="utf-8", timeout=DEADLINE, check=False
     )
 
 
@@ -101,9 +97,9 @@ def answer_yes(command: str, folder: Path, environment: Environment) -> tuple[in
 
 
 @pytest.mark.slow
-def test_the_first_command_writes_a_report(clone: Path, environment: Environment) -> None:
+def test_the_first_command_writes_a_report(clone: Path, installed: Environment) -> None:
     run = FIRST.strip().rsplit(" && ", 1)[1].replace(".venv/bin/", "")
-    done = shell(f"{run} --job first", clone, environment)
+    done = shell(f"{run} --job first", clone, installed)
     assert done.returncode == 0, done.stderr
     assert (clone / "first" / "report.html").stat().st_size > 1000
 
@@ -139,18 +135,18 @@ def test_the_commands_of_the_real_job_work_one_after_the_other(clone: Path, cred
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["bash", "zsh", "fish"])
-def test_the_completion_command_prints_a_script(clone: Path, environment: Environment, name: str) -> None:
+def test_the_completion_command_prints_a_script(clone: Path, installed: Environment, name: str) -> None:
     (command,) = re.findall(r"`(_BATCH_ALIAS_COMPLETE=.*?)`", README)
-    done = shell(command.replace("bash_source", f"{name}_source"), clone, environment)
+    done = shell(command.replace("bash_source", f"{name}_source"), clone, installed)
     assert "_BATCH_ALIAS_COMPLETE" in done.stdout, done.stderr
 
 
 @pytest.mark.slow
-def test_the_sandbox_command_serves_what_it_prints(clone: Path, environment: Environment) -> None:
+def test_the_sandbox_command_serves_what_it_prints(clone: Path, installed: Environment) -> None:
     (command,) = [command for command in COMMANDS if command.startswith("batch-alias sandbox")]
     free_port = shlex.split(re.sub(r"--port \d+", "--port 0", command))
     with (
-        subprocess.Popen(free_port, cwd=clone, env=environment, stdout=subprocess.PIPE, text=True) as process,
+        subprocess.Popen(free_port, cwd=clone, env=installed, stdout=subprocess.PIPE, text=True) as process,
         killed_at_deadline(process),
     ):
         assert process.stdout is not None
@@ -174,9 +170,7 @@ def test_the_python_example_runs(clone: Path, credentials: Environment) -> None:
     ):
         assert shown in code
         code = code.replace(shown, tried)
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=clone, env=credentials, capture_output=True, text=True, timeout=DEADLINE
-    )
+    done = finish([sys.executable, "-c", code], clone, credentials)
     assert done.returncode == 0, done.stderr
     assert "'accepted': 300" in done.stdout
 
