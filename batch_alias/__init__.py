@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 from batch_alias.errors import (
     BatchAliasError,
     ExitCode,
+    InternalError,
+    Interrupted,
     LedgerError,
     ReportError,
     SourceError,
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 __all__ = [
     "BatchAliasError",
     "ExitCode",
+    "InternalError",
+    "Interrupted",
     "LedgerError",
     "Reading",
     "ReportError",

@@ -35,7 +35,7 @@ def fill_target(given: Given) -> Target:
         UsageError: It is missing or not clear.
     """
     source = click.get_current_context().get_parameter_source
-    targets = {name for name in ("sandbox", "region", "url") if given[name]}
+    targets = {name for name in ("sandbox", "region", "url") if given.get(name)}
     typed = {name for name in targets if source(name) is ParameterSource.COMMANDLINE}
     ignored = dict.fromkeys(targets - typed) if typed else {}
     return fill(
@@ -161,7 +161,7 @@ def status(job: Path, json: bool) -> int:
 
 
 @cli.command()
-@flags(CREDENTIALS, Target)
+@flags(CREDENTIALS, Target, "region", "url", "allow_http", "ca_bundle", "no_proxy")
 @flags("Sending", Sending, "rate", "timeout")
 def doctor(**given: object) -> int:
     """Make a signed read call and show whether everything is in place. It changes nothing.

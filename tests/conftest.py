@@ -285,7 +285,7 @@ def environment() -> Callable[..., dict[str, str]]:
 def command(tmp_path: Path, environment) -> Iterator[Callable[..., Command]]:
     """Start ``batch-alias`` with some arguments, sending to a sandbox if one is given.
 
-    ``run`` and ``retry`` get ``--yes``, since there is no terminal. ``before`` is Python that is run in the process first.
+    ``run`` and ``retry`` get ``--yes``, since there is no terminal. ``before`` is Python that the process runs first.
     """
     started: list[subprocess.Popen[str]] = []
 

@@ -1,155 +1,94 @@
-"""What a person sees on stderr: with a terminal, without one, and when it is to be quiet."""
+"""What is printed during a run: on a terminal, without one, and quietly."""
 
-import asyncio
 import io
-import selectors
 import sys
 
 import pytest
 
-from batch_alias.console import LINE, Console
+from batch_alias.console import Console
 from batch_alias.errors import UsageError
-from batch_alias.records import JobInfo, Event, EventKind, Plan, Progress, StateCounts
-from batch_alias.screens import duration
+from batch_alias.model import Event, EventKind
+from batch_alias.sending.metrics import Progress
+
+EVENT = Event(at=0.0, kind=EventKind.HOST_SWITCHED, values={"host": "b.example"})
 
 
-class Jumping(selectors.SelectSelector):
-    """Jumps to the next timer instead of waiting for it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.now = 0.0
-
-    def select(self, timeout=None):
-        self.now += (timeout or 0) + 1e-6
-        return super().select(0)
-
-
-class DrivenLoop(asyncio.SelectorEventLoop):
-    def __init__(self) -> None:
-        self._driven = Jumping()
-        super().__init__(self._driven)
-
-    def time(self) -> float:
-        return self._driven.now
+def progress(**more) -> Progress:
+    still = {"accepted": 1234, "failed": 5, "unknown": 0, "requests": 1300, "recent_rate": 98, "permitted_rate": 100.0}
+    return Progress(**still | {"in_flight": 7, "waiting": 0, "outage": None} | more)
 
 
 @pytest.fixture
-def plan() -> Plan:
-    info = JobInfo(
-        source="names.csv",
-        sha256="",
-        description="CSV",
-        header=("userId", "groupId", "remark"),
-        columns=(0, 1, 2),
-        blank_rows=0,
-        reading={},
-        staged_at=0.0,
-        version="",
-    )
-    return Plan(
-        info=info,
-        tally=StateCounts(pending=12_345),
-        problems=[],
-        warnings=[],
-        target="api.example.com",
-        masked_key="abc…xyz",
-        to_send=12_345,
-        seconds=125.0,
-        resumed=False,
-    )
+def watched(capsys, until):
+    """What is printed on standard error while a run stands still, after its progress was asked for a few times."""
 
+    def watch(console: Console, now: Progress | None, *, event: Event | None = None) -> str:
+        asked = []
 
-class Run:
-    """A run that stands still."""
+        def look() -> Progress | None:
+            asked.append(1)
+            return now
 
-    def __init__(self, **progress) -> None:
-        still = {"accepted": 1234, "failed": 5, "unknown": 0, "requests": 1300, "rate": 98, "pace": 100.0}
-        self.now = Progress(**still | {"in_flight": 7, "waiting": 0, "outage": None} | progress)
-        self.was_stopped = False
-
-    def progress(self) -> Progress:
-        return self.now
-
-    def stop(self) -> None:
-        self.was_stopped = True
-
-
-@pytest.fixture
-def watched(plan, capsys):
-    """What is shown of a run that is looked at for so many seconds."""
-
-    def look(console: Console, seconds: float, run: Run | None = None, news: str = "") -> str:
-        async def main() -> None:
-            console.sending(run or Run(), plan)
-            await asyncio.sleep(seconds)
-            if news:
-                console.event(Event(at=0.0, kind=EventKind.OUTAGE_BEGAN, text=news))
-            console.sent()
-            await asyncio.sleep(0)
-
-        with asyncio.Runner(loop_factory=DrivenLoop) as runner:
-            runner.run(main())
+        with console.progress(look, 12_345):
+            if event is not None:
+                console.event(event)
+            until(lambda: len(asked) >= 3)
         out, err = capsys.readouterr()
         assert out == ""
         return err
 
-    return look
+    return watch
 
 
-def test_without_a_terminal_there_is_a_plain_line_every_ten_seconds(watched):
-    shown = watched(Console(terminal=False), 35.0)
+def test_without_a_terminal_there_are_plain_lines(watched):
+    shown = watched(Console(terminal=False, interval=0.01), progress())
     lines = shown.splitlines()
-    assert LINE == 10.0
-    assert len(lines) == 3
-    assert all("1,239" in line and "12,345" in line and "98/s" in line for line in lines)
+    assert len(lines) >= 2
+    assert all("1,239 of 12,345 rows" in line and "98/s" in line and "5 failed" in line for line in lines)
     assert "\r" not in shown
     assert "\x1b" not in shown
 
 
-def test_a_run_shorter_than_that_has_no_line_at_all(watched):
-    assert watched(Console(terminal=False), 9.0) == ""
+def test_a_run_that_ends_before_the_first_line_prints_none(capsys):
+    with Console(terminal=False, interval=3600).progress(progress, 12_345):
+        pass
+    assert capsys.readouterr().err == ""
 
 
 def test_on_a_terminal_there_is_a_bar(watched):
-    shown = watched(Console(terminal=True), 2.0)
-    assert "\r" in shown
-    assert " 10%|" in shown
-    assert "1,239/12,345" in shown
-    assert "98/s" in shown
+    shown = watched(Console(terminal=True, interval=0.01), progress())
+    for part in ("\r", " 10%|", "1,239/12,345", "98/s"):
+        assert part in shown
 
 
-def test_news_is_said_whole_beside_a_bar(watched):
-    assert "The service does not work.\n" in watched(Console(terminal=True), 1.0, news="The service does not work.")
-    assert "The service does not work.\n" in watched(Console(terminal=False), 1.0, news="The service does not work.")
+def test_before_the_first_progress_there_are_no_numbers(watched):
+    assert "/s" not in watched(Console(terminal=True, interval=0.01), None)
 
 
 @pytest.mark.parametrize("terminal", [True, False])
-def test_an_outage_is_said_in_plain_words(terminal, watched):
-    shown = watched(Console(terminal=terminal), 11.0, run=Run(outage=700.0, rate=0))
-    assert "on hold for 12 min" in shown
+def test_an_event_is_a_line_of_its_own(terminal, watched):
+    shown = watched(Console(terminal=terminal, interval=0.01), progress(), event=EVENT)
+    assert "All connections move to b.example.\n" in shown
 
 
 @pytest.mark.parametrize("terminal", [True, False])
-def test_a_quiet_console_says_only_what_went_wrong(terminal, watched, capsys, plan):
-    console = Console(quiet=True, terminal=terminal)
-    console.plan(plan)
+def test_an_outage_is_shown_with_its_length(terminal, watched):
+    shown = watched(Console(terminal=terminal, interval=0.01), progress(outage=700.0, recent_rate=0))
+    assert "on hold for 11 min 40 s" in shown
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_quiet_console_prints_problems_only(terminal, capsys):
+    console = Console(quiet=True, terminal=terminal, interval=0.01)
     console.say("all is well")
-    console.ended(StateCounts(accepted=3), [], stopped="")
-    assert watched(console, 35.0, news="The service does not work.") == ""
+    console.event(EVENT)
+    with console.progress(progress, 12_345):
+        pass
+    assert capsys.readouterr().err == ""
     console.warn("something is wrong")
     console.error(UsageError("No region is named.", "Name one."))
     shown = capsys.readouterr().err
-    assert "something is wrong" in shown
-    assert "No region is named." in shown
-    assert "Name one." in shown
-    assert "all is well" not in shown
-
-
-def test_the_plan_names_what_goes_where_and_masks_the_key(plan, capsys):
-    Console(terminal=False).plan(plan)
-    shown = capsys.readouterr().err
-    for part in ("names.csv", "12,345", "api.example.com", "abc…xyz", "2 min"):
+    for part in ("something is wrong", "No region is named.", "Name one."):
         assert part in shown
 
 
@@ -157,49 +96,30 @@ def test_the_plan_names_what_goes_where_and_masks_the_key(plan, capsys):
     ("typed", "agreed"),
     [("y\n", True), ("Yes\n", True), (" YES \n", True), ("n\n", False), ("\n", False), ("", False), ("maybe\n", False)],
 )
-def test_only_a_plain_yes_is_a_yes(typed, agreed, monkeypatch, capsys):
+def test_only_yes_is_a_yes(typed, agreed, monkeypatch, capsys):
     monkeypatch.setattr(sys, "stdin", io.StringIO(typed))
     assert Console(terminal=True).confirm() is agreed
     assert "[y/N]" in capsys.readouterr().err
 
 
-def test_the_first_interrupt_stops_the_run_and_the_second_is_told_so(plan, capsys):
-    async def main() -> tuple[bool, bool, bool]:
-        console, run = Console(terminal=False), Run()
-        console.sending(run, plan)
-        answers = console.interrupt(), run.was_stopped, console.interrupt()
-        console.sent()
-        return answers
-
-    assert asyncio.run(main()) == (True, True, False)
-    assert "7 requests" in capsys.readouterr().err
-
-
-def test_an_interrupt_before_anything_is_sent_stops_nothing():
-    assert Console(terminal=False).interrupt() is False
+def test_reading_a_large_source_shows_a_bar_on_a_terminal(capsys):
+    console = Console(terminal=True)
+    for done in (0, 5_000_000, 10_000_000):
+        console.reading(done, 10_000_000)
+    assert "Reading" in capsys.readouterr().err
+    console.reading(10, 1000)
+    Console(terminal=False).reading(5_000_000, 10_000_000)
+    assert capsys.readouterr().err == ""
 
 
 def test_a_reader_that_has_gone_away_does_not_end_the_run(monkeypatch):
+    written = []
+
     class Gone(io.StringIO):
         def write(self, text: str) -> int:
+            written.append(text)
             raise BrokenPipeError
 
     monkeypatch.setattr(sys, "stderr", Gone())
     Console(terminal=False).say("nobody reads this")
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [
-        (0, "0 s"),
-        (45.4, "45 s"),
-        (89, "89 s"),
-        (90, "2 min"),
-        (720, "12 min"),
-        (5399, "1 h 30 min"),
-        (10_020, "2 h 47 min"),
-        (3600 * 30, "30 h 00 min"),
-    ],
-)
-def test_a_duration_is_told_as_people_do(seconds, words):
-    assert duration(seconds) == words
+    assert written

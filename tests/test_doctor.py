@@ -1,67 +1,57 @@
-"""The doctor makes signed read calls and changes nothing."""
-
 import asyncio
-from collections.abc import Iterator
-from pathlib import Path
+import time
 
-import pytest
-
-from batch_alias.doctor import Diagnosis, examine
+from batch_alias.doctor import Diagnosis, diagnose
 from batch_alias.errors import ExitCode
-from batch_alias.sandbox.app import Sandbox
-from batch_alias.sandbox.emulator import Rules
-from batch_alias.sandbox.faults import Faults, Forced
-from batch_alias.sandbox.server import Running, serve
-from batch_alias.settings import Secret, Service, Settings
+from batch_alias.sandbox import Rules, Sandbox
+from batch_alias.sandbox.server import serve
+from batch_alias.settings import Secret, Sending
+from tests.support.faults import Shares, coded
 
 
-@pytest.fixture
-def rongcloud() -> Iterator[Running]:
-    with serve(Sandbox(Rules(max_skew=300))) as running:
-        yield running
-
-
-def diagnose(*urls: str, key: str, secret: Secret) -> Diagnosis:
-    service = Service(urls=urls, app_key=key, app_secret=secret)
-    return asyncio.run(examine(Settings(job=Path("unused"), service=service, timeout=5, proxies=False)))
+def examined(target) -> Diagnosis:
+    return asyncio.run(diagnose(target, Sending(timeout=60)))
 
 
 def bad(diagnosis: Diagnosis) -> list[str]:
-    return [finding.what for finding in diagnosis.findings if not finding.good]
+    return [finding.subject for finding in diagnosis.findings if not finding.good]
 
 
-def test_all_is_in_order(rongcloud: Running) -> None:
-    found = diagnose(rongcloud.url, key=rongcloud.app_key, secret=rongcloud.app_secret)
+def test_everything_is_in_order(sandbox, target_of):
+    served = sandbox(rules=Rules(max_skew=300))
+    found = examined(target_of(served, no_proxy=True))
     assert bad(found) == []
     assert found.exit_code is ExitCode.DONE
-    assert [finding.what.split()[0] for finding in found.findings] == ["DNS", "TCP", "Signed", "Clock", "Round"]
-    assert rongcloud.stats().sets == 0
+    assert [finding.subject.split()[0] for finding in found.findings] == ["DNS", "TCP", "Signed", "Clock", "Round"]
+    assert served.stats().sets == 0
 
 
-def test_a_wrong_secret_is_told_with_the_setting_to_look_at(rongcloud: Running) -> None:
-    found = diagnose(rongcloud.url, key=rongcloud.app_key, secret=Secret("not-the-secret"))
+def test_a_wrong_secret_names_the_setting_to_check(sandbox, target_of):
+    found = examined(target_of(sandbox(), no_proxy=True, app_secret=Secret("not-the-secret")))
     assert bad(found) == ["Signed call"]
     assert found.exit_code is ExitCode.STOPPED
     assert "RONGCLOUD_APP_SECRET" in " ".join(finding.detail for finding in found.findings)
     assert "not-the-secret" not in repr(found)
 
 
-def test_a_clock_that_is_off_is_told(rongcloud: Running) -> None:
-    rongcloud.faults = Faults(clock_offset=3600)
-    found = diagnose(rongcloud.url, key=rongcloud.app_key, secret=rongcloud.app_secret)
+def test_a_wrong_clock_is_named(sandbox, target_of):
+    served = sandbox(rules=Rules(max_skew=300), now=lambda: time.time() + 3600)
+    found = examined(target_of(served, no_proxy=True))
     assert set(bad(found)) == {"Signed call", "Clock"}
-    assert "3600 s ahead" in found.findings[-1].detail or "3599 s ahead" in found.findings[-1].detail
+    (clock,) = [finding.detail for finding in found.findings if finding.subject == "Clock"]
+    assert "ahead of this machine's" in clock
 
 
-def test_a_service_that_is_not_enabled_is_told(rongcloud: Running) -> None:
-    rongcloud.faults = Faults(forced=Forced(code=1009))
-    found = diagnose(rongcloud.url, key=rongcloud.app_key, secret=rongcloud.app_secret)
+def test_a_service_that_is_not_enabled_is_named(sandbox, target_of):
+    found = examined(target_of(sandbox(Shares({coded(1009): 1.0})), no_proxy=True))
     assert bad(found) == ["Signed call"]
+    assert "not enabled" in " ".join(finding.detail for finding in found.findings)
 
 
-def test_a_host_that_nobody_listens_on_is_told(rongcloud: Running) -> None:
+def test_a_host_that_does_not_listen_is_named(sandbox, target_of):
     with serve(Sandbox()) as gone:
         url = gone.url
-    found = diagnose(url, rongcloud.url, key=rongcloud.app_key, secret=rongcloud.app_secret)
+    served = sandbox()
+    found = examined(target_of(served, no_proxy=True, url=f"{url},{served.url}"))
     assert bad(found)[0].startswith("TCP to 127.0.0.1")
     assert found.exit_code is ExitCode.STOPPED

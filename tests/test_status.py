@@ -1,55 +1,44 @@
-"""The status of a job is read from its ledger, whatever the job does at the moment."""
-
 import asyncio
 import json
 import time
-from pathlib import Path
-
-import pytest
 
 from batch_alias.job import open_job, run_job
 from batch_alias.ledger import Ledger
-from batch_alias.records import Second
-from batch_alias.sandbox.app import Sandbox
-from batch_alias.sandbox.emulator import Rules
-from batch_alias.sandbox.server import serve
-from batch_alias.settings import Service, Settings
-from batch_alias.status import status_of
+from batch_alias.model import Second
+from batch_alias.status import Phase, status_of
 
 
-@pytest.fixture
-def source(tmp_path: Path) -> Path:
-    path = tmp_path / "names.csv"
-    path.write_text("userId,groupId,remark\n" + "".join(f"u{n},g,name {n}\n" for n in range(20)), encoding="utf-8")
-    return path
+def test_the_phases_of_a_job(sandbox, settings_for, write_csv):
+    settings = settings_for(write_csv(20), sandbox())
+    folder, now = settings.job_folder, int(time.time())
+    with open_job(settings):
+        staged = status_of(folder)
+    assert (staged.phase, staged.runs, staged.counts.pending) == (Phase.STAGED, 0, 20)
+    assert (staged.target, staged.last_attempt_at) == ("", None)
+
+    # In the future, so that the test may take its time.
+    with Ledger(folder) as ledger:
+        ledger.begin_run(target="there", version="0", settings={})
+        seconds = [Second(at=now + 1000 + n, requests=10) for n in range(3)]
+        asyncio.run(ledger.record_metrics(seconds, [], busiest=10))
+    sending = status_of(folder)
+    assert (sending.phase, sending.rate, sending.seconds_left) == (Phase.SENDING, 10.0, 2)
+
+    with Ledger(folder) as ledger:
+        ledger.begin_run(target="there", version="0", settings={})
+        asyncio.run(ledger.record_metrics([Second(at=now - 3600, requests=1)], [], busiest=1))
+    silent = status_of(folder)
+    assert (silent.phase, silent.seconds_left, silent.last_attempt_at) == (Phase.SILENT, None, now - 3600)
+
+    asyncio.run(run_job(settings))
+    ended = status_of(folder)
+    assert (ended.phase, ended.exit_code, ended.counts.accepted) == (Phase.ENDED, 0, 20)
 
 
-def test_a_job_goes_from_staged_over_sending_and_silent_to_ended(source: Path, tmp_path: Path) -> None:
-    job = tmp_path / "job"
-    with serve(Sandbox(Rules(rate=1000))) as running:
-        service = Service(urls=(running.url,), app_key=running.app_key, app_secret=running.app_secret)
-        settings = Settings(source=source, job=job, service=service, rate=500)
-        with open_job(settings):
-            staged = status_of(job)
-        assert (staged.phase, staged.runs, staged.tally.pending) == ("staged", 0, 20)
-
-        with Ledger(job) as ledger:
-            ledger.begin_run(host="there", version="0", settings={})
-            at = int(time.time())
-            for back in (2, 1, 0):
-                second = Second(at=at - back, requests=10, retries=0, refusals=0, settled={}, codes={}, latencies={})
-                ledger.record_second(second, busiest=10)
-            sending = status_of(job)
-        assert (sending.phase, sending.rate, sending.seconds_left) == ("sending", 10.0, 2)
-
-        with Ledger(job) as ledger:
-            ledger.begin_run(host="there", version="0", settings={})
-            long_ago = Second(at=at - 3600, requests=1, retries=0, refusals=0, settled={}, codes={}, latencies={})
-            ledger.record_second(long_ago, busiest=1)
-        silent = status_of(job)
-        assert (silent.phase, silent.seconds_left) == ("silent", None)
-
-        asyncio.run(run_job(settings))
-        ended = status_of(job)
-    assert (ended.phase, ended.exit_code, ended.tally.accepted) == ("ended", 0, 20)
-    assert json.loads(ended.as_json())["states"]["accepted"] == 20
+def test_as_json_it_has_counts_by_state_and_times_in_iso_8601(sandbox, settings_for, write_csv):
+    settings = settings_for(write_csv(3), sandbox())
+    asyncio.run(run_job(settings))
+    shown = json.loads(status_of(settings.job_folder).as_json())
+    assert shown["states"]["accepted"] == 3
+    assert shown["phase"] == "ended"
+    assert shown["last_attempt_at"].endswith("Z")

@@ -11,9 +11,10 @@ import tempfile
 import time
 from pathlib import Path
 
+from batch_alias.sandbox.app import Sandbox
+
 from batch_alias.ledger import LedgerReader
 from batch_alias.model import State
-from batch_alias.sandbox.app import Sandbox
 from batch_alias.sandbox.emulator import Rules
 from batch_alias.sandbox.faults import Faults
 from batch_alias.sandbox.server import Running, serve

@@ -103,7 +103,7 @@ def test_the_shares_may_add_up_to_all_requests():
 
 
 def test_every_field_is_a_flag():
-    assert list(options(Faults)) == [
+    assert [setting.name for setting in options(Faults)] == [
         *("latency", "jitter", "errors", "drops", "hangs", "pages", "refusals", "outage", "seed")
     ]
 

@@ -20,12 +20,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
+from batch_alias.records import Event, EventKind, Plan
+from batch_alias.sandbox.app import Sandbox
 
 from batch_alias.job import run_job
 from batch_alias.model import DONE_STATES, State
-from batch_alias.records import Event, EventKind, Plan
 from batch_alias.reports import Summary
-from batch_alias.sandbox.app import Sandbox
 from batch_alias.sandbox.emulator import Rules
 from batch_alias.sandbox.faults import Faults
 from batch_alias.sandbox.server import Running, serve

@@ -7,10 +7,10 @@ from contextlib import closing, contextmanager
 from dataclasses import replace
 
 import pytest
+from batch_alias.records import EventKind
 
 from batch_alias.errors import ExitCode
 from batch_alias.model import State
-from batch_alias.records import EventKind
 from batch_alias.sandbox.faults import Faults, Forced, Outage, Trouble
 from batch_alias.settings import Secret
 

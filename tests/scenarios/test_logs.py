@@ -4,9 +4,10 @@ import asyncio
 import json
 from pathlib import Path
 
+from batch_alias.sandbox.app import Sandbox
+
 from batch_alias.job import run_job
 from batch_alias.logs import logging_to
-from batch_alias.sandbox.app import Sandbox
 from batch_alias.sandbox.emulator import Rules
 from batch_alias.sandbox.faults import mixed
 from batch_alias.sandbox.server import serve

@@ -6,11 +6,11 @@ from dataclasses import replace
 from urllib.parse import urlsplit
 
 import pytest
+from batch_alias.records import EventKind
+from batch_alias.sandbox.app import Sandbox
 
 from batch_alias.errors import ExitCode
 from batch_alias.model import State
-from batch_alias.records import EventKind
-from batch_alias.sandbox.app import Sandbox
 from batch_alias.sandbox.emulator import Rules
 from batch_alias.sandbox.faults import Faults, Outage, Trouble
 from batch_alias.sandbox.server import serve

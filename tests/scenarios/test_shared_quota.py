@@ -2,10 +2,11 @@
 
 import asyncio
 
+from batch_alias.records import EventKind
+
 from batch_alias.errors import ExitCode
 from batch_alias.ledger import LedgerReader
 from batch_alias.model import State
-from batch_alias.records import EventKind
 from batch_alias.sandbox.emulator import Rules
 from batch_alias.sandbox.faults import Faults, Trouble
 from batch_alias.sending.timing import Timing

@@ -1,6 +1,6 @@
 import pytest
 
-from batch_alias.sending.breaker import CircuitBreaker, BreakerRules
+from batch_alias.sending.breaker import BreakerRules, CircuitBreaker
 
 
 @pytest.fixture

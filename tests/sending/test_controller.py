@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch_alias.sending.controller import FLOOR, RateController, ControllerRules
+from batch_alias.sending.controller import FLOOR, ControllerRules, RateController
 
 RULES = ControllerRules(
     of_granted=0.95,

@@ -7,8 +7,8 @@ import pytest
 
 from batch_alias.errors import LedgerError
 from batch_alias.model import State
-from batch_alias.sending.work_queue import PAGE
 from batch_alias.sending.timing import Timing
+from batch_alias.sending.work_queue import PAGE
 
 
 @pytest.fixture

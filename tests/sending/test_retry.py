@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch_alias.model import Action, State, Classification
-from batch_alias.sending.retry import Retry, Backoff, Stop, History, Settle, decide
+from batch_alias.model import Action, Classification, State
+from batch_alias.sending.retry import Backoff, History, Retry, Settle, Stop, decide
 
 BACKOFF = Backoff(base=0.5, cap=30.0)
 ACCEPTED, FAILED, UNKNOWN = State.ACCEPTED, State.FAILED, State.UNKNOWN
@@ -66,7 +66,9 @@ def test_the_table_has_every_action():
     draw=st.floats(0, 1, exclude_max=True),
 )
 def test_a_refusal_by_the_limit_never_ends_a_row_and_costs_it_nothing(before, draw):
-    decision = decide(Classification(action=Action.SLOW_DOWN, meaning=""), before, attempts=1, backoff=BACKOFF, draw=draw)
+    decision = decide(
+        Classification(action=Action.SLOW_DOWN, meaning=""), before, attempts=1, backoff=BACKOFF, draw=draw
+    )
     assert isinstance(decision, Retry)
     assert decision.history.failures == before.failures
 
