@@ -98,7 +98,7 @@ class Job:
             self._target,
             timeout=self.settings.sending.timeout,
             switch_interval=timing.switch_interval,
-            on_switch=lambda url: dispatcher.metrics.emit(EventKind.HOST_SWITCHED, host=url),
+            on_switch=lambda host: dispatcher.metrics.emit(EventKind.HOST_SWITCHED, host=host),
         )
         self._dispatcher = dispatcher = Dispatcher(
             ledger=self.ledger,
