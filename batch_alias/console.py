@@ -219,6 +219,8 @@ def run(settings: Settings, output: Output) -> int:
             return ExitCode.INTERRUPTED
         with console.progress(job.progress, plan.to_send):
             asyncio.run(_send_until_signal(job, console))
+        # The event loop has reset it; from here on SIGTERM is again what Ctrl-C is.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
         console.say("Writing reports …")
         summary = job.report()
         console.ended(job, summary)
