@@ -84,7 +84,7 @@ class Check:
             "seconds": round(self.seconds, 1),
             "exit_code": self.exit_code,
         }
-        return json.dumps(found, ensure_ascii=False, indent=2) + "\n"
+        return json.dumps(found, ensure_ascii=False, indent=2)
 
 
 def check_file(

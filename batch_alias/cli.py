@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import tempfile
+import time
 import traceback
 from pathlib import Path
 
@@ -157,7 +158,7 @@ def status(job: Path, json: bool) -> int:
     from batch_alias.status import status_of
 
     found = status_of(job)
-    Console().answer([found.as_json()] if json else status_lines(found))
+    Console().answer([found.as_json()] if json else status_lines(found, time.time()))
     return ExitCode.DONE
 
 

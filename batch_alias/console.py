@@ -218,14 +218,18 @@ def run(settings: Settings, output: Output) -> int:
             console.warn("Nothing was sent.")
             return ExitCode.INTERRUPTED
         with console.progress(job.progress, plan.to_send):
-            summary = asyncio.run(_send_until_signal(job, console))
+            asyncio.run(_send_until_signal(job, console))
+        # The event loop has reset it; from here on SIGTERM is again what Ctrl-C is.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        console.say("Writing reports …")
+        summary = job.report()
         console.ended(job, summary)
     if output.json:
         console.answer([summary.as_json()])
     return ExitCode.DONE if summary.exit_code is None else summary.exit_code
 
 
-async def _send_until_signal(job: Job, console: Console) -> Summary:
+async def _send_until_signal(job: Job, console: Console) -> None:
     """Send; the first signal lets the attempts under way end, the second ends at once."""
     loop = asyncio.get_running_loop()
     task = asyncio.current_task()
@@ -241,7 +245,7 @@ async def _send_until_signal(job: Job, console: Console) -> Summary:
     with contextlib.suppress(NotImplementedError):
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, interrupted)
-    return await job.send(console.event)
+    await job.send(console.event)
 
 
 def _permit_connections(most: int) -> None:

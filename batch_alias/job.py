@@ -57,6 +57,7 @@ class Job:
         self.ledger = ledger
         self._target = target
         self._dispatcher: Dispatcher | None = None
+        self._end: tuple[ExitCode, str] = ExitCode.SOURCE, ""
 
     def plan(self) -> Plan:
         """What a run is about to do."""
@@ -75,7 +76,7 @@ class Job:
         )
 
     def progress(self) -> Progress | None:
-        """Where sending stands; ``None`` before it begins. May be called from another thread."""
+        """Where sending stands or ended; ``None`` before it begins. May be called from another thread."""
         return None if self._dispatcher is None else self._dispatcher.progress()
 
     def stop(self) -> bool:
@@ -86,17 +87,18 @@ class Job:
         dispatcher.stop()
         return True
 
-    async def send(self, observer: Observer = lambda _event: None, timing: Timing | None = None) -> Summary:
-        """Send what is left and write the reports; see ``run_job``."""
+    async def send(self, observer: Observer = lambda _event: None, timing: Timing | None = None) -> None:
+        """Send what is left; see ``run_job``."""
         counts = self.ledger.counts()
         if counts.unfinished == 0:
-            return self.report(_exit_code(counts))
+            self._end = _exit_code(counts), ""
+            return
         timing = timing or Timing()
         client = Client(
             self._target,
             timeout=self.settings.sending.timeout,
             switch_interval=timing.switch_interval,
-            on_switch=lambda url: dispatcher.metrics.emit(EventKind.HOST_SWITCHED, host=url),
+            on_switch=lambda host: dispatcher.metrics.emit(EventKind.HOST_SWITCHED, host=host),
         )
         self._dispatcher = dispatcher = Dispatcher(
             ledger=self.ledger,
@@ -112,27 +114,28 @@ class Job:
         noted = {"masked_key": self._target.masked_key, **asdict(self.settings.sending)}
         noted["max_rejected"] = self.settings.max_rejected
         self.ledger.begin_run(target=asked_for.name, version=__version__, settings=noted)
-        stopped = ""
         try:
             await dispatcher.run()
-            code = ExitCode.INTERRUPTED if dispatcher.was_stopped else _exit_code(self.ledger.counts())
+            interrupted = dispatcher.was_stopped
+            self._end = ExitCode.INTERRUPTED if interrupted else _exit_code(self.ledger.counts()), ""
         except StoppedByService as error:
-            code, stopped = error.exit_code, str(error)
+            self._end = error.exit_code, str(error)
         finally:
-            self._dispatcher = None
+            dispatcher.stop()
+        code, stopped = self._end
         self.ledger.end_run(exit_code=code, host_switches=client.hosts.switches, stopped=stopped)
-        return self.report(code, stopped=stopped)
 
-    def report(self, exit_code: ExitCode, *, stopped: str = "") -> Summary:
+    def report(self) -> Summary:
         """Write the reports."""
-        return write_reports(self.folder, self.ledger, xlsx=self.settings.xlsx, exit_code=exit_code, stopped=stopped)
+        code, stopped = self._end
+        return write_reports(self.folder, self.ledger, xlsx=self.settings.xlsx, exit_code=code, stopped=stopped)
 
     def refuse_rejections(self) -> None:
         """Raise ``SourceError`` when more rows than permitted, or all, are rejected; the reports name them."""
         counts, most = self.ledger.counts(), self.settings.max_rejected
         if not counts.too_many_rejected(most):
             return
-        self.report(ExitCode.SOURCE)
+        self.report()
         worst = self.ledger.problems(State.REJECTED)[0]
         raise SourceError(
             "{rejected:,} of {rows:,} rows are rejected, more than --max-rejected {most:.0%} permits; nothing was sent."
@@ -197,7 +200,8 @@ async def run_job(
     """
     with ExitStack() as stack:
         job = await asyncio.to_thread(stack.enter_context, open_job(settings))
-        return await job.send(observer, timing)
+        await job.send(observer, timing)
+        return await asyncio.to_thread(job.report)
 
 
 def write_job_reports(folder: Path, *, xlsx: bool = False) -> Summary:

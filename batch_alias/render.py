@@ -1,6 +1,5 @@
 """A plan, a check, a status, a diagnosis and the progress of a run as lines of text (pure)."""
 
-import time
 from collections.abc import Iterator, Sequence
 
 from batch_alias.check import Check
@@ -88,8 +87,8 @@ def problem_lines(problems: Sequence[ProblemCount], most: int = MOST_KINDS) -> I
         yield f"            and {count(len(problems) - most, 'more kind')}"
 
 
-def status_lines(status: Status) -> Iterator[str]:
-    """Where a job stands."""
+def status_lines(status: Status, now: float) -> Iterator[str]:
+    """Where a job stands; ``now`` is in seconds since the epoch."""
     phases = {
         Phase.STAGED: "nothing has been sent yet",
         Phase.SENDING: f"sending {status.rate:.0f} per second",
@@ -99,7 +98,7 @@ def status_lines(status: Status) -> Iterator[str]:
     yield f"Job       {status.source}" + (f" to {status.target}" if status.target else "")
     yield f"Rows      {state_counts(status.counts)} of {status.counts.rows:,}"
     last = status.last_attempt_at
-    ago = "" if last is None else f"; last attempt {duration(round(max(0.0, time.time() - last)))} ago"
+    ago = "" if last is None else f"; last attempt {duration(round(max(0.0, now - last)))} ago"
     yield f"Now       {phases[status.phase]}{ago}"
     if status.seconds_left is not None:
         yield f"Left      about {duration(status.seconds_left)}"

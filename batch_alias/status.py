@@ -58,7 +58,7 @@ class Status:
         status = asdict(self)
         status["states"] = status.pop("counts")
         status["last_attempt_at"] = timestamp(self.last_attempt_at)
-        return json.dumps(status, ensure_ascii=False, indent=2) + "\n"
+        return json.dumps(status, ensure_ascii=False, indent=2)
 
 
 def status_of(folder: Path) -> Status:

@@ -20,7 +20,8 @@ from hypothesis import settings as hypothesis_settings
 
 from batch_alias.job import Job, open_job
 from batch_alias.model import DONE_STATES, Event, State
-from batch_alias.reports import Summary
+from batch_alias.reports import Summary, writers
+from batch_alias.reports.summary import summarize
 from batch_alias.sandbox import Rules, Sandbox
 from batch_alias.sandbox.server import serve
 from batch_alias.sending import Timing
@@ -157,7 +158,7 @@ def settings_for(tmp_path: Path, target_of) -> Callable[..., Settings]:
 
 @pytest.fixture(scope="session")
 def run() -> Callable[..., Summary]:
-    """Run a job in this process, with short waits.
+    """Run a job in this process, with short waits; of the reports only those are written that ``results`` reads.
 
     ``observer`` is called with the job and each event; ``beside`` is called with the job in a thread while it is sent.
     """
@@ -174,9 +175,20 @@ def run() -> Callable[..., Summary]:
                 thread = threading.Thread(target=beside, args=(job,))
                 thread.start()
                 stack.callback(thread.join)
-            return asyncio.run(job.send(lambda event: observer(job, event), timing))
+            asyncio.run(job.send(lambda event: observer(job, event), timing))
+            return _write_tables(job)
 
     return run_once
+
+
+def _write_tables(job: Job) -> Summary:
+    # Without the page: importing matplotlib and drawing its charts takes longer than most of the runs.
+    last = job.ledger.runs()[-1]
+    summary = summarize(job.ledger, exit_code=last.exit_code, stopped=last.stopped)
+    write = writers(job.folder, job.ledger, summary)
+    for name in ("summary.json", "not-accepted.csv", "results.csv"):
+        write[name](job.folder / name)
+    return summary
 
 
 Result = dict[str, str]

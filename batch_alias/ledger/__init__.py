@@ -3,8 +3,7 @@
 SQL stays in this folder. ``LedgerReader`` reads a ledger without disturbing a run; ``Ledger`` is what a run writes to.
 """
 
-from batch_alias.ledger.database import LEDGER
-from batch_alias.ledger.reader import LedgerReader
+from batch_alias.ledger.reader import LEDGER, LedgerReader
 from batch_alias.ledger.records import JobInfo, ProblemCount, Repeat, RowRecord, RunRecord
 from batch_alias.ledger.sqlite import Ledger
 from batch_alias.ledger.staging import locked, stage

@@ -12,11 +12,10 @@ class JobInfo:
     Attributes:
         source: The source's file name.
         description: What kind of file it was found to be.
-        header: The source's own column names.
-        columns: The indexes of user id, group id and alias in it.
+        columns: The indexes of user id, group id and alias in the header.
         why: Why each of the three was taken for what it is.
         blank_rows: Rows without any content: counted in the row numbers, but no rows of the job.
-        reading: How it was read: the fields of ``Reading``, of JSON's types; part of the job's identity.
+        reading: The fields of ``Reading``, of JSON's types; part of the job's identity.
         staged_at: Seconds since the epoch.
     """
 

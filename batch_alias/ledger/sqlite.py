@@ -12,8 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from batch_alias.errors import LedgerError
-from batch_alias.ledger.database import translated
-from batch_alias.ledger.reader import LedgerReader
+from batch_alias.ledger.reader import LedgerReader, translated
 from batch_alias.model import Event, Outcome, Row, Second
 
 

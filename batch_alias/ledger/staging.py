@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from filelock import FileLock, Timeout
 
 from batch_alias.errors import LedgerError
-from batch_alias.ledger.database import APPLICATION_ID, FORMAT, LEDGER, translated
+from batch_alias.ledger.reader import APPLICATION_ID, FORMAT, LEDGER, translated
 from batch_alias.ledger.records import JobInfo
 from batch_alias.problems import PROBLEMS
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from batch_alias.errors import ReportError
 from batch_alias.ledger import LedgerReader
-from batch_alias.reports import not_accepted, results, summary
-from batch_alias.reports.advice import Step, next_steps
+from batch_alias.reports.rows import write_not_accepted, write_results
 from batch_alias.reports.summary import Summary, summarize
+from batch_alias.reports.wording import Step, next_steps
 
 __all__ = ["Step", "Summary", "next_steps", "write_reports"]
 
@@ -22,15 +22,9 @@ def write_reports(
 ) -> Summary:
     """Write every report of a job; each takes its name when it is complete.
 
-    ``results.xlsx`` is also written for a source that is a workbook, and where there is one already, so that it never
-    disagrees with the other reports.
-
-    Args:
-        folder: The job's folder.
-        ledger: The job.
-        xlsx: Write ``results.xlsx``.
-        exit_code: The exit code of the job; ``None`` when its last run has no end.
-        stopped: Why the job ended early.
+    ``results.xlsx`` is written when asked for, for a source that is a workbook, and where there is one already, so that
+    it never disagrees with the other reports. The exit code is ``None`` when the last run has no end; ``stopped`` says
+    why it ended early.
 
     Raises:
         LedgerError: The ledger cannot be read.
@@ -42,10 +36,15 @@ def write_reports(
         del reports[_WORKBOOK]
     problems = []
     for name, write in reports.items():
+        unfinished = folder / f".{name}.new"
         try:
-            _write_complete(folder / name, write)
+            write(unfinished)
+            unfinished.replace(folder / name)
         except OSError as error:
             problems.append(f"{folder / name} ({error.strerror or error})")
+        finally:
+            with suppress(OSError):
+                unfinished.unlink(missing_ok=True)
     if problems:
         raise ReportError(
             "Not written: {files}.",
@@ -56,37 +55,14 @@ def write_reports(
     return totals
 
 
-def writers(folder: Path, ledger: LedgerReader, totals: Summary) -> dict[str, Callable[[Path], None]]:
+def writers(folder: Path, ledger: LedgerReader, totals: Summary) -> dict[str, Callable[[Path], object]]:
     """What writes each report, by file name, in the order in which they are written."""
+    from batch_alias.reports import page, workbook  # Jinja and XlsxWriter take a tenth of a second to import
+
     return {
-        "summary.json": lambda path: summary.write(path, totals),
-        "not-accepted.csv": lambda path: not_accepted.write(path, ledger),
-        "results.csv": lambda path: results.write(path, ledger),
-        "report.html": lambda path: _write_page(path, folder, ledger, totals),
-        _WORKBOOK: lambda path: _write_workbook(path, folder, ledger, totals),
+        "summary.json": lambda path: path.write_text(totals.as_json(), encoding="utf-8"),
+        "not-accepted.csv": lambda path: write_not_accepted(path, ledger),
+        "results.csv": lambda path: write_results(path, ledger),
+        "report.html": lambda path: page.write(path, folder, ledger, totals),
+        _WORKBOOK: lambda path: workbook.write(path, folder, ledger, totals),
     }
-
-
-# Jinja, matplotlib and XlsxWriter take half a second to import, so they are imported when they are needed.
-
-
-def _write_page(path: Path, folder: Path, ledger: LedgerReader, totals: Summary) -> None:
-    from batch_alias.reports import page
-
-    page.write(path, folder, ledger, totals)
-
-
-def _write_workbook(path: Path, folder: Path, ledger: LedgerReader, totals: Summary) -> None:
-    from batch_alias.reports import workbook
-
-    workbook.write(path, folder, ledger, totals)
-
-
-def _write_complete(path: Path, write: Callable[[Path], None]) -> None:
-    unfinished = path.with_name(f".{path.name}.new")
-    try:
-        write(unfinished)
-        unfinished.replace(path)
-    finally:
-        with suppress(OSError):
-            unfinished.unlink(missing_ok=True)

@@ -5,6 +5,7 @@ browser would not show are made visible.
 """
 
 import logging
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,9 +14,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from batch_alias.ledger import LedgerReader
 from batch_alias.problems import PROBLEMS
-from batch_alias.reports import advice, timeline, wording
-from batch_alias.reports.not_accepted import NOT_DONE, why
+from batch_alias.reports import wording
+from batch_alias.reports.rows import NOT_DONE, why
 from batch_alias.reports.summary import Summary
+from batch_alias.reports.timeline import Timeline
 from batch_alias.text import count, duration, excerpt, proportion
 
 if TYPE_CHECKING:
@@ -25,19 +27,11 @@ MOST_ROWS = 1000
 """Rows that were not accepted and are shown; ``not-accepted.csv`` has all."""
 MOST_LINES = 100
 """Lines of every other table."""
-MOST_ID = 64
 MOST_TEXT = 160
 
 
 def write(path: Path, folder: Path, ledger: LedgerReader, summary: Summary) -> None:
-    """Write the page.
-
-    Args:
-        path: Where to.
-        folder: The job's folder, for the commands that the page names.
-        ledger: The job.
-        summary: The job in numbers.
-    """
+    """Write the page; the commands that it names are for the job in ``folder``."""
     info, runs = ledger.info(), ledger.runs()
     warnings = [(each, PROBLEMS[each.name].sentence if each.name in PROBLEMS else "") for each in ledger.warnings()]
     template = _environment().get_template("report.html")
@@ -45,12 +39,12 @@ def write(path: Path, folder: Path, ledger: LedgerReader, summary: Summary) -> N
         info=info,
         summary=summary,
         runs=runs,
-        conclusion=advice.conclude(summary),
-        steps=advice.next_steps(summary, folder, info),
+        conclusion=wording.conclude(summary),
+        steps=wording.next_steps(summary, folder, info),
         states=[(state, summary.states[state], meaning) for state, meaning in wording.STATE_MEANINGS.items()],
-        causes=advice.causes(ledger.rows(*NOT_DONE)),
+        causes=wording.causes(ledger.rows(*NOT_DONE)),
         warnings=warnings,
-        charts=_charts(ledger, summary) if summary.requests else [],
+        charts=_charts(ledger) if summary.requests else [],
         events=ledger.events(),
         facts=wording.facts(info, runs),
         not_accepted=list(islice(ledger.rows(*NOT_DONE), MOST_ROWS)),
@@ -59,6 +53,7 @@ def write(path: Path, folder: Path, ledger: LedgerReader, summary: Summary) -> N
     path.write_text(page, encoding="utf-8")
 
 
+@cache
 def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("batch_alias.reports"),
@@ -68,7 +63,6 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {
-        "id": lambda value: excerpt(value, MOST_ID),
         "text": lambda value, most=MOST_TEXT: excerpt(value, most),
         "number": "{:,}".format,
         "duration": duration,
@@ -76,16 +70,16 @@ def _environment() -> Environment:
         "moment": wording.moment,
         "exit": wording.exit_meaning,
         "code": wording.code_meaning,
-        "advice": advice.advise,
+        "advice": wording.advise,
         "why": why,
     }
     environment.globals |= {"proportion": proportion, "count": count, "most_lines": MOST_LINES}
     return environment
 
 
-def _charts(ledger: LedgerReader, summary: Summary) -> "list[Chart]":
+def _charts(ledger: LedgerReader) -> "list[Chart]":
     # matplotlib warns while it is imported where its cache cannot be written, which does not concern our users.
     logging.getLogger("matplotlib").addHandler(logging.NullHandler())
     from batch_alias.reports import charts  # matplotlib takes half a second to import
 
-    return charts.draw(timeline.build(ledger), summary)
+    return charts.draw(Timeline(ledger))

@@ -1,12 +1,12 @@
-"""``summary.json``: the job in numbers, for scripts."""
+"""A job in numbers: ``summary.json``, and what the other reports begin with."""
 
 import json
 import math
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
+from itertools import accumulate
 
 from batch_alias.ledger import LedgerReader
 from batch_alias.model import LATENCY_STEP
@@ -16,29 +16,23 @@ from batch_alias.version import __version__
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
-    """A job in numbers, over all its runs.
+    """A job in numbers, over all its runs; the fields are those of ``summary.json``.
 
     Attributes:
-        version: The version of batch-alias that wrote it.
         source: The source's file name.
         sha256: Of the source's content.
-        rows: Rows of the source.
         blank_rows: Rows without any content, not among ``rows``.
         states: Rows in each state; they add up to ``rows``.
         target: Where the last run sent to.
-        runs: How often the job has been run.
         started_at: Of the first run, ISO 8601, UTC; empty when there was none.
         ended_at: Of the last run.
-        sending_seconds: Time spent sending.
-        requests: Requests sent.
-        retries: Those that were not the first for their row in a run.
-        refusals: Those that were refused by the rate limit.
-        mean_rate: Requests per second of sending.
+        retries: Requests that were not the first for their row in a run.
+        refusals: Requests that were refused by the rate limit.
         busiest_second: Most requests started within any sliding second.
         latency_ms: ``p50``, ``p90``, ``p99`` and ``max`` of all responses in milliseconds, exact to 5 %.
         codes: Responses by RongCloud's code, ``HTTP nnn``, or ``connect``, ``timeout``, ``dropped``.
         host_switches: How often sending moved to the other host of the data centre.
-        exit_code: The exit code.
+        exit_code: ``None`` when the last run has no end.
         stopped: Why the job ended early; empty when it did not.
     """
 
@@ -113,31 +107,22 @@ def run_ends(ledger: LedgerReader) -> list[float]:
     A run that was killed, or is under way, has no end in the ledger: its last second with a request counts.
     """
     runs = ledger.runs()
+    starts = [math.floor(run.started_at) for run in runs]
     ends = [run.started_at if run.ended_at is None else run.ended_at for run in runs]
-    if any(run.ended_at is None for run in runs):
-        starts = [math.floor(run.started_at) for run in runs]
-        for second in ledger.seconds():
-            run = bisect_right(starts, second.at) - 1
-            if run >= 0 and runs[run].ended_at is None:
-                ends[run] = max(ends[run], second.at + 1)
+    unended = {number for number, run in enumerate(runs) if run.ended_at is None}
+    for second in ledger.seconds() if unended else ():
+        run = bisect_right(starts, second.at) - 1
+        if run in unended:
+            ends[run] = max(ends[run], second.at + 1)
     return ends
 
 
 def percentiles(latencies: Mapping[int, int]) -> dict[str, float]:
     """``p50``, ``p90``, ``p99`` and ``max`` of a latency histogram in milliseconds; empty for an empty one."""
-    buckets = sorted(latencies.items())
-    total = sum(latencies.values())
-    found = {}
-    for name, share in (("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("max", 1.0)):
-        seen = 0
-        for bucket, count in buckets:
-            seen += count
-            if seen >= math.ceil(share * total):
-                found[name] = round(LATENCY_STEP**bucket, 1)
-                break
-    return found
-
-
-def write(path: Path, summary: Summary) -> None:
-    """Write ``summary.json``."""
-    path.write_text(summary.as_json(), encoding="utf-8")
+    if not latencies:
+        return {}
+    buckets = sorted(latencies)
+    seen = list(accumulate(latencies[bucket] for bucket in buckets))
+    shares = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "max": 1.0}
+    places = {name: bisect_left(seen, math.ceil(share * seen[-1])) for name, share in shares.items()}
+    return {name: round(LATENCY_STEP ** buckets[place], 1) for name, place in places.items()}

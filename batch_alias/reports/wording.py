@@ -1,50 +1,165 @@
-"""What states, codes, exit codes and settings are called in the reports."""
+"""The reports in words: the result, what to do next, why rows were not accepted, and what names and numbers mean."""
 
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
-from types import MappingProxyType
+from pathlib import Path
+from typing import Literal, NamedTuple
 
+from batch_alias import problems
 from batch_alias.errors import ExitCode
-from batch_alias.ledger import JobInfo, RunRecord
+from batch_alias.ledger import JobInfo, RowRecord, RunRecord
 from batch_alias.model import Failure, State
+from batch_alias.reports.summary import Summary
 from batch_alias.rongcloud.codes import CODES, FAILURES
 from batch_alias.settings import Reading, Sending, Settings
 from batch_alias.settings.options import as_typed, options
+from batch_alias.text import count
 
-STATE_MEANINGS: Mapping[State, str] = MappingProxyType(
-    {
-        State.ACCEPTED: "RongCloud accepted the alias",
-        State.SUPERSEDED: "a later row sets the same user and group",
-        State.REJECTED: "not sent: something is wrong with the row",
-        State.FAILED: "refused by the service, or never reached it",
-        State.UNKNOWN: "sent, but not confirmed: it may or may not be set",
-        State.PENDING: "not sent yet",
-    }
-)
+MOST_CAUSES = 200
+"""Causes that are counted separately: a service that invents a code for every row must not fill the memory."""
+STATE_MEANINGS: Mapping[State, str] = {
+    State.ACCEPTED: "RongCloud accepted the alias",
+    State.SUPERSEDED: "a later row sets the same user and group",
+    State.REJECTED: "not sent: something is wrong with the row",
+    State.FAILED: "refused by the service, or never reached it",
+    State.UNKNOWN: "sent, but not confirmed: it may or may not be set",
+    State.PENDING: "not sent yet",
+}
 """In the order in which the states are shown."""
 
-_MASKED_KEY = "masked_key"
-"""The setting under which a run notes the App Key with its middle hidden."""
 _UNITS = {setting.name: setting.option.unit for kind in (Reading, Sending, Settings) for setting in options(kind)}
 
 
-def exit_meaning(code: int | None) -> str:
-    """How a run ended; ``None`` where the ledger has no end of it."""
-    if code is None:
-        return "killed, or still running"
-    name = ExitCode(code).name.lower().replace("_", " ") if code in set(ExitCode) else "ended"
-    return f"{name} (exit code {code})"
+class Conclusion(NamedTuple):
+    """The result of a job in a sentence, with a detail that may be empty; the tone is the page's class for it."""
+
+    tone: Literal["good", "warning", "bad"]
+    sentence: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """Something to do next.
+
+    Attributes:
+        text: What to do.
+        command: The command that does it; empty for the command that was run, which only the terminal knows.
+        note: What has to be added to the command; may be empty.
+    """
+
+    text: str
+    command: str = ""
+    note: str = ""
+
+
+class Cause(NamedTuple):
+    """A reason why rows were not accepted: a problem, a code with its meaning, or what failed; and the first row."""
+
+    name: str
+    rows: int
+    example: RowRecord
+
+
+def conclude(summary: Summary) -> Conclusion:
+    """The result of a job."""
+    accepted, superseded = summary.states[State.ACCEPTED], summary.states[State.SUPERSEDED]
+    left = summary.rows - accepted - superseded
+    so_far = f"{accepted:,} of {count(summary.rows, 'row')} accepted"
+    if not left:
+        sentence = "The alias was accepted." if accepted == 1 else f"All {accepted:,} aliases were accepted."
+        detail = f"{count(superseded, 'row')} not sent: a later row sets the same user and group."
+        return Conclusion("good", sentence, detail if superseded else "")
+    if summary.exit_code == ExitCode.STOPPED:
+        return Conclusion("bad", f"Stopped by the service: {so_far}.", summary.stopped)
+    if not summary.runs:
+        detail = "Too many rows are rejected." if summary.exit_code == ExitCode.SOURCE else ""
+        return Conclusion("warning", "Nothing has been sent.", detail)
+    if summary.exit_code == ExitCode.INTERRUPTED:
+        return Conclusion("warning", f"Interrupted: {so_far}.")
+    if summary.exit_code is None:
+        return Conclusion("warning", f"Not finished: {so_far}.", "The last run was killed, or is still running.")
+    if left == summary.states[State.PENDING]:
+        return Conclusion("warning", f"{so_far}; {left:,} not sent yet.")
+    were = "was" if left == 1 else "were"
+    return Conclusion("warning", f"{left:,} of {count(summary.rows, 'row')} {were} not accepted.")
+
+
+def next_steps(summary: Summary, folder: Path, info: JobInfo) -> list[Step]:
+    """What to do next about the job in a folder, in the order in which to do it; empty when every row is done.
+
+    ``not-accepted.csv`` keeps the columns of the source, so it is read with the same column flags.
+    """
+    states, steps = summary.states, []
+    note = "with the same --region, --url or --sandbox"
+    if states[State.PENDING]:
+        rows = count(states[State.PENDING], "row")
+        steps.append(Step(text=f"Run the same command again to send {rows} not sent yet: it continues where it ended."))
+    again = states[State.FAILED] + states[State.UNKNOWN]
+    if again:
+        text = f"Send {count(again, 'failed or unknown row')} again: setting an alias twice does no harm."
+        steps.append(Step(text=text, command=f"batch-alias retry {shlex.quote(str(folder))}", note=note))
+    if states[State.REJECTED]:
+        text = f"Correct {count(states[State.REJECTED], 'rejected row')} in not-accepted.csv and run that file."
+        columns = {name: info.reading.get(name) for name in ("user_column", "group_column", "remark_column")}
+        command = ["batch-alias run", shlex.quote(str(folder / "not-accepted.csv")), *flags(columns)]
+        steps.append(Step(text=text, command=" ".join(command), note=note))
+    return steps
+
+
+def advise(row: RowRecord) -> str:
+    """What to do about a row that was not accepted."""
+    correct = "Correct the row and run not-accepted.csv."
+    match State(row.state), row.code:
+        case State.REJECTED, _:
+            return problems.advice(row.reason) or correct
+        case State.FAILED, None | 1000 | 1003 | 1050:  # no response, or nothing is wrong with the row
+            return "Send it again with batch-alias retry when the service works."
+        case State.FAILED, 1002:
+            return "Check the ids of this row: RongCloud does not accept them."
+        case State.FAILED, 1005:
+            return "Shorten the value that is too long and run not-accepted.csv."
+        case State.FAILED, _:
+            return correct
+        case State.UNKNOWN, _:
+            return "Send it again with batch-alias retry: setting an alias twice does no harm."
+        case State.PENDING, _:
+            return "Run the same command again: it continues where it ended."
+        case _:
+            return ""
+
+
+def causes(rows: Iterable[RowRecord]) -> list[Cause]:
+    """Count rows that were not accepted by state and cause, in bounded memory, the most frequent first."""
+    counts: Counter[tuple[str, str]] = Counter()
+    examples: dict[tuple[str, str], RowRecord] = {}
+    for row in rows:
+        key = row.state, _cause(row)
+        if key not in counts and len(counts) >= MOST_CAUSES:
+            key = row.state, "other causes"
+        counts[key] += 1
+        examples.setdefault(key, row)
+    return [Cause(key[1], number, examples[key]) for key, number in counts.most_common()]
+
+
+def _cause(row: RowRecord) -> str:
+    """A short name of which there are few, whatever the service says in its messages."""
+    if row.state == State.PENDING:
+        return "not sent yet"
+    if row.reason:
+        return row.reason
+    if row.code is not None:
+        return f"{row.code} {code_meaning(str(row.code))}"
+    return row.message.partition(":")[0]
 
 
 def code_meaning(label: str) -> str:
-    """What a response means.
-
-    Args:
-        label: Under which it was counted: RongCloud's code, ``HTTP nnn``, or a ``Failure``.
-    """
+    """What a response means that was counted as a code of RongCloud, ``HTTP nnn``, or a ``Failure``."""
     if label.isdecimal():
         known = CODES.get(int(label))
         return known.meaning if known else "a code that RongCloud does not document"
@@ -56,6 +171,14 @@ def code_meaning(label: str) -> str:
     status = int(found[1])
     phrase = HTTPStatus(status).phrase if status in set(HTTPStatus) else "a response"
     return f"{phrase}, from a gateway: without RongCloud's code"
+
+
+def exit_meaning(code: int | None) -> str:
+    """How a run ended; ``None`` where the ledger has no end of it."""
+    if code is None:
+        return "killed, or still running"
+    name = ExitCode(code).name.lower().replace("_", " ") if code in set(ExitCode) else "ended"
+    return f"{name} (exit code {code})"
 
 
 def latency(milliseconds: float) -> str:
@@ -82,7 +205,7 @@ def facts(info: JobInfo, runs: Sequence[RunRecord]) -> dict[str, list[str]]:
     }
     if runs:
         settings = dict(runs[-1].settings)
-        key = settings.pop(_MASKED_KEY, None)
+        key = settings.pop("masked_key", None)  # no flag: the App Key with its middle hidden
         found |= {"Sent to": [runs[-1].target], "App Key": [str(key)] if key else [], "Sent with": flags(settings)}
     return {name: values for name, values in found.items() if values}
 

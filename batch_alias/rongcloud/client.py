@@ -43,7 +43,7 @@ class Client:
         target: Where to send, and as which app.
         timeout: Seconds for a whole attempt.
         switch_interval: Least seconds between two switches of hosts.
-        on_switch: Called with the new base URL when all connections move to the other host.
+        on_switch: Called with the new host when all connections move to the other host.
 
     Raises:
         UsageError: The CA bundle cannot be read.
@@ -55,7 +55,7 @@ class Client:
         *,
         timeout: float,
         switch_interval: float = SWITCH_INTERVAL,
-        on_switch: Callable[[str], None] = lambda _url: None,
+        on_switch: Callable[[str], None] = lambda _host: None,
     ) -> None:
         self.target = target
         self.timeout = timeout
@@ -70,12 +70,12 @@ class Client:
     def leave(self, host: str) -> None:
         """Move all connections from a host to the other one, if there is one and the host is still in use."""
         if self.hosts.alternate(host, now=time.monotonic()):
-            self._on_switch(self.hosts.current)
+            self._on_switch(urlsplit(self.hosts.current).netloc)
 
     def report_unhealthy(self, url: str) -> None:
         """Report a failed request; all connections move to the other host, unless they did so lately."""
         if self.hosts.report_unhealthy(url, now=time.monotonic()):
-            self._on_switch(self.hosts.current)
+            self._on_switch(urlsplit(self.hosts.current).netloc)
 
     def open_httpx(self) -> httpx.AsyncClient:
         """An httpx client of exactly one connection. It follows no redirect: a signed request goes to no other host."""

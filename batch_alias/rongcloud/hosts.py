@@ -12,15 +12,7 @@ SWITCH_INTERVAL = 30.0
 
 
 class Hosts:
-    """The hosts, and the one in use.
-
-    Args:
-        urls: One or two base URLs, the primary first.
-        interval: Least seconds between two switches.
-
-    Attributes:
-        switches: How often the host was switched.
-    """
+    """One or two base URLs, the primary first; at least ``interval`` seconds are between two switches."""
 
     def __init__(self, urls: Sequence[str], *, interval: float = SWITCH_INTERVAL) -> None:
         self._urls = tuple(url.rstrip("/") for url in urls)
@@ -37,9 +29,7 @@ class Hosts:
     def report_unhealthy(self, url: str, *, now: float) -> bool:
         """Note that a request to a base URL failed; return whether the host was switched.
 
-        Args:
-            url: The base URL the request went to. A late response of a host that is no longer in use changes nothing.
-            now: A monotonic reading in seconds.
+        A late response of a host that is no longer in use changes nothing.
         """
         if len(self._urls) < 2 or url != self.current:
             return False
@@ -49,12 +39,7 @@ class Hosts:
         return True
 
     def alternate(self, host: str, *, now: float) -> bool:
-        """Switch regardless of the interval: the probes of an outage try both hosts in turn.
-
-        Args:
-            host: The host that the probe went to; nothing happens if it is no longer in use.
-            now: A monotonic reading in seconds.
-        """
+        """Switch from a host, if it is in use, regardless of the interval: an outage's probes try both in turn."""
         if len(self._urls) < 2 or urlsplit(self.current).netloc != host:
             return False
         self._switch(now)

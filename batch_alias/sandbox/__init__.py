@@ -3,8 +3,94 @@
 ``server`` (``serve``, ``serve_forever``) puts a ``Sandbox`` behind a socket.
 """
 
-from batch_alias.sandbox.emulator import Rules, Write
-from batch_alias.sandbox.faults import Draw, Fault, FaultPlan, Faults
-from batch_alias.sandbox.sandbox import Sandbox, Stats
+import secrets
+import time
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import replace
+
+from batch_alias.sandbox.emulator import Emulator, Rules, Stats, Write, in_last_second
+from batch_alias.sandbox.faults import Draw, Effect, Fault, FaultPlan, Faults
+from batch_alias.sandbox.messages import Key, Request, Response
+from batch_alias.settings.target import Secret
 
 __all__ = ["Draw", "Fault", "FaultPlan", "Faults", "Rules", "Sandbox", "Stats", "Write"]
+
+
+class Sandbox:
+    """One emulated app of RongCloud's; a key and a secret that are not given are generated.
+
+    It outlives its server: served again, it still holds its aliases. Reading it is safe from any thread, and so is
+    setting ``faults``: another plan starts anew with the next request.
+
+    Args:
+        now: Its clock, in seconds since the epoch: for ``Date`` and ``Rules.max_skew``.
+        on_write: Called with every accepted change, in order, in the server's thread.
+    """
+
+    def __init__(
+        self,
+        rules: Rules | None = None,
+        faults: FaultPlan | None = None,
+        *,
+        app_key: str | None = None,
+        app_secret: Secret | None = None,
+        now: Callable[[], float] = time.time,
+        on_write: Callable[[Write], None] | None = None,
+    ) -> None:
+        self.app_key = app_key or secrets.token_hex(7)
+        self.app_secret = app_secret or Secret(secrets.token_hex(10))
+        self.now = now
+        self.url = ""  # where it is served, or was last, without a path
+        self.faults = faults or Faults()
+        self.emulator = Emulator(self.app_key, self.app_secret, rules or Rules(), on_write)
+        self.counts = self.emulator.stats  # changed in the server's thread only
+        self._drawn_from: FaultPlan | None = None
+        self._drawn = 0
+        self._first_at = 0.0
+        self._arrivals: deque[float] = deque()
+        self._in_flight: Counter[Key | None] = Counter()
+
+    def stats(self) -> Stats:
+        """A copy of the counts as they are now."""
+        return replace(self.counts, answers=dict(self.counts.answers))
+
+    def aliases(self) -> dict[Key, str]:
+        """A copy of the aliases held: ``(group_id, user_id)`` to remark."""
+        return dict(self.emulator.aliases)
+
+    def arrived(self, request: Request, *, uses: int = 1, idle: float = 0.0) -> None:
+        """Count a request, number ``uses`` on its connection, which waited for it for ``idle`` seconds."""
+        counts = self.counts
+        counts.requests += 1
+        counts.in_flight += 1
+        counts.most_in_flight = max(counts.most_in_flight, counts.in_flight)
+        self._arrivals.append(request.at)
+        counts.busiest_second = max(counts.busiest_second, in_last_second(self._arrivals, request.at))
+        self._in_flight[request.key] += 1
+        if request.key is not None:
+            most = max(counts.most_in_flight_for_one_key, self._in_flight[request.key])
+            counts.most_in_flight_for_one_key = most
+        counts.most_requests_on_a_connection = max(counts.most_requests_on_a_connection, uses)
+        counts.connections_over_79 += uses == 80
+        counts.longest_idle = max(counts.longest_idle, idle)
+
+    def handle(self, request: Request) -> tuple[float, Effect]:
+        """Draw the fault of a request and carry it out; returns the latency, and what the server does after it."""
+        if self.faults is not self._drawn_from:
+            self._drawn_from, self._drawn, self._first_at = self.faults, 0, request.at
+        draw = self._drawn_from.draw(self._drawn, request.at - self._first_at)
+        self._drawn += 1
+        fault = draw.fault
+        if fault is not None and not fault.carried_out:
+            return draw.latency, fault.effect(request)
+        response = self.emulator.handle(request)
+        return draw.latency, response if fault is None or response.status != 200 else fault.effect(request)
+
+    def left(self, request: Request, response: Response | None) -> None:
+        """Count the response to a request, ``None`` if it got no whole one; it is not in flight any more."""
+        answer = "none" if response is None else str(response.code or f"http-{response.status}")
+        self.counts.answers[answer] = self.counts.answers.get(answer, 0) + 1
+        self.counts.refusals += answer in {"1008", "http-429"}
+        self.counts.in_flight -= 1
+        self._in_flight[request.key] -= 1

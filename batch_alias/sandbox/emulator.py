@@ -5,9 +5,8 @@ the table of codes is shared with the client, so that both cannot be wrong about
 """
 
 import hashlib
-import hmac
-from collections import deque
-from collections.abc import Callable, Mapping
+from collections import defaultdict, deque
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Annotated
 
@@ -28,10 +27,7 @@ MAX_GROUP_ID = 64  # characters
 MAX_NONCE = 64
 DOCUMENTED_NONCE = 18  # but the vendor's own Go SDK sends 19 characters, and works
 
-_SPELLINGS = (
-    ("app-key", "nonce", "timestamp", "signature"),
-    ("rc-app-key", "rc-nonce", "rc-timestamp", "rc-signature"),
-)
+_SIGNED = ("app-key", "nonce", "timestamp", "signature")  # all of them may have the prefix "rc-"
 _FIRST_MILLISECONDS = 10**11  # as seconds the year 5138, as milliseconds March 1973
 
 _Refused = tuple[int, str]  # RongCloud's code, and a message if the meaning of the code does not say enough
@@ -41,25 +37,16 @@ _Refused = tuple[int, str]  # RongCloud's code, and a message if the meaning of 
 class Rules:
     """What the emulated service enforces.
 
-    Attributes:
-        rate: Counted per path over a strict sliding second.
-        count_refused: Whether requests refused by the limit count towards it as well. RongCloud does not say; the
-            default is the harder case for a client.
-        max_skew: Seconds a timestamp may differ from the server's clock; ``None`` does not check. RongCloud does not
-            say what it permits.
-        retry_after: Seconds in ``Retry-After`` when the limit refuses; ``None`` omits the header.
-        idle_timeout: Seconds after which an idle connection is closed: more than the 55 s that RongCloud asks its
-            clients to stay under.
-
     Raises:
         UsageError: A value is out of its range.
     """
 
+    # Counted per path over a strict sliding second.
     rate: Annotated[int, Option("Requests per second that are granted.", least=1)] = 100
-    count_refused: bool = True
-    max_skew: float | None = None
-    retry_after: int | None = None
-    idle_timeout: float = 75.0
+    count_refused: bool = True  # towards the rate: RongCloud does not say, and this is the harder case for a client
+    max_skew: float | None = None  # seconds a timestamp may be off; RongCloud does not say what it permits
+    retry_after: int | None = None  # seconds, sent when the limit refuses
+    idle_timeout: float = 75.0  # seconds until an idle connection is closed; RongCloud asks clients to do it after 55
 
     def __post_init__(self) -> None:
         validate(self)
@@ -74,6 +61,29 @@ class Write:
     remark: str | None
 
 
+@dataclass(slots=True, kw_only=True)
+class Stats:
+    """Exact counts since the sandbox was created; what ``GET /sandbox/stats`` answers. A key is (group, user)."""
+
+    requests: int = 0  # arrived whole, without those for the sandbox's own pages
+    refusals: int = 0  # RongCloud's 1008 and the gateway's 429
+    # Of requests no longer in flight: RongCloud's code, "http-502" if there was none, "none" if no whole response.
+    answers: dict[str, int] = field(default_factory=dict)
+    busiest_second: int = 0  # most requests in any sliding second, all paths together
+    in_flight: int = 0
+    most_in_flight: int = 0
+    most_in_flight_for_one_key: int = 0
+    aliases: int = 0
+    sets: int = 0
+    keys_set_again: int = 0  # while an alias was held for them
+    connections_opened: int = 0
+    connections_open: int = 0
+    most_requests_on_a_connection: int = 0
+    connections_over_79: int = 0  # RongCloud asks for less than 80 requests on one
+    longest_idle: float = 0.0  # seconds that a connection waited for a request; RongCloud asks for less than 55
+    long_nonces: int = 0  # longer than RongCloud documents
+
+
 def in_last_second(instants: deque[float], now: float) -> int:
     """Drop the instants 1 s or more before ``now``, which is not before any of them, and count the others."""
     while instants and now - instants[0] >= 1.0:
@@ -83,26 +93,16 @@ def in_last_second(instants: deque[float], now: float) -> int:
 
 @dataclass(slots=True)
 class Emulator:
-    """RongCloud's set, clear and read for one app, with the aliases in memory.
-
-    Attributes:
-        app_key: The only App Key it knows.
-        on_write: Called with every accepted change, in order.
-        aliases: The aliases held.
-        sets: Sets accepted.
-        repeated: Keys that were set again while an alias was held for them.
-        long_nonces: Requests with a nonce longer than documented.
-    """
+    """RongCloud's set, clear and read for one app, with the aliases in memory."""
 
     app_key: str
     app_secret: Secret
     rules: Rules
-    on_write: Callable[[Write], None] | None = None
+    on_write: Callable[[Write], None] | None = None  # called with every accepted change, in order
+    stats: Stats = field(default_factory=Stats)  # kept up to date as far as aliases and nonces go
     aliases: dict[Key, str] = field(default_factory=dict)
-    sets: int = 0
-    repeated: set[Key] = field(default_factory=set)
-    long_nonces: int = 0
-    _counted: dict[str, deque[float]] = field(default_factory=lambda: {path: deque() for path in REQUIRED})
+    _set_again: set[Key] = field(default_factory=set)
+    _counted: defaultdict[str, deque[float]] = field(default_factory=lambda: defaultdict(deque))
 
     def handle(self, request: Request) -> Response:
         """Respond to a request, and carry it out if nothing is wrong with it.
@@ -116,7 +116,7 @@ class Emulator:
             return page(405, "Not Allowed")
         refused = self._check_signature(request) or self._check_limit(request) or _check_fields(request)
         if refused is None:
-            return self._carry_out(request.path, request.form or {})
+            return self._carry_out(request)
         code, message = refused
         response = refusal(code, request.path, message)
         if code == OVER_LIMIT and self.rules.retry_after is not None:
@@ -125,21 +125,23 @@ class Emulator:
 
     def _check_signature(self, request: Request) -> _Refused | None:
         headers = request.headers
-        used = [names for names in _SPELLINGS if any(name in headers for name in names)]
-        if len(used) > 1:
+        spellings = [prefix for prefix in ("", "rc-") if any(prefix + name in headers for name in _SIGNED)]
+        if len(spellings) > 1:
             return SIGNATURE_REFUSED, "the two spellings of the signature headers are mixed"
-        app_key, nonce, timestamp, signature = (headers.get(name, "") for name in (used or _SPELLINGS)[0])
+        app_key, nonce, timestamp, signature = (headers.get("".join(spellings) + name, "") for name in _SIGNED)
         if app_key != self.app_key:
             return PARAMETER_INVALID, "App-Key is missing or unknown"
-        self.long_nonces += len(nonce) > DOCUMENTED_NONCE
+        self.stats.long_nonces += len(nonce) > DOCUMENTED_NONCE
         if not 1 <= len(nonce) <= MAX_NONCE:
             return SIGNATURE_REFUSED, f"Nonce must have 1 to {MAX_NONCE} characters"
         if not (timestamp.isascii() and timestamp.isdigit()):
             return SIGNATURE_REFUSED, "Timestamp must be a whole number"
-        if not hmac.compare_digest(sign(self.app_secret, nonce, timestamp).encode(), signature.encode()):
+        signed = f"{self.app_secret.reveal()}{nonce}{timestamp}".encode()
+        if signature != hashlib.sha1(signed, usedforsecurity=False).hexdigest():  # SHA-1 is the vendor's choice
             return SIGNATURE_REFUSED, ""
-        skew = self.rules.max_skew
-        if skew is not None and abs(request.now - _seconds(timestamp)) > skew:
+        # Milliseconds are documented, but the vendor's own SDKs send seconds and are accepted.
+        seconds = float(timestamp) / (1000 if float(timestamp) >= _FIRST_MILLISECONDS else 1)
+        if self.rules.max_skew is not None and abs(request.now - seconds) > self.rules.max_skew:
             return SIGNATURE_REFUSED, "Timestamp is too far from the server's clock"
         return None
 
@@ -150,50 +152,41 @@ class Emulator:
             counted.append(request.at)
         return (OVER_LIMIT, "") if over else None
 
-    def _carry_out(self, path: str, fields: Mapping[str, str]) -> Response:
+    def _carry_out(self, request: Request) -> Response:
+        fields = request.form or {}
         key = fields["groupId"], fields["userId"]
-        if path == READ:
+        if request.path == READ:
             # What is answered for an alias that is not set is not documented.
             return success(remark=self.aliases.get(key, ""))
-        remark = fields["remark"] if path == SET else None
+        remark = fields["remark"] if request.path == SET else None
         if remark is None:
             # Clearing an alias that is not set is not documented either; an idempotent 200 is likely.
             self.aliases.pop(key, None)
         else:
             if key in self.aliases:
-                self.repeated.add(key)
+                self._set_again.add(key)
             self.aliases[key] = remark
-            self.sets += 1
+            self.stats.sets += 1
+        self.stats.aliases, self.stats.keys_set_again = len(self.aliases), len(self._set_again)
         if self.on_write is not None:
             self.on_write(Write(group_id=key[0], user_id=key[1], remark=remark))
         return success()
 
 
-def sign(secret: Secret, nonce: str, timestamp: str) -> str:
-    """RongCloud's documented signature: the lower-case hex SHA-1 of secret, nonce and timestamp."""
-    # SHA-1 is the vendor's choice.
-    return hashlib.sha1(f"{secret.reveal()}{nonce}{timestamp}".encode(), usedforsecurity=False).hexdigest()
-
-
-def _seconds(timestamp: str) -> float:
-    # Milliseconds are documented, but the vendor's own SDKs send seconds and are accepted.
-    number = float(timestamp)
-    return number / 1000 if number >= _FIRST_MILLISECONDS else number
-
-
 def _check_fields(request: Request) -> _Refused | None:
-    if not request.body:
+    form = request.form
+    if form == {}:
         return EMPTY_POST, ""
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if content_type != "application/x-www-form-urlencoded":
         return PARAMETER_INVALID, "the body is not application/x-www-form-urlencoded"
-    if request.form is None:
+    if form is None:
         return PARAMETER_INVALID, "the form is not percent-encoded UTF-8"
     for name in REQUIRED[request.path]:
-        if not request.form.get(name):
+        if not form.get(name):
             return PARAMETER_INVALID, f"{name} is required"
-    if len(request.form["userId"].encode()) > MAX_USER_ID:
+    if len(form["userId"].encode()) > MAX_USER_ID:
         return PARAMETER_TOO_LONG, f"userId is longer than {MAX_USER_ID} bytes"
-    if len(request.form["groupId"]) > MAX_GROUP_ID:
+    if len(form["groupId"]) > MAX_GROUP_ID:
         return PARAMETER_TOO_LONG, f"groupId is longer than {MAX_GROUP_ID} characters"
     return None

@@ -4,35 +4,25 @@ import hashlib
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from enum import Enum, auto
 from functools import partial
 from typing import Annotated, Protocol
 
 from batch_alias.errors import UsageError
-from batch_alias.rongcloud.codes import SUCCESS
 from batch_alias.sandbox.messages import Request, Response, page, refusal
 from batch_alias.settings.options import Option, Unit, validate
 
 
-@dataclass(frozen=True, slots=True)
-class Raw:
-    """Bytes sent as they are, with a short pause after each chunk; may be endless. Then the connection is closed."""
+class NoResponse(Enum):
+    """What can happen to a connection instead of a response."""
 
-    chunks: Iterable[bytes]
-
-
-@dataclass(frozen=True, slots=True)
-class Drop:
-    """No response: the connection is closed or reset."""
-
-    reset: bool = False
+    RESET = auto()
+    HANG = auto()  # for as long as the client keeps it open
 
 
-@dataclass(frozen=True, slots=True)
-class Hang:
-    """No response for as long as the client keeps the connection open."""
-
-
-Effect = Response | Raw | Drop | Hang
+Raw = Iterable[bytes]
+"""What is sent as it is, HTTP or not, before the connection is closed; may be empty or endless."""
+Effect = Response | NoResponse | Raw
 """What the server does in response to a request."""
 
 
@@ -40,24 +30,13 @@ Effect = Response | Raw | Drop | Hang
 class Fault:
     """One way in which the service can fail.
 
-    Attributes:
-        name: For test ids.
-        effect: What happens instead of the service's response.
-        carried_out: Whether the request reaches the service. If it is refused there, the refusal is sent after all: no
-            fault turns a refusal into something that looks like a success.
+    If a fault is ``carried_out``, the request reaches the service. If it is refused there, the refusal is sent after
+    all: no fault turns a refusal into something that looks like a success.
     """
 
-    name: str
-    effect: Callable[[Request], Effect]
+    name: str  # for test ids
+    effect: Callable[[Request], Effect]  # instead of the service's response
     carried_out: bool = False
-
-
-def apply(fault: Fault | None, request: Request, handle: Callable[[Request], Response]) -> Effect:
-    """What the server does in response to a request with this fault; ``handle`` is the service."""
-    if fault is not None and not fault.carried_out:
-        return fault.effect(request)
-    response = handle(request)
-    return response if fault is None or response.code != SUCCESS else fault.effect(request)
 
 
 INTERNAL_ERROR = Fault("internal-error", lambda request: refusal(1000, request.path))
@@ -67,12 +46,12 @@ UNAVAILABLE = Fault("unavailable", lambda _: Response(status=503))
 GATEWAY_PAGE = Fault("gateway-page", lambda _: page(502, "Bad Gateway"))
 GATEWAY_PAGE_OK = Fault("gateway-page-ok", lambda _: page(200, "Welcome"))
 REFUSAL = Fault("refusal", lambda request: refusal(1008, request.path))
-DROP_BEFORE = Fault("drop-before", lambda _: Drop())
-DROP_AFTER = Fault("drop-after", lambda _: Drop(), carried_out=True)
-RESET_BEFORE = Fault("reset-before", lambda _: Drop(reset=True))
-RESET_AFTER = Fault("reset-after", lambda _: Drop(reset=True), carried_out=True)
-HANG_BEFORE = Fault("hang-before", lambda _: Hang())
-HANG_AFTER = Fault("hang-after", lambda _: Hang(), carried_out=True)
+DROP_BEFORE = Fault("drop-before", lambda _: ())
+DROP_AFTER = Fault("drop-after", lambda _: (), carried_out=True)
+RESET_BEFORE = Fault("reset-before", lambda _: NoResponse.RESET)
+RESET_AFTER = Fault("reset-after", lambda _: NoResponse.RESET, carried_out=True)
+HANG_BEFORE = Fault("hang-before", lambda _: NoResponse.HANG)
+HANG_AFTER = Fault("hang-after", lambda _: NoResponse.HANG, carried_out=True)
 
 ERRORS = (INTERNAL_ERROR, INTERNAL_TIMEOUT, BAD_GATEWAY, UNAVAILABLE)
 DROPS = (DROP_BEFORE, DROP_AFTER, RESET_BEFORE, RESET_AFTER)

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
 from batch_alias.rongcloud.codes import CODES, SUCCESS
@@ -16,27 +16,14 @@ _BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """A complete HTTP request.
-
-    Attributes:
-        method: In capitals.
-        path: Without the query.
-        headers: By lower-case name.
-        now: The server's clock, in seconds since the epoch.
-        at: A monotonic clock, in seconds; it never decreases from one request to the next.
-        form: The fields of the body; ``None`` if it is no form, see ``parse_form``.
-    """
+    """A complete HTTP request."""
 
     method: str
-    path: str
-    headers: Mapping[str, str]
-    body: bytes
-    now: float
-    at: float
-    form: Mapping[str, str] | None = field(init=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "form", parse_form(self.body))  # the class is frozen
+    path: str  # without the query
+    headers: Mapping[str, str]  # by lower-case name
+    form: Mapping[str, str] | None  # what parse_form makes of the body
+    now: float  # the server's clock, in seconds since the epoch
+    at: float  # a monotonic clock, in seconds
 
     @property
     def key(self) -> Key | None:
@@ -47,10 +34,9 @@ class Request:
 
 
 def parse_form(body: bytes) -> dict[str, str] | None:
-    """Decode a form: ``+`` is a space, the rest is percent-encoded UTF-8; of a repeated field the first counts.
+    """The fields of a form, of a repeated one the first; ``None`` if the body is not percent-encoded UTF-8.
 
-    Returns:
-        The fields; ``None`` if the body is not UTF-8, or has a stray ``%``: the sign of a client that forgot to encode.
+    ``+`` is a space. A stray ``%`` is no character of a form, but the sign of a client that forgot to encode.
     """
     if _BAD_ESCAPE.search(body):
         return None
@@ -62,22 +48,12 @@ def parse_form(body: bytes) -> dict[str, str] | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Response:
-    """An HTTP response.
-
-    Attributes:
-        headers: Names and values. The server adds ``Content-Length``, ``Date`` and the request's ``X-Request-ID``.
-        code: RongCloud's code in the body; ``None`` when a gateway responds.
-    """
+    """An HTTP response, without ``Content-Length``, ``Date`` and ``X-Request-ID``, which the server adds."""
 
     status: int
     body: bytes = b""
     headers: tuple[tuple[str, str], ...] = ()
-    code: int | None = None
-
-    @property
-    def label(self) -> str:
-        """The code, or ``http-502`` and the like where there is none."""
-        return f"http-{self.status}" if self.code is None else str(self.code)
+    code: int | None = None  # RongCloud's, as in the body; None when a gateway responds
 
 
 def success(**content: str) -> Response:
@@ -95,15 +71,12 @@ def refusal(code: int, path: str, message: str = "", *, status: int | None = Non
     return _json(status or (known.status if known else 400), code, {"errorMessage": text, "url": path})
 
 
-def page(status: int, title: str) -> Response:
-    """The response of the gateway in front of RongCloud: a page, not JSON."""
-    body = (
-        f"<html>\r\n<head><title>{title}</title></head>\r\n<body>\r\n<center><h1>{title}</h1></center>\r\n"
-        "<hr><center>nginx</center>\r\n</body>\r\n</html>\r\n"
-    )
-    return Response(status=status, body=body.encode(), headers=(("content-type", "text/html"),))
-
-
 def _json(status: int, code: int, content: Mapping[str, str]) -> Response:
     body = json.dumps({"code": code, **content}, ensure_ascii=False, separators=(",", ":")).encode()
     return Response(status=status, body=body, headers=(("content-type", "application/json; charset=utf-8"),), code=code)
+
+
+def page(status: int, title: str) -> Response:
+    """The response of the gateway in front of RongCloud: a page, not JSON."""
+    body = f"<html><head><title>{title}</title></head><body><h1>{title}</h1><hr>nginx</body></html>\r\n"
+    return Response(status=status, body=body.encode(), headers=(("content-type", "text/html"),))

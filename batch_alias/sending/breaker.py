@@ -10,13 +10,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BreakerRules:
-    """The numbers.
+    """How many failures in a row, of how many different rows, make an outage; and how many seconds to each probe.
 
-    Attributes:
-        failures: Attempts in a run that make an outage.
-        rows: Different rows among them.
-        first_interval: Seconds to the first probe.
-        longest_interval: Most seconds between two probes; each interval is twice the one before.
+    Each interval is twice the one before.
     """
 
     failures: int = 20
@@ -26,12 +22,7 @@ class BreakerRules:
 
 
 class CircuitBreaker:
-    """Closed while the service works, open during an outage.
-
-    Attributes:
-        opened_at: When the outage began, a monotonic reading; ``None`` while there is none.
-        next_probe_at: When the next probe is due, a monotonic reading.
-    """
+    """Closed while the service works, open during an outage. All times are monotonic readings in seconds."""
 
     def __init__(self, rules: BreakerRules) -> None:
         self._rules = rules
@@ -56,12 +47,7 @@ class CircuitBreaker:
         return ended
 
     def failure(self, row: int, *, now: float) -> bool:
-        """Note a failure of the service; return whether it began an outage.
-
-        Args:
-            row: The row's number.
-            now: A monotonic reading in seconds.
-        """
+        """Note a failure of the service for the row of a number; return whether it began an outage."""
         if self.is_open:
             return False
         self._failures += 1

@@ -14,7 +14,7 @@ from typing import Protocol
 from batch_alias.model import Event, Row, Second, State
 from batch_alias.sending import Timing
 from batch_alias.sending.metrics import Metrics, Progress
-from batch_alias.sending.pool import Connection, ConnectionPool, PooledConnection
+from batch_alias.sending.pool import Connection, ConnectionPool
 from batch_alias.sending.response_handler import OPENING_ROWS, Outcomes, ResponseHandler
 from batch_alias.sending.work_queue import PendingRows, Work, WorkQueue
 from batch_alias.settings import Sending
@@ -54,19 +54,11 @@ class Dispatcher:
     """Sends the pending rows of a ledger.
 
     Args:
-        ledger: Where rows come from and outcomes go.
-        service: Opens connections.
-        limiter: Permits attempts.
-        sending: Rate, width, attempts and the other limits.
-        timing: How long to wait for what.
+        sending: Rate, most requests in flight, attempts and the other limits.
         observer: Called with each event.
         proven: Whether this job has had a row accepted before.
         wall: The wall clock, seconds since the epoch.
         clock: A monotonic clock in seconds.
-
-    Attributes:
-        was_stopped: Whether ``stop`` was called.
-        metrics: Counts and events.
     """
 
     def __init__(
@@ -118,9 +110,7 @@ class Dispatcher:
             accepted=settled[State.ACCEPTED],
             failed=settled[State.FAILED],
             unknown=settled[State.UNKNOWN],
-            requests=self.metrics.requests,
             recent_rate=self.metrics.recent_rate(now=now),
-            permitted_rate=self._handler.controller.rate,
             in_flight=len(self._tasks),
             waiting=self._queue.waiting,
             outage=None if opened_at is None else now - opened_at,
@@ -209,20 +199,20 @@ class Dispatcher:
         is_probe = self._handler.breaker.is_open
         work = self._queue.take(now=now, new_first=is_probe)
         self.metrics.started(retry=work.history.requests > 0, now=now)
-        task = asyncio.create_task(self._attempt(work, self._pool.acquire(now=now), probe=is_probe))
+        task = asyncio.create_task(self._attempt(work, self._pool.acquire(), probe=is_probe))
         self._tasks.add(task)
         task.add_done_callback(self._ended)
 
-    async def _attempt(self, work: Work, pooled: PooledConnection, *, probe: bool) -> None:
+    async def _attempt(self, work: Work, connection: Connection, *, probe: bool) -> None:
         started = self._clock()
         try:
-            response = await pooled.connection.execute(work.row.operation)
+            response = await connection.execute(work.row.operation)
             # No await from here on: a cancellation cannot come between a response and its record.
             self._handler.handle(work, response, started=started, now=self._clock(), probe=probe)
             if probe and response.classification.unhealthy:
                 self._service.leave(response.host)
         finally:
-            self._pool.release(pooled, now=self._clock())
+            self._pool.release(connection, now=self._clock())
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
@@ -240,7 +230,7 @@ class Dispatcher:
                 task.cancel()
             if self._tasks:
                 await asyncio.wait(self._tasks)
-            await self._pool.aclose()
+            await self._pool.close_idle(before=math.inf)
             if self._crash is None:
                 await self._store_metrics(all_of_it=True)
 

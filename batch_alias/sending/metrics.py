@@ -15,12 +15,10 @@ def latency_bucket(seconds: float) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """Where a run under way stands: rows that ended in it, by state, and attempts.
+    """Where a run under way stands: rows that ended in it, by state.
 
     Attributes:
-        requests: Attempts started.
         recent_rate: Attempts started in the last second.
-        permitted_rate: Attempts per second that are permitted now.
         waiting: Rows waiting to be sent again.
         outage: Seconds since an outage began; ``None`` while the service works.
     """
@@ -28,9 +26,7 @@ class Progress:
     accepted: int
     failed: int
     unknown: int
-    requests: int
     recent_rate: int
-    permitted_rate: float
     in_flight: int
     waiting: int
     outage: float | None
@@ -44,9 +40,7 @@ class Progress:
 class Metrics:
     """Counts, and keeps the finished seconds and the events until they are taken to be stored.
 
-    Args:
-        wall: The wall clock, seconds since the epoch.
-        observer: Called with each event.
+    ``wall`` is the wall clock, seconds since the epoch; ``observer`` is called with each event.
     """
 
     def __init__(self, *, wall: Callable[[], float], observer: Callable[[Event], None]) -> None:
@@ -56,7 +50,6 @@ class Metrics:
         self._starts: deque[float] = deque()
         self._seconds: list[Second] = []
         self._events: list[Event] = []
-        self.requests = 0
         self.settled: Counter[State] = Counter()
         self.busiest = 0
 
@@ -65,7 +58,6 @@ class Metrics:
         second = self._current()
         second.requests += 1
         second.retries += retry
-        self.requests += 1
         starts = self._starts
         starts.append(now)
         while starts[0] <= now - 1:

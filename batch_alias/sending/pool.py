@@ -6,7 +6,6 @@ used next, so that the others become idle and can be closed.
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Protocol
 
 from batch_alias.model import Operation, Response
@@ -22,26 +21,13 @@ class Connection(Protocol):
         """Close the connection."""
 
 
-@dataclass(slots=True)
-class PooledConnection:
-    """A connection and when it was last used (a monotonic reading)."""
-
-    connection: Connection
-    used_at: float
-
-
 class ConnectionPool:
-    """Connections that are in use or idle.
-
-    Args:
-        connect: Makes one more connection.
-        most: Most connections in use at once.
-    """
+    """At most so many connections in use at once, made by ``connect``, and idle ones."""
 
     def __init__(self, connect: Callable[[], Connection], *, most: int) -> None:
         self._connect = connect
         self._most = most
-        self._idle: deque[PooledConnection] = deque()
+        self._idle: deque[tuple[float, Connection]] = deque()
         self.in_use = 0
 
     @property
@@ -49,23 +35,17 @@ class ConnectionPool:
         """Whether every permitted connection is in use."""
         return self.in_use >= self._most
 
-    def acquire(self, *, now: float) -> PooledConnection:
+    def acquire(self) -> Connection:
         """The idle connection that was used last, or a new one. Only while the pool is not full."""
         self.in_use += 1
-        return self._idle.pop() if self._idle else PooledConnection(self._connect(), now)
+        return self._idle.pop()[1] if self._idle else self._connect()
 
-    def release(self, pooled: PooledConnection, *, now: float) -> None:
-        """Return a connection whose attempt has ended."""
+    def release(self, connection: Connection, *, now: float) -> None:
+        """Return a connection whose attempt has ended at a monotonic reading."""
         self.in_use -= 1
-        pooled.used_at = now
-        self._idle.append(pooled)
+        self._idle.append((now, connection))
 
     async def close_idle(self, *, before: float) -> None:
-        """Close the connections that were last used before a monotonic reading."""
-        while self._idle and self._idle[0].used_at < before:
-            await self._idle.popleft().connection.aclose()
-
-    async def aclose(self) -> None:
-        """Close all idle connections."""
-        while self._idle:
-            await self._idle.popleft().connection.aclose()
+        """Close the connections that were last used before a monotonic reading; infinity closes all."""
+        while self._idle and self._idle[0][0] < before:
+            await self._idle.popleft()[1].aclose()

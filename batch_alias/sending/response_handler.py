@@ -46,18 +46,11 @@ class ResponseHandler:
     """Decides what each response means for its row and for the run.
 
     Args:
-        outcomes: Where outcomes are kept.
-        queue: Where rows go back to.
-        metrics: Counts and events.
-        sending: Attempts, patience and share of failures that are permitted; the full rate.
-        timing: How long to wait.
         proven: Whether this job has had a row accepted before.
         wall: The wall clock, seconds since the epoch.
         draw: Uniform random numbers from [0, 1).
 
     Attributes:
-        controller: The rate that is permitted now.
-        breaker: Whether there is an outage.
         opening: Whether the first rows are still being tried one after the other.
         stopped: Why the run must stop; ``None`` while it need not.
     """
@@ -92,14 +85,9 @@ class ResponseHandler:
         self.stopped: StoppedByService | None = None
 
     def handle(self, work: Work, response: Response, *, started: float, now: float, probe: bool) -> None:
-        """Act on a response.
+        """Act on the response to an attempt that started, and has ended now, at monotonic readings in seconds.
 
-        Args:
-            work: The row, and the attempts made for it before.
-            response: What came back.
-            started: When the attempt started, a monotonic reading.
-            now: A monotonic reading in seconds.
-            probe: Whether the attempt was the probe of an outage.
+        ``probe`` says whether it was the probe of an outage.
         """
         classification = response.classification
         self._metrics.responded(response)

@@ -20,13 +20,9 @@ from batch_alias.model import Action, Classification, State
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backoff:
-    """Exponential backoff with full jitter: wait a uniform share of ``min(cap, base * 2 ** failures)``.
+    """Exponential backoff with full jitter: wait a uniform share of ``min(cap, base * 2 ** failures)`` seconds.
 
     Full jitter spreads the retries of a burst of failures widest for the same mean wait.
-
-    Attributes:
-        base: Seconds, the upper bound of the first wait.
-        cap: Seconds, the upper bound of any wait.
     """
 
     base: float = 0.5
@@ -42,9 +38,8 @@ class History:
     """The attempts made for a row in this run.
 
     Attributes:
-        requests: All requests.
         failures: Attempts that count against the row.
-        in_doubt: Whether any of them may have reached the server unconfirmed.
+        in_doubt: Whether any attempt may have reached the server unconfirmed.
         signed_again: Whether a refused signature has been tried afresh.
     """
 
@@ -85,13 +80,10 @@ Decision = Retry | Settle | Stop
 def decide(
     classification: Classification, before: History, *, attempts: int, backoff: Backoff, draw: float
 ) -> Decision:
-    """What to do with a row after one more request.
+    """What to do with a row after one more request than ``before``.
 
     Args:
-        classification: What the response means.
-        before: The attempts made before this request.
         attempts: Most attempts that may count against a row.
-        backoff: How long to wait.
         draw: A uniform random number from [0, 1).
     """
     after = before.after(classification)

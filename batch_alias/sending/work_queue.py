@@ -35,8 +35,7 @@ class WorkQueue:
     """The rows to send and to send again, in bounded memory.
 
     Args:
-        source: Where the rows come from.
-        limit: Most rows to take from it; ``None`` takes all.
+        limit: Most rows to take from the source; ``None`` takes all.
         most_retries: Most rows waiting to be sent again; beyond it no new rows are taken.
     """
 
@@ -89,10 +88,7 @@ class WorkQueue:
     def take(self, *, now: float, new_first: bool = False) -> Work:
         """The row that is sent next. Only while ``due`` is 0.
 
-        Args:
-            now: A monotonic reading in seconds.
-            new_first: Prefer a new row: for the probe of an outage, since a row that has been sent may be the very one
-                that the service cannot process.
+        ``new_first`` is for the probe of an outage: a row that has been sent may be the one the service cannot process.
         """
         retry_is_due = self._retries and self._retries[0][0] <= now
         if retry_is_due and not (new_first and self._has_new):

@@ -115,7 +115,7 @@ class Page(HTMLParser):
         self.tiles: list[list[str]] = []
         self.facts: dict[str, str] = {}
         self._text: list[str] = []
-        self._open: list[tuple[str, str]] = []
+        self._open: list[tuple[str, str, bool]] = []
         self._name = ""
         self.feed(html)
         self.close()
@@ -132,14 +132,15 @@ class Page(HTMLParser):
             self._text.append("\n")
         if tag in self.VOID:
             return
-        self._open.append((tag, ""))
+        hidden = tag in {"title", "style", "svg"} or dict(attrs).get("role") == "img"
+        self._open.append((tag, "", hidden))
         if tag == "tr":
             self.tables.setdefault(self.headings[-1], []).append([])
         elif tag == "li":
             self.tiles.append([])
 
     def handle_endtag(self, tag):
-        opened, text = self._open.pop()
+        opened, text, _ = self._open.pop()
         assert opened == tag, f"<{opened}> closed by </{tag}>"
         text = " ".join(text.split())
         if tag in {"h1", "h2"}:
@@ -147,7 +148,7 @@ class Page(HTMLParser):
         elif tag in {"td", "th"}:
             self.tables[self.headings[-1]][-1].append(text)
             self._text.append(" | ")
-        elif tag == "span" and any(name == "li" for name, _ in self._open):
+        elif tag == "span" and any(name == "li" for name, _, _ in self._open):
             self.tiles[-1].append(text)
             self._text.append(" ")
         elif tag == "dt":
@@ -159,10 +160,10 @@ class Page(HTMLParser):
             self._text.append("\n")
 
     def handle_data(self, data):
-        if any(name in {"title", "style", "svg"} for name, _ in self._open):
+        if any(hidden for _, _, hidden in self._open):
             return
         self._text.append(data.replace("\n", " "))
-        self._open = [(name, text + data) for name, text in self._open]
+        self._open = [(name, text + data, hidden) for name, text, hidden in self._open]
 
     def handle_startendtag(self, tag, attrs):
         self.tags.append((tag, dict(attrs)))

@@ -1,21 +1,25 @@
 import pytest
 
 from batch_alias.model import Event, EventKind
-from batch_alias.reports.charts import LAYOUTS, draw
-from batch_alias.reports.summary import summarize
-from batch_alias.reports.timeline import build
+from batch_alias.reports.charts import draw
+from batch_alias.reports.timeline import Timeline
+
+DAY = 86_400
 
 
 @pytest.fixture
 def charts(job, second, start):
-    """Draw the charts of a run of 30 s with these events."""
+    """Draw the charts of runs, given by begin and end in seconds, with these events 5 s after the first one began."""
 
-    def make(*kinds, length=30, **counts):
+    def make(*kinds, runs=((0, 30),), **counts):
         values = {"rate": 1.0, "seconds": 1.0, "host": "b.example.com", "detail": "HTTP 503"}
         events = [Event(at=start + 5, kind=kind, values=values) for kind in kinds]
         job.stage({"remark": "a"})
-        job.run({}, [second(start, **counts), second(start + 20)], events, times=(start, start + length))
-        return draw(build(job.ledger), summarize(job.ledger, exit_code=0, stopped=""))
+        for begin, end in runs:
+            times = start + begin, start + end
+            job.run({}, [second(times[0], **counts), second(times[1] - 1)], events, times=times)
+            events = []
+        return draw(Timeline(job.ledger))
 
     return make
 
@@ -24,22 +28,24 @@ def legend(chart):
     return {text: (color, shape) for color, shape, text in chart.legend}
 
 
-def test_there_is_a_drawing_for_each_layout(charts):
-    found = charts()
-    assert [chart.title for chart in found] == [
-        "Requests per second",
-        "Response time",
-        "Distribution of response times",
-    ]
-    assert all(set(chart.drawings) == {layout.name for layout in LAYOUTS} for chart in found)
+def labels(chart, wanted):
+    return [text for classes, _, _, text in chart.labels if classes == wanted]
 
 
-def test_the_colours_are_those_of_the_page(charts):
+def test_shapes_are_stretched_and_have_the_colours_of_the_page(charts):
     for chart in charts(EventKind.HOST_SWITCHED, refusals=3):
-        for drawing in chart.drawings.values():
-            assert "var(--blue)" in drawing
-            assert "#0101" not in drawing
-            assert "#000000" not in drawing
+        assert 'preserveAspectRatio="none"' in chart.svg
+        assert "var(--blue)" in chart.svg
+        assert "#0101" not in chart.svg
+        assert "#000000" not in chart.svg
+        assert "<text" not in chart.svg
+
+
+def test_every_chart_is_labelled_at_both_axes_within_its_bounds(charts):
+    for chart in charts(EventKind.HOST_SWITCHED):
+        assert len(labels(chart, "x")) >= 2
+        assert len(labels(chart, "y")) >= 2
+        assert all(0 <= x <= 100 and 0 <= y <= 100 for _, x, y, _ in chart.labels)
 
 
 def test_the_legend_names_what_happened_and_nothing_else(charts):
@@ -51,28 +57,37 @@ def test_the_legend_names_what_happened_and_nothing_else(charts):
     assert set(legend(charts(*happened)[0])) == {"rate limit", "requests per second", *happened.values()}
 
 
-def test_every_kind_of_mark_looks_different(charts):
-    found = legend(charts(EventKind.RATE_LOWERED, EventKind.ASKED_TO_WAIT, EventKind.HOST_SWITCHED)[0])
-    looks = [found[text] for text in ("rate lowered", "asked to wait", "host switched")]
-    assert len(set(looks)) == 3
+def test_events_are_marked_where_they_happened_in_looks_of_their_own(charts):
+    chart = charts(EventKind.RATE_LOWERED, EventKind.ASKED_TO_WAIT, EventKind.HOST_SWITCHED)[0]
+    looks = {" ".join(legend(chart)[text]) for text in ("rate lowered", "asked to wait", "host switched")}
+    assert len(looks) == 3
+    assert {classes: x for classes, x, _, text in chart.labels if not text} == dict.fromkeys(looks, 16.67)
 
 
 def test_a_long_job_has_means_and_the_busiest_second(charts):
-    found = legend(charts(length=6000, refusals=2)[0])
+    found = legend(charts(runs=[(0, 6000)], refusals=2)[0])
     assert set(found) == {"rate limit", "mean over 10 s", "busiest second in it", "refused by the rate limit"}
 
 
 def test_without_a_response_there_are_no_charts_of_response_times(job, second, start):
     job.stage({"remark": "a"})
     job.run({}, [second(start, codes={}, latencies={})], times=(start, start + 1))
-    found = draw(build(job.ledger), summarize(job.ledger, exit_code=4, stopped=""))
-    assert [chart.title for chart in found] == ["Requests per second"]
+    assert [chart.title for chart in draw(Timeline(job.ledger))] == ["Requests per second"]
 
 
-def test_runs_without_a_round_time_in_them_are_labelled_by_their_numbers(job, second, start):
-    job.stage({"remark": "a"})
-    for number in range(20):
-        begin = start + 1002 + 1000 * number
-        job.run({}, [second(begin)], times=(begin, begin + 1))
-    drawing = draw(build(job.ledger), summarize(job.ledger, exit_code=0, stopped=""))[0].drawings["wide"]
-    assert [number for number in range(1, 21) if f">run {number}<" in drawing] == [1, 5, 9, 13, 17]
+@pytest.mark.parametrize(
+    ("length", "expected"),
+    [
+        (4, ["14:13:20", "14:13:21", "14:13:22", "14:13:23", "14:13:24"]),
+        (3600, ["14:20", "14:30", "14:40", "14:50", "15:00", "15:10"]),
+        (3 * DAY, ["22 Sep", "12:00", "23 Sep", "12:00", "24 Sep", "12:00"]),
+    ],
+)
+def test_the_time_axis_shows_round_times_of_the_day(charts, length, expected):
+    assert labels(charts(runs=[(0, length)])[0], "x") == expected
+
+
+def test_runs_are_numbered_where_there_is_room(charts):
+    chart = charts(runs=[(0, 100), (DAY, DAY + 1), (2 * DAY, 2 * DAY + 100)])[0]
+    assert labels(chart, "note") == ["run 1", "run 3"]
+    assert labels(chart, "x") == ["14:13:30", "14:14:00", "14:14:30", "14:13:20", "14:13:49", "14:14:19", "14:14:49"]

@@ -3,7 +3,7 @@
 import pytest
 
 from batch_alias.model import Event, EventKind
-from batch_alias.reports.timeline import POINTS, build
+from batch_alias.reports.timeline import POINTS, Timeline
 
 DAY = 86_400
 
@@ -19,7 +19,7 @@ def timeline(job, start):
             rate = dict(settings[number]) if settings else {}
             happened = events if number == len(runs) - 1 else ()
             job.run({}, seconds, happened, exit_code=None, times=times, **rate)
-        return build(job.ledger)
+        return Timeline(job.ledger)
 
     return make
 
@@ -49,14 +49,14 @@ def test_a_job_of_any_length_has_few_points_with_all_requests_in_them(timeline, 
 def test_the_days_between_two_runs_are_left_out(timeline, second, start):
     runs = (0, 100, [second(start + 99, 10)]), (5 * DAY, 5 * DAY + 50, [second(start + 5 * DAY, 30)])
     found = timeline(*runs)
-    assert found.clock.total == 150
-    assert found.clock.sending_time(start + 2 * DAY) == 100
+    assert found.total == 150
+    assert found.sending_time(start + 2 * DAY) == 100
     assert requests(found)[98:102] == [0, 10, 30, 0]
 
 
 def test_a_killed_run_ends_with_its_last_second(timeline, second, start):
     found = timeline((0, None, [second(start + 9)]), (5 * DAY, None, [second(start + 5 * DAY + 4)]))
-    assert list(found.clock.lengths) == [10, 5]
+    assert found.lengths == [10, 5]
 
 
 def test_a_clock_that_was_set_back_loses_no_request(timeline, second, start):
@@ -78,8 +78,19 @@ def test_each_run_has_its_own_rate_limit(timeline):
     assert found.limits == [(0, 100, 80), (100, 200, 100)]
 
 
-def test_a_point_has_at_most_one_mark_of_a_kind(timeline, start):
-    kinds = [EventKind.RATE_LOWERED, EventKind.ASKED_TO_WAIT, EventKind.HOST_SWITCHED]
-    events = [Event(at=start + at / 10, kind=kind, values={}) for at in range(5000) for kind in kinds]
-    found = timeline((0, 500, []), events=events)
-    assert {kind: len(found.marks[kind]) for kind in kinds} == dict.fromkeys(kinds, len(found.points))
+def test_a_point_knows_the_kinds_of_its_events(timeline, start):
+    kinds = {1.2: EventKind.RATE_LOWERED, 3.1: EventKind.HOST_SWITCHED, 3.9: EventKind.ASKED_TO_WAIT}
+    events = [Event(at=start + at, kind=kind, values={}) for at, kind in kinds.items() for _ in range(2)]
+    found = timeline((0, 5, []), events=events)
+    assert [point.events for point in found.points] == [
+        set(),
+        {EventKind.RATE_LOWERED},
+        set(),
+        {EventKind.HOST_SWITCHED, EventKind.ASKED_TO_WAIT},
+        set(),
+    ]
+
+
+def test_a_sending_time_is_a_time_in_its_run(timeline, start):
+    found = timeline((0, 100, []), (DAY, DAY + 50, []))
+    assert [found.time(at) - start for at in (0, 99, 100, 149)] == [0, 99, DAY, DAY + 49]

@@ -1,10 +1,192 @@
+from dataclasses import asdict, replace
+from pathlib import Path
+
 import pytest
 
 from batch_alias.errors import ExitCode
-from batch_alias.model import Failure
-from batch_alias.reports.wording import code_meaning, exit_meaning, flags, latency
+from batch_alias.ledger import JobInfo, RowRecord
+from batch_alias.model import Failure, State, StateCounts
+from batch_alias.problems import ACCEPTABLE, REJECTIONS
+from batch_alias.reports.summary import Summary
+from batch_alias.reports.wording import (
+    MOST_CAUSES,
+    advise,
+    causes,
+    code_meaning,
+    conclude,
+    exit_meaning,
+    flags,
+    latency,
+    next_steps,
+)
 from batch_alias.rongcloud.codes import CODES, FAILURES
 from batch_alias.text import proportion
+
+NOT_DONE = [State.REJECTED, State.FAILED, State.UNKNOWN, State.PENDING]
+INFO = JobInfo(
+    source="names.csv",
+    sha256="",
+    description="",
+    header=("userId", "groupId", "remark"),
+    columns=(0, 1, 2),
+    blank_rows=0,
+    reading={},
+    staged_at=0.0,
+    version="1.0",
+)
+
+
+def a_summary(exit_code: int | None = 1, *, runs: int = 1, stopped: str = "", **states: int) -> Summary:
+    counts = StateCounts(**states)
+    return Summary(
+        version="1.0",
+        source="names.csv",
+        sha256="",
+        rows=counts.rows,
+        blank_rows=0,
+        states=asdict(counts),
+        target="api.example.com",
+        runs=runs,
+        started_at="",
+        ended_at="",
+        sending_seconds=1.0,
+        requests=1,
+        retries=0,
+        refusals=0,
+        mean_rate=1.0,
+        busiest_second=1,
+        latency_ms={},
+        codes={},
+        host_switches=0,
+        exit_code=exit_code,
+        stopped=stopped,
+    )
+
+
+def a_row(state: State, **values: object) -> RowRecord:
+    row = RowRecord(
+        number=2,
+        user_id="u",
+        group_id="g",
+        remark="a",
+        state=state,
+        reason="",
+        message="",
+        code=None,
+        attempts=0,
+        request_id="",
+        finished_at=None,
+        warning="",
+        cells=None,
+    )
+    return row._replace(**values)
+
+
+@pytest.mark.parametrize(
+    ("summary", "tone", "sentence"),
+    [
+        (a_summary(0, accepted=300), "good", "All 300 aliases were accepted."),
+        (a_summary(0, accepted=1), "good", "The alias was accepted."),
+        (a_summary(0, accepted=290, superseded=10), "good", "All 290 aliases were accepted."),
+        (a_summary(1, accepted=2), "good", "All 2 aliases were accepted."),
+        (a_summary(0, accepted=2, unknown=1), "warning", "1 of 3 rows was not accepted."),
+        (a_summary(accepted=288, failed=9, rejected=3), "warning", "12 of 300 rows were not accepted."),
+        (a_summary(accepted=299, failed=1), "warning", "1 of 300 rows was not accepted."),
+        (a_summary(accepted=5, pending=5), "warning", "5 of 10 rows accepted; 5 not sent yet."),
+        (a_summary(4, accepted=1200, pending=800), "bad", "Stopped by the service: 1,200 of 2,000 rows accepted."),
+        (a_summary(130, accepted=1, pending=1), "warning", "Interrupted: 1 of 2 rows accepted."),
+        (a_summary(None, accepted=1, pending=1), "warning", "Not finished: 1 of 2 rows accepted."),
+        (a_summary(None, runs=0, pending=2), "warning", "Nothing has been sent."),
+        (a_summary(3, runs=0, rejected=2), "warning", "Nothing has been sent."),
+    ],
+)
+def test_the_result_in_a_sentence(summary, tone, sentence):
+    found = conclude(summary)
+    assert (found.tone, found.sentence) == (tone, sentence)
+
+
+@pytest.mark.parametrize(
+    ("summary", "detail"),
+    [
+        (a_summary(4, accepted=1, pending=1, stopped="The app is locked."), "The app is locked."),
+        (a_summary(0, accepted=1, superseded=2), "2 rows not sent: a later row sets the same user and group."),
+        (a_summary(3, runs=0, rejected=2), "Too many rows are rejected."),
+        (a_summary(None, pending=1), "The last run was killed, or is still running."),
+    ],
+)
+def test_the_detail_says_why(summary, detail):
+    assert conclude(summary).detail == detail
+
+
+def test_a_finished_job_has_no_next_step():
+    assert next_steps(a_summary(0, accepted=3, superseded=2), Path("job"), INFO) == []
+
+
+def test_the_commands_of_next_steps_can_be_pasted_into_a_shell():
+    info = replace(INFO, reading={"user_column": "my id", "sheet": None, "encoding": "gb18030", "accept": []})
+    steps = next_steps(a_summary(pending=2, failed=1, unknown=1, rejected=1), Path("my names.aliases"), info)
+    assert [step.command for step in steps] == [
+        "",
+        "batch-alias retry 'my names.aliases'",
+        "batch-alias run 'my names.aliases/not-accepted.csv' --user-column 'my id'",
+    ]
+    assert "the same command again to send 2 rows" in steps[0].text
+    assert "2 failed or unknown rows" in steps[1].text
+    assert "1 rejected row " in steps[2].text
+    assert [bool(step.note) for step in steps] == [False, True, True]
+
+
+@pytest.mark.parametrize("reason", REJECTIONS)
+def test_a_rejected_row_has_the_advice_of_its_reason(reason):
+    advice = advise(a_row(State.REJECTED, reason=reason))
+    assert advice.startswith(REJECTIONS[reason].advice)
+    assert (f"--accept {reason}" in advice) == (reason in ACCEPTABLE)
+
+
+@pytest.mark.parametrize(
+    ("code", "advice"),
+    [(None, "batch-alias retry"), (1002, "Check the ids"), (1003, "batch-alias retry"), (1005, "Shorten")],
+)
+def test_a_failed_row_has_the_advice_of_its_code(code, advice):
+    assert advice in advise(a_row(State.FAILED, code=code))
+
+
+@pytest.mark.parametrize("state", NOT_DONE)
+def test_a_row_that_is_not_done_has_advice_even_for_unknown_reasons_and_codes(state):
+    assert advise(a_row(state, reason="from-a-later-version", code=4711)).endswith(".")
+
+
+@pytest.mark.parametrize("state", [State.ACCEPTED, State.SUPERSEDED])
+def test_a_row_that_is_done_has_no_advice(state):
+    assert advise(a_row(state)) == ""
+
+
+def test_rows_are_counted_by_cause_whatever_the_rest_of_the_message_says():
+    rows = [
+        a_row(State.FAILED, code=1002, message="parameter missing or invalid: user 7"),
+        a_row(State.UNKNOWN, message="no response in time"),
+        a_row(State.FAILED, message="no connection: refused"),
+        a_row(State.FAILED, code=1002, message="parameter missing or invalid: user 8"),
+        a_row(State.FAILED, message="no connection: unreachable"),
+        a_row(State.REJECTED, reason="empty-remark", message="Column 'a' is empty."),
+        a_row(State.PENDING, message="of the last run"),
+        a_row(State.FAILED, code=1002),
+    ]
+    assert [(cause.rows, cause.example.state, cause.name) for cause in causes(rows)] == [
+        (3, "failed", "1002 parameter missing or invalid"),
+        (2, "failed", "no connection"),
+        (1, "unknown", "no response in time"),
+        (1, "rejected", "empty-remark"),
+        (1, "pending", "not sent yet"),
+    ]
+
+
+def test_the_number_of_causes_is_bounded():
+    rows = [a_row(State.FAILED, code=10_000 + number) for number in range(MOST_CAUSES + 50)]
+    found = causes(rows)
+    assert len(found) == MOST_CAUSES + 1
+    assert (found[0].name, found[0].rows) == ("other causes", 50)
+    assert sum(cause.rows for cause in found) == len(rows)
 
 
 @pytest.mark.parametrize(

@@ -37,19 +37,6 @@ def _served() -> Iterator[Sandbox]:
 
 
 @pytest.fixture
-def until() -> Callable[[Callable[[], object]], None]:
-    """Wait until a condition holds."""
-
-    def wait(condition: Callable[[], object]) -> None:
-        deadline = time.monotonic() + DEADLINE
-        while not condition():
-            assert time.monotonic() < deadline
-            time.sleep(0.001)
-
-    return wait
-
-
-@pytest.fixture
 def served(_served: Sandbox, until) -> Iterator[Sandbox]:
     """A served sandbox without faults or connections. Other tests use it too: compare counts with those before."""
     _served.faults = Faults()

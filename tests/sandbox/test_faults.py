@@ -8,14 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batch_alias.errors import UsageError
-from batch_alias.sandbox import Draw, Fault, Faults, faults
-from batch_alias.sandbox.faults import ERRORS, Drop, Hang, apply, uniform
-from batch_alias.sandbox.messages import Request, Response, refusal, success
+from batch_alias.sandbox import Draw, Fault, Faults, Sandbox, faults
+from batch_alias.sandbox.faults import ERRORS, NoResponse, uniform
+from batch_alias.sandbox.messages import Request, Response
 from batch_alias.settings.options import options
 from tests.support import faults as support
 from tests.support.faults import HOSTILE, During, Script, Shares, While, coded
 
-REQUEST = Request(method="POST", path="/group/remarks/set.json", headers={}, body=b"", now=0.0, at=0.0)
+SET = "/group/remarks/set.json"
+FORM = "application/x-www-form-urlencoded"
 DRAWS = 4000
 ALL = [fault for module in (faults, support) for fault in vars(module).values() if isinstance(fault, Fault)]
 CARRIED_OUT = [fault for fault in ALL if fault.carried_out]
@@ -108,32 +109,36 @@ def test_every_field_is_a_flag():
     ]
 
 
-def applied(fault: Fault | None, response: Response) -> tuple[object, int]:
-    """What is sent, and how many times the service was called."""
-    calls = []
+@pytest.fixture
+def applied(signed):
+    """What is done after a request with a fault, and whether it was carried out; it is valid if nothing is given."""
 
-    def handle(request: Request) -> Response:
-        calls.append(request)
-        return response
+    def apply(fault: Fault | None, **wrong: str) -> tuple[object, bool]:
+        sandbox = Sandbox(faults=Script(lambda _: fault))
+        headers = signed(sandbox.app_key, sandbox.app_secret.reveal()) | {"content-type": FORM} | wrong
+        form = {"userId": "u", "groupId": "g", "remark": "r"}
+        request = Request(method="POST", path=SET, headers=headers, form=form, now=0.0, at=0.0)
+        _, effect = sandbox.handle(request)
+        return effect, bool(sandbox.aliases())
 
-    return apply(fault, REQUEST, handle), len(calls)
+    return apply
 
 
-def test_without_a_fault_the_response_is_sent():
-    response = success()
-    assert applied(None, response) == (response, 1)
+def test_without_a_fault_the_service_responds(applied):
+    response, carried_out = applied(None)
+    assert (response.code, carried_out) == (200, True)
 
 
 @pytest.mark.parametrize("fault", ALL, ids=by_name)
-def test_only_a_fault_that_carries_out_calls_the_service(fault):
-    _, calls = applied(fault, success())
-    assert calls == fault.carried_out
+def test_a_request_with_a_fault_is_carried_out_or_not(fault, applied):
+    _, carried_out = applied(fault)
+    assert carried_out == fault.carried_out
 
 
 @pytest.mark.parametrize("fault", CARRIED_OUT, ids=by_name)
-def test_a_refusal_is_never_replaced(fault):
-    refused = refusal(1008, REQUEST.path)
-    assert applied(fault, refused) == (refused, 1)
+def test_a_refusal_is_never_replaced(fault, applied):
+    refused, carried_out = applied(fault, signature="wrong")
+    assert (refused.code, carried_out) == (1004, False)
 
 
 @pytest.mark.parametrize(
@@ -156,16 +161,17 @@ def test_a_refusal_is_never_replaced(fault):
     ],
     ids=lambda value: getattr(value, "name", None),
 )
-def test_a_fault_has_its_status_and_code(fault, status, code):
-    response, _ = applied(fault, success())
+def test_a_fault_has_its_status_and_code(fault, status, code, applied):
+    response, _ = applied(fault)
+    assert isinstance(response, Response)
     assert (response.status, response.code) == (status, code)
 
 
-def test_connections_are_closed_or_reset_before_or_after_the_write_and_hang_likewise():
-    assert [applied(fault, success()) for fault in faults.DROPS] == [
-        *((Drop(reset=False), 0), (Drop(reset=False), 1), (Drop(reset=True), 0), (Drop(reset=True), 1))
+def test_connections_are_closed_or_reset_before_or_after_the_write_and_hang_likewise(applied):
+    assert [applied(fault) for fault in faults.DROPS] == [
+        *(((), False), ((), True), (NoResponse.RESET, False), (NoResponse.RESET, True))
     ]
-    assert [applied(fault, success()) for fault in faults.HANGS] == [(Hang(), 0), (Hang(), 1)]
+    assert [applied(fault) for fault in faults.HANGS] == [(NoResponse.HANG, False), (NoResponse.HANG, True)]
 
 
 LATE = Faults(latency=0.5)

@@ -6,70 +6,73 @@ from hypothesis import strategies as st
 
 from batch_alias.sandbox import Draw, Faults, Sandbox
 from batch_alias.sandbox.faults import BAD_GATEWAY, UNAVAILABLE
-from batch_alias.sandbox.messages import Request
-from batch_alias.sandbox.sandbox import Counters
+from batch_alias.sandbox.messages import Request, Response, page, refusal, success
 from tests.support.faults import Script
 
 
+def request(at: float = 0.0, user: str = "") -> Request:
+    form = {"groupId": "g", "userId": user}
+    return Request(method="POST", path="/nothing", headers={}, form=form, now=0.0, at=at)
+
+
 @pytest.fixture
-def counters():
-    return Counters()
+def sandbox():
+    return Sandbox()
 
 
 @given(st.lists(st.sampled_from([0.0, 0.1, 0.5, 0.999, 1.0, 3.0]), max_size=50))
 def test_the_busiest_second_is_exact(gaps):
-    counters = Counters()
+    sandbox = Sandbox()
     times = [sum(gaps[: n + 1]) for n in range(len(gaps))]
     for at in times:
-        counters.arrived(at, None)
+        sandbox.arrived(request(at))
     by_hand = max((sum(1 for other in times if 0 <= other - first < 1.0) for first in times), default=0)
-    assert counters.stats.busiest_second == by_hand
+    assert sandbox.stats().busiest_second == by_hand
 
 
-def test_requests_in_flight_are_counted_together_and_by_key(counters):
-    one, other = ("g", "u"), ("g", "v")
-    for key in (one, other, one, None, None):
-        counters.arrived(0.0, key)
-    for key in (one, one, None):
-        counters.left(key)
-    stats = counters.stats
-    assert (stats.in_flight, stats.most_in_flight, stats.most_in_flight_for_one_key) == (2, 5, 2)
+def test_requests_in_flight_are_counted_together_and_by_key(sandbox):
+    one, other, no_key = request(user="u"), request(user="v"), request()
+    for arriving in (one, other, one, no_key, no_key, no_key):
+        sandbox.arrived(arriving)
+    for leaving in (one, one, no_key):
+        sandbox.left(leaving, success())
+    sandbox.arrived(one)
+    stats = sandbox.stats()
+    assert (stats.requests, stats.in_flight) == (7, 4)
+    assert (stats.most_in_flight, stats.most_in_flight_for_one_key) == (6, 2)
 
 
-def test_a_connection_is_overused_once_it_carries_80_requests(counters):
+def test_a_connection_is_overused_once_it_carries_80_requests(sandbox):
     for requests in (79, 80, 200):
         for uses in range(1, requests + 1):
-            counters.arrived(0.0, None, uses=uses)
-    assert (counters.stats.connections_over_79, counters.stats.most_requests_on_a_connection) == (2, 200)
+            sandbox.arrived(request(), uses=uses)
+    stats = sandbox.stats()
+    assert (stats.connections_over_79, stats.most_requests_on_a_connection) == (2, 200)
 
 
-def test_the_longest_idle_time_is_kept(counters):
+def test_the_longest_idle_time_is_kept(sandbox):
     for idle in (0.0, 3.5, 2.0):
-        counters.arrived(0.0, None, idle=idle)
-    assert counters.stats.longest_idle == 3.5
+        sandbox.arrived(request(), idle=idle)
+    assert sandbox.stats().longest_idle == 3.5
 
 
-def test_refusals_are_those_of_rongcloud_and_of_the_gateway(counters):
-    for answer in ("200", "1008", "http-429", "1008", "none"):
-        counters.answered(answer)
-    assert counters.stats.refusals == 3
-    assert counters.stats.answers == {"200": 1, "1008": 2, "http-429": 1, "none": 1}
+def test_answers_are_counted_by_code_or_status_and_refusals_are_those_over_the_limit(sandbox):
+    over = refusal(1008, "/nothing")
+    for response in (success(), over, page(429, "Too Many Requests"), over, Response(status=502), None):
+        sandbox.left(request(), response)
+    stats = sandbox.stats()
+    assert stats.answers == {"200": 1, "1008": 2, "http-429": 1, "http-502": 1, "none": 1}
+    assert stats.refusals == 3
 
 
-def request(at: float = 0.0) -> Request:
-    return Request(method="POST", path="/nothing", headers={}, body=b"", now=0.0, at=at)
-
-
-def test_stats_are_a_copy():
-    sandbox = Sandbox()
+def test_stats_are_a_copy(sandbox):
     before = sandbox.stats()
-    sandbox.counters.arrived(0.0, None)
-    sandbox.counters.answered("200")
+    sandbox.arrived(request())
+    sandbox.left(request(), success())
     assert (before.requests, before.answers) == (0, {})
-    assert (sandbox.stats().requests, sandbox.stats().answers) == (1, {"200": 1})
 
 
-def test_a_plan_starts_anew_when_it_is_set():
+def test_a_plan_starts_anew_when_it_is_set(sandbox):
     drawn = []
 
     class Recorded:
@@ -77,11 +80,10 @@ def test_a_plan_starts_anew_when_it_is_set():
             drawn.append((number, elapsed))
             return Draw()
 
-    sandbox = Sandbox(faults=Recorded())
-    for at in (5.0, 6.5):
-        sandbox.handle(request(at))
-    sandbox.faults = Recorded()
-    sandbox.handle(request(8.0))
+    for times in ((5.0, 6.5), (8.0,)):
+        sandbox.faults = Recorded()
+        for at in times:
+            sandbox.handle(request(at))
     assert drawn == [(0, 0.0), (1, 1.5), (0, 0.0)]
 
 

@@ -1,8 +1,7 @@
-"""The ledger or its disk fails: a sentence, exit 5, nothing overwritten, nothing accepted forgotten."""
+"""The ledger or its disk fails: a sentence, exit 5, nothing is overwritten, nothing accepted is lost."""
 
 import shutil
 import sqlite3
-import threading
 from pathlib import Path
 
 import pytest
@@ -14,21 +13,13 @@ from batch_alias.model import State
 ROWS = 600
 
 
-def test_a_folder_deleted_under_the_run_stops_it_with_a_sentence(
-    run, sandbox, settings_for, write_csv, onlooker, until
-):
-    running = sandbox()
-    settings = settings_for(write_csv(3000), running, rate=200)
-
-    def delete():
-        until(lambda: running.stats().requests > 30)
-        shutil.rmtree(settings.job_folder)
-
-    helper = threading.Thread(target=delete)
+def test_a_folder_deleted_during_the_run_stops_it(run, sandbox, settings_for, write_csv, at_request):
+    served = sandbox()
+    settings = settings_for(write_csv(1000), served, rate=200)
+    served.faults = at_request(30, lambda: shutil.rmtree(settings.job_folder))
     with pytest.raises(LedgerError, match="ledger"):
-        run(settings, watcher=onlooker(at_start=lambda _run: helper.start()))
-    helper.join()
-    assert running.stats().requests < 1000
+        run(settings)
+    assert served.stats().requests < 1000
     assert not (settings.job_folder / LEDGER).exists()
 
 
@@ -38,16 +29,16 @@ def damaged_in_the_middle(path: Path) -> None:
     path.write_bytes(content)
 
 
-def cut_short(path: Path) -> None:
+def truncated(path: Path) -> None:
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
-def emptied(path: Path) -> None:
+def empty(path: Path) -> None:
     path.write_bytes(b"")
 
 
 def replaced_by_text(path: Path) -> None:
-    path.write_text("This was a ledger once.\n" * 500)
+    path.write_text("This is not a ledger.\n" * 500)
 
 
 def replaced_by_another_database(path: Path) -> None:
@@ -63,23 +54,23 @@ def of_a_later_format(path: Path) -> None:
     db.close()
 
 
-HARM = [damaged_in_the_middle, cut_short, emptied, replaced_by_text, replaced_by_another_database, of_a_later_format]
+DAMAGES = [damaged_in_the_middle, truncated, empty, replaced_by_text, replaced_by_another_database, of_a_later_format]
 
 
-@pytest.mark.parametrize("harm", HARM)
-def test_a_ledger_that_is_not_whole_is_recognised_named_and_left_as_it_is(harm, run, sandbox, settings_for, write_csv):
-    running = sandbox()
-    settings = settings_for(write_csv(400), running, limit=20)
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_ledger_that_cannot_be_used_is_named_and_left_as_it_is(damage, run, sandbox, settings_for, write_csv):
+    served = sandbox()
+    settings = settings_for(write_csv(400), served, limit=5)
     run(settings)
     path = settings.job_folder / LEDGER
-    harm(path)
-    before, requests = path.read_bytes(), running.stats().requests
+    damage(path)
+    before = path.read_bytes()
     with pytest.raises(LedgerError, match="ledger") as caught:
         run(settings)
     assert str(path) in str(caught.value)
     assert caught.value.advice
     assert path.read_bytes() == before
-    assert running.stats().requests == requests
+    assert served.stats().requests == 5
 
 
 NO_FILE_ABOVE = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({0}, {0}))"
@@ -91,54 +82,54 @@ if os.geteuid() == 0 and "bound" not in os.environ:
     ctypes.CDLL(None).prctl(PR_CAPBSET_DROP, CAP_DAC_OVERRIDE)
     os.execve(sys.executable, sys.orig_argv, {**os.environ, "bound": "by modes"})
 """
-"""Root may write to what is read-only; take that from it."""
+"""Root may write to what is read-only; this takes that right away."""
 
 
-def test_a_full_disk_stops_the_run_and_forgets_nothing_beyond_what_was_in_flight(
-    command, sandbox, write_csv, accounts, tmp_path
+def test_a_full_disk_stops_the_run_and_loses_at_most_what_was_in_flight(
+    command, run, sandbox, settings_for, write_csv, results, tmp_path
 ):
-    running = sandbox()
-    width = 4
-    arguments = ["run", write_csv(ROWS), "--job", "job", "--rate", 1000, "--max-in-flight", width]
-    ended = command(*arguments, to=running, after=NO_FILE_ABOVE.format(1_000_000)).end()
+    served = sandbox()
+    source, width = write_csv(ROWS), 4
+    arguments = ["run", source, "--job", "job", "--rate", 1000, "--max-in-flight", width]
+    ended = command(*arguments, to=served, before=NO_FILE_ABOVE.format(1_000_000)).end()
     assert ended.code == ExitCode.LEDGER, ended.err
     assert "cannot be used" in ended.err
     assert "Traceback" not in ended.err
     with LedgerReader(tmp_path / "job") as ledger:
-        kept = ledger.tally().accepted
+        kept = ledger.counts().accepted
     assert 0 < kept < ROWS
-    assert running.stats().sets - kept <= width
-    assert command(*arguments, to=running).end().code == ExitCode.DONE
-    assert accounts().states == {State.ACCEPTED: ROWS}
-    assert running.stats().keys_set_again <= width
+    assert served.stats().sets - kept <= width
+    assert run(settings_for(source, served)).exit_code == ExitCode.DONE
+    assert results().states == {State.ACCEPTED: ROWS}
+    assert served.stats().keys_set_again <= width
 
 
-def test_a_disk_too_full_for_the_staging_sends_nothing(command, sandbox, write_csv, tmp_path):
-    running = sandbox()
+def test_a_disk_too_full_to_stage_the_source_sends_nothing(command, sandbox, write_csv, tmp_path):
+    served = sandbox()
     limited = NO_FILE_ABOVE.format(100_000)
-    ended = command("run", write_csv(20_000), "--job", "job", to=running, after=limited).end()
+    ended = command("run", write_csv(20_000), "--job", "job", to=served, before=limited).end()
     assert ended.code == ExitCode.LEDGER, ended.err
     assert "Traceback" not in ended.err
-    assert running.stats().requests == 0
+    assert served.stats().requests == 0
     assert not (tmp_path / "job" / LEDGER).exists()
 
 
 @pytest.mark.parametrize("what", [LEDGER, "."], ids=["file", "folder"])
-def test_a_ledger_that_is_read_only_stops_the_run_before_the_first_request(
+def test_a_read_only_ledger_stops_the_run_before_the_first_request(
     what, run, command, sandbox, settings_for, write_csv
 ):
-    running = sandbox()
-    settings = settings_for(write_csv(50), running, limit=5)
+    served = sandbox()
+    settings = settings_for(write_csv(50), served, limit=5)
     run(settings)
     job = settings.job_folder
     before = (job / LEDGER).read_bytes()
     (job / what).chmod(0o555)
     try:
-        ended = command("run", settings.source, "--job", job, to=running, after=BOUND_BY_MODES).end()
+        ended = command("run", settings.source, "--job", job, to=served, before=BOUND_BY_MODES).end()
     finally:
         (job / what).chmod(0o755)
     assert ended.code == ExitCode.LEDGER, ended.err
     assert "Traceback" not in ended.err
     assert str(job) in ended.err
-    assert running.stats().requests == 5
+    assert served.stats().requests == 5
     assert (job / LEDGER).read_bytes() == before

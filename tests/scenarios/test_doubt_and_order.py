@@ -1,109 +1,103 @@
-"""In doubt is not failed; and an earlier value never lands after a later one."""
+"""A row in doubt is unknown, not failed; and an earlier value is never written after a later one."""
+
+import shlex
 
 import pytest
 
 from batch_alias.errors import ExitCode
+from batch_alias.ledger import LedgerReader
 from batch_alias.model import State
-from batch_alias.sandbox.faults import Faults, Forced, Trouble
+from batch_alias.reports import next_steps
+from batch_alias.sandbox import Faults
+from batch_alias.sandbox.faults import (
+    DROP_AFTER,
+    DROP_BEFORE,
+    HANG_AFTER,
+    INTERNAL_TIMEOUT,
+    REFUSAL,
+    UNAVAILABLE,
+)
+from tests.support.faults import Script, Shares, coded
+
+NAMED = {"ids": lambda fault: fault.name}
 
 
-@pytest.mark.parametrize("trouble", [Trouble.HANG_AFTER, Trouble.DROP_AFTER, Trouble.INTERNAL_TIMEOUT])
-def test_a_row_out_of_attempts_without_an_answer_is_unknown_and_sent_by_the_next_run(
-    trouble, run, sandbox, settings_for, write_csv, accounts
+@pytest.mark.parametrize("fault", [HANG_AFTER, DROP_AFTER, INTERNAL_TIMEOUT], **NAMED)
+def test_a_row_out_of_attempts_without_a_response_is_unknown_and_sent_by_the_next_run(
+    fault, run, sandbox, settings_for, write_csv, results
 ):
-    running = sandbox(Faults(shares={trouble: 0.15}, seed=21))
-    settings = settings_for(write_csv(100), running, attempts=1, timeout=0.3)
-    first = run(settings)
+    served = sandbox(Script(lambda number: fault if number % 7 == 3 else None))
+    source = write_csv(70)
+    first = run(settings_for(source, served, attempts=1, timeout=2.0))
     assert first.exit_code == ExitCode.NOT_ALL_ACCEPTED
-    found = accounts()
-    unknown = found.of(State.UNKNOWN)
-    assert set(found.states) == {State.ACCEPTED, State.UNKNOWN}
-    assert len(running.aliases()) == 100
+    unknown = results().of(State.UNKNOWN)
+    assert len(unknown) >= 10
+    assert results().states == {State.ACCEPTED: 70 - len(unknown), State.UNKNOWN: len(unknown)}
+    assert len(served.aliases()) == 70
     assert all(row["message"] and row["request_id"] and row["attempts"] == "1" for row in unknown)
 
-    running.faults = Faults()
-    before = running.stats().requests
-    assert run(settings).exit_code == ExitCode.DONE
-    assert running.stats().requests - before == len(unknown)
-    assert accounts().states == {State.ACCEPTED: 100}
+    served.faults = Faults()
+    before = served.stats().requests
+    assert run(settings_for(source, served, attempts=1)).exit_code == ExitCode.DONE
+    assert served.stats().requests - before == len(unknown)
+    assert results().states == {State.ACCEPTED: 70}
 
 
-def test_failed_rows_wait_for_retry_which_sends_them_and_the_unknown_again(
-    run, sandbox, settings_for, write_csv, accounts
-):
-    running = sandbox(Faults(shares={Trouble.DROP_AFTER: 0.1}, forced=Forced(code=1005, share=0.2), seed=9))
-    settings = settings_for(write_csv(100), running, attempts=1, max_failed=1.0)
+def test_retry_sends_failed_and_unknown_rows_and_run_only_unknown_ones(run, sandbox, settings_for, write_csv, results):
+    served = sandbox(Script(lambda number: {2: coded(1005), 6: DROP_AFTER, 7: coded(1005)}.get(number % 10)))
+    settings = settings_for(write_csv(50), served, attempts=1, max_failed=1.0)
     run(settings)
-    states = accounts().states
-    assert states[State.FAILED] > 5
-    assert states[State.UNKNOWN] > 2
+    assert results().states == {State.ACCEPTED: 35, State.FAILED: 10, State.UNKNOWN: 5}
 
-    before = running.stats().requests
-    again = run(settings_for(None, running, attempts=1, max_failed=1.0))
-    assert running.stats().requests - before == states[State.FAILED] + states[State.UNKNOWN]
-    assert again.states["accepted"] > states[State.ACCEPTED]
+    again = run(settings_for(None, served, attempts=1, max_failed=1.0))
+    assert served.stats().requests == 50 + 15
+    assert (again.states[State.FAILED], again.states[State.UNKNOWN]) == (3, 1)
 
-    running.faults = Faults()
-    run(settings)
-    failed = accounts().states[State.FAILED]
-    assert failed > 0
-    before = running.stats().requests
-    assert run(settings_for(None, running)).exit_code == ExitCode.DONE
-    assert running.stats().requests - before == failed
+    served.faults = Faults()
+    assert run(settings).exit_code == ExitCode.NOT_ALL_ACCEPTED
+    assert served.stats().requests == 50 + 15 + 1
+    assert results().states == {State.ACCEPTED: 47, State.FAILED: 3}
+    assert run(settings_for(None, served)).exit_code == ExitCode.DONE
+    assert served.stats().requests == 50 + 15 + 1 + 3
 
 
-def test_the_command_that_is_told_sends_the_failed_rows_again(command, sandbox, write_csv, accounts):
-    running = sandbox(Faults(forced=Forced(code=1005, share=0.5), seed=1))
-    rate = ("--rate", 1000)
-    first = command("run", write_csv(60), "--job", "job", "--max-failed", "100%", *rate, to=running).end()
-    assert first.code == ExitCode.NOT_ALL_ACCEPTED
-    assert "batch-alias retry job" in first.err
-    running.faults = Faults()
-    again = command("retry", "job", *rate, to=running).end()
+def test_the_suggested_command_sends_the_failed_rows_again(command, run, sandbox, settings_for, write_csv, results):
+    served = sandbox(Script(lambda number: coded(1005) if number % 2 else None))
+    settings = settings_for(write_csv(60), served, max_failed=1.0)
+    summary = run(settings)
+    with LedgerReader(settings.job_folder) as ledger:
+        (step,) = next_steps(summary, settings.job_folder, ledger.info())
+    served.faults = Faults()
+    again = command(*shlex.split(step.command)[1:], to=served).end()
     assert again.code == ExitCode.DONE, again.err
-    assert running.aliases() == accounts().accepted
+    assert results().states == {State.ACCEPTED: 60}
+    assert served.aliases() == results().accepted
 
 
-FLAKY = Faults(
-    latency=0.005,
-    jitter=1.0,
-    shares={
-        Trouble.UNAVAILABLE: 0.1,
-        Trouble.DROP_BEFORE: 0.05,
-        Trouble.DROP_AFTER: 0.1,
-        Trouble.HANG_AFTER: 0.05,
-        Trouble.INTERNAL_TIMEOUT: 0.05,
-        Trouble.REFUSAL: 0.02,
-    },
-    seed=13,
-)
+FAULTS = {UNAVAILABLE: 0.1, DROP_BEFORE: 0.05, DROP_AFTER: 0.15, INTERNAL_TIMEOUT: 0.05}
+JITTER = Faults(latency=0.005, jitter=1.0)
 
 
-def test_never_are_two_attempts_of_one_row_under_way_whatever_goes_wrong(
-    run, sandbox, settings_for, write_csv, accounts
-):
-    running = sandbox(FLAKY)
+def test_two_attempts_for_one_key_are_never_in_flight_together(run, sandbox, settings_for, write_csv, results):
+    writes = []
+    served = sandbox(Shares(FAULTS | {REFUSAL: 0.02}, JITTER, seed=13), on_write=writes.append)
     rows = [(f"u{n % 100}", "g", f"value {n}") for n in range(300)]
-    settings = settings_for(write_csv(rows), running, attempts=60, timeout=0.2)
-    assert run(settings).exit_code == ExitCode.DONE
+    assert run(settings_for(write_csv(rows), served, attempts=60)).exit_code == ExitCode.DONE
     wanted = {("g", user): remark for user, _, remark in rows}
-    assert running.aliases() == accounts().accepted == wanted
-    assert all(write.remark == wanted[write.group_id, write.user_id] for write in running.writes())
-    assert running.stats().most_in_flight_for_one_key == 1
+    assert served.aliases() == results().accepted == wanted
+    assert all(write.remark == wanted[write.group_id, write.user_id] for write in writes)
+    assert served.stats().most_in_flight_for_one_key == 1
 
 
-def test_run_twice_with_edits_through_two_jobs_no_earlier_value_lands_after_a_later_one(
+def test_of_two_jobs_the_values_of_the_first_are_never_written_after_those_of_the_second(
     run, sandbox, settings_for, write_csv, tmp_path
 ):
-    running = sandbox(FLAKY)
-    settled = []
-    for edition in ("first", "second"):
-        source = write_csv(120, f"{edition}.csv", tag=edition)
-        settings = settings_for(source, running, job=tmp_path / edition, attempts=60, timeout=0.2)
+    writes = []
+    served = sandbox(Shares(FAULTS, JITTER, seed=13), on_write=writes.append)
+    for tag in ("first", "second"):
+        begin = len(writes)
+        settings = settings_for(write_csv(120, f"{tag}.csv", tag=tag), served, job=tmp_path / tag, attempts=60)
         assert run(settings).exit_code == ExitCode.DONE
-        settled.append(len(running.writes()))
-    writes = running.writes()
-    assert all(write.remark.startswith("first") for write in writes[: settled[0]])
-    assert all(write.remark.startswith("second") for write in writes[settled[0] :])
-    assert len(running.aliases()) == 120
-    assert all(remark.startswith("second") for remark in running.aliases().values())
+        assert len(writes) - begin >= 120
+        assert all(write.remark.startswith(tag) for write in writes[begin:])
+    assert len(served.aliases()) == 120

@@ -1,109 +1,109 @@
-"""Two hosts of one data centre: all lanes move together, seldom, and only when the host is ill."""
+"""Two hosts of one data centre: all connections move together, seldom, and only when the host is unhealthy."""
 
-import socket
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from dataclasses import replace
 
 import pytest
-from batch_alias.records import EventKind
 
 from batch_alias.errors import ExitCode
-from batch_alias.model import State
-from batch_alias.sandbox.faults import Faults, Forced, Outage, Trouble
+from batch_alias.model import EventKind, State
+from batch_alias.sandbox import Faults
+from batch_alias.sandbox.faults import DROP_BEFORE, GATEWAY_PAGE_OK, HANG_BEFORE, REFUSAL, UNAVAILABLE
+from batch_alias.sending import Timing
+from batch_alias.sending.breaker import BreakerRules
+from batch_alias.sending.retry import Backoff
 from batch_alias.settings.target import Secret
+from tests.support.faults import GATEWAY_LIMIT, Script, coded
 
-ROWS = 200
+ROWS = 100
+SWITCH_INTERVAL = 0.1
+QUICK = Timing(
+    backoff=Backoff(base=0.02, cap=0.2),
+    breaker=BreakerRules(first_interval=0.02, longest_interval=0.15),
+    switch_interval=SWITCH_INTERVAL,
+    tick=0.1,
+)
 
 
 @pytest.fixture
 def pair(sandbox):
     """A primary and its backup: one app, one secret."""
 
-    def start(primary: Faults, backup: Faults | None = None):
+    def start(primary, backup=None):
         one_app = {"app_key": "one-app", "app_secret": Secret("one-secret")}
         return sandbox(primary, **one_app), sandbox(backup, **one_app)
 
     return start
 
 
-@contextmanager
-def nobody_listens() -> Iterator[str]:
-    """A URL at which every connection is refused."""
-    with closing(socket.socket()) as taken:
-        taken.bind(("127.0.0.1", 0))
-        yield f"http://127.0.0.1:{taken.getsockname()[1]}"
-
-
-@pytest.mark.parametrize(
-    "trouble", [Trouble.UNAVAILABLE, Trouble.DROP_BEFORE, Trouble.HANG_BEFORE, Trouble.GATEWAY_PAGE_OK]
-)
-def test_when_the_primary_breaks_down_all_lanes_move_at_once(
-    trouble, run, pair, settings_for, write_csv, accounts, onlooker
+@pytest.mark.parametrize("fault", [UNAVAILABLE, DROP_BEFORE, GATEWAY_PAGE_OK], ids=lambda fault: fault.name)
+def test_when_the_primary_fails_all_connections_move_to_the_backup_at_once(
+    fault, run, pair, settings_for, write_csv, results
 ):
-    primary, backup = pair(Faults(outages=(Outage(start=0.1, end=1e9, trouble=trouble),)))
-    watcher = onlooker()
-    settings = settings_for(write_csv(ROWS), primary, backup, timeout=0.3, max_in_flight=32)
-    summary = run(settings, watcher=watcher)
+    primary, backup = pair(Script(lambda number: fault if number >= 20 else None))
+    events = []
+    settings = settings_for(write_csv(ROWS), primary, backup, max_in_flight=32)
+    summary = run(settings, observer=lambda _job, event: events.append(event))
     assert summary.exit_code == ExitCode.DONE, summary.stopped
-    assert accounts().states == {State.ACCEPTED: ROWS}
-    assert {**primary.aliases(), **backup.aliases()} == accounts().accepted
-    assert summary.host_switches == len(watcher.heard(EventKind.HOST_SWITCHED)) == 1
-    assert backup.url.removeprefix("http://") in watcher.heard(EventKind.HOST_SWITCHED)[0].text
-    assert primary.stats().requests - primary.stats().sets <= settings.max_in_flight
+    assert results().states == {State.ACCEPTED: ROWS}
+    assert primary.aliases() | backup.aliases() == results().accepted
+    (switch,) = [event for event in events if event.kind is EventKind.HOST_SWITCHED]
+    assert backup.url in switch.text
+    assert summary.host_switches == 1
+    assert primary.stats().requests - primary.stats().sets <= 32
 
 
-def test_a_primary_that_cannot_be_reached_is_left_after_one_attempt(run, sandbox, settings_for, write_csv, service_of):
+def test_a_primary_that_hangs_is_left(run, pair, settings_for, write_csv, results):
+    primary, backup = pair(Script(lambda number: HANG_BEFORE if number >= 20 else None))
+    summary = run(settings_for(write_csv(40), primary, backup, timeout=2.0, max_in_flight=8))
+    assert summary.exit_code == ExitCode.DONE, summary.stopped
+    assert results().states == {State.ACCEPTED: 40}
+    assert summary.host_switches >= 1
+    assert backup.stats().sets > 0
+
+
+def test_a_primary_that_cannot_be_reached_is_left_after_one_attempt(
+    run, sandbox, settings_for, write_csv, target_of, free_port
+):
     backup = sandbox()
-    with nobody_listens() as url:
-        service = replace(service_of(backup), urls=(url, backup.url))
-        summary = run(settings_for(write_csv(ROWS), backup, service=service))
+    target = target_of(backup, url=f"http://127.0.0.1:{free_port()},{backup.url}")
+    summary = run(settings_for(write_csv(20), backup, target=target))
     assert summary.exit_code == ExitCode.DONE
     assert (summary.codes["connect"], summary.host_switches) == (1, 1)
-    assert len(backup.aliases()) == ROWS
+    assert len(backup.aliases()) == 20
 
 
-def test_two_flaky_hosts_are_not_swapped_more_often_than_permitted(run, pair, settings_for, write_csv, fast):
-    flaky = {Trouble.UNAVAILABLE: 0.3}
-    primary, backup = pair(Faults(shares=flaky, seed=1), Faults(shares=flaky, seed=2))
+def test_the_host_is_not_switched_more_often_than_permitted(run, pair, settings_for, write_csv):
+    unreliable = Script(lambda number: UNAVAILABLE if number % 3 == 2 else None)
+    primary, backup = pair(unreliable, unreliable)
+    settings = settings_for(write_csv(200), primary, backup, attempts=50)
     began = time.monotonic()
-    summary = run(settings_for(write_csv(350), primary, backup, attempts=50))
+    summary = run(settings, timing=QUICK)
     took = time.monotonic() - began
     assert summary.exit_code == ExitCode.DONE
-    assert 1 <= summary.host_switches <= 1 + took / fast.switch_interval
+    assert 1 <= summary.host_switches <= 1 + took / SWITCH_INTERVAL
 
 
-@pytest.mark.parametrize(
-    "faults",
-    [
-        Faults(shares={Trouble.REFUSAL: 0.15, Trouble.GATEWAY_LIMIT: 0.15}),
-        Faults(forced=Forced(code=1005, share=0.2)),
-    ],
-    ids=["429", "4xx"],
-)
-def test_a_refusal_never_moves_the_lanes(faults, run, pair, settings_for, write_csv):
-    primary, backup = pair(faults)
-    summary = run(settings_for(write_csv(25), primary, backup))
+@pytest.mark.parametrize("fault", [REFUSAL, GATEWAY_LIMIT, coded(1005)], ids=lambda fault: fault.name)
+def test_a_refusal_switches_nothing(fault, run, pair, settings_for, write_csv):
+    primary, backup = pair(Script(lambda number: fault if number % 5 == 3 else None))
+    summary = run(settings_for(write_csv(25), primary, backup, max_failed=1.0))
     assert summary.states["pending"] == 0
     assert (summary.host_switches, backup.stats().requests) == (0, 0)
 
 
-def test_while_both_are_down_the_probes_try_them_in_turn_and_find_the_one_that_comes_back(
-    run, pair, settings_for, write_csv, onlooker
-):
-    for_good = Faults(outages=(Outage(start=0.0, end=1e9),))
-    primary, backup = pair(for_good, for_good)
+def test_while_both_hosts_are_down_the_probes_take_them_in_turn_until_one_works(run, pair, settings_for, write_csv):
+    down = Script(lambda _number: UNAVAILABLE)
+    primary, backup = pair(down, down)
     probes = []
 
-    def mend(_sending, event):
+    def repair(_job, event):
         if event.kind is EventKind.HOST_SWITCHED:
             probes.append((primary.stats().requests, backup.stats().requests))
-            # Late enough for the intervals of the probes to have outgrown the interval of the switches.
-            if len(probes) == 9:
+            # By then the intervals of the probes are longer than the interval of the switches.
+            if len(probes) == 7:
                 backup.faults = Faults()
 
-    summary = run(settings_for(write_csv(30), primary, backup, patience=15.0), watcher=onlooker(at_notice=mend))
+    summary = run(settings_for(write_csv(30), primary, backup), timing=QUICK, observer=repair)
     assert summary.exit_code == ExitCode.DONE, summary.stopped
     assert len(backup.aliases()) == 30
     assert all(abs(first - second) <= 1 for first, second in probes)

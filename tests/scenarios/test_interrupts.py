@@ -1,85 +1,96 @@
-"""Ctrl-C and SIGTERM: asked once it ends in order, asked twice it ends at once."""
+"""SIGINT and SIGTERM: the first one lets the requests in flight end, the second one ends the run at once."""
 
 import signal
-import time
+from dataclasses import replace
 
 import pytest
 
 from batch_alias.errors import ExitCode
 from batch_alias.model import State
-from batch_alias.sandbox.faults import Faults, Trouble
+from batch_alias.sandbox import Faults
+from batch_alias.sandbox.faults import HANG_AFTER
+from batch_alias.sending import Timing
+from tests.support.faults import Script
 
-BOTH = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-AT_ONCE = 3.0
-"""Seconds in which a process that does not wait for any answer is gone, on a busy machine too."""
-HANGING = Faults(shares={Trouble.HANG_AFTER: 1.0})
-DOCKER_STOP = 10.0
-"""Seconds from docker's SIGTERM to its SIGKILL."""
+HANGING = Script(lambda number: HANG_AFTER if number >= 20 else None)
 
 
-@BOTH
-def test_asked_once_those_in_flight_finish_and_the_reports_are_written(
-    number, command, sandbox, write_csv, accounts, until
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_after_a_signal_the_requests_in_flight_end_and_the_reports_are_written(
+    number, command, sandbox, write_csv, results, until
 ):
-    running = sandbox(Faults(latency=0.4))
-    started = command("run", write_csv(3000), "--job", "job", to=running)
-    until(lambda: running.stats().in_flight >= 20, started)
+    served = sandbox(Faults(latency=0.1))
+    started = command("run", write_csv(3000), "--job", "job", to=served)
+    until(lambda: served.stats().in_flight >= 3, started)
     started.signal(number)
     ended = started.end()
     assert ended.code == ExitCode.INTERRUPTED, ended.err
-    found, stats = accounts(), running.stats()
-    assert found.states[State.ACCEPTED] == stats.sets == stats.requests
-    assert found.states[State.PENDING] == 3000 - stats.requests
+    found, stats = results(), served.stats()
+    assert found.states == {State.ACCEPTED: stats.requests, State.PENDING: 3000 - stats.requests}
+    assert stats.sets == stats.requests
     assert found.summary["exit_code"] == ExitCode.INTERRUPTED
     assert "batch-alias run" in ended.err
     assert "Traceback" not in ended.err
 
 
-def test_asked_twice_it_is_out_at_once_and_the_ledger_is_whole(command, sandbox, write_csv, accounts, until):
-    running = sandbox()
-    begin = ["run", write_csv(300), "--job", "job", "--rate", 500]
-    started = command(*begin, to=running)
-    until(lambda: running.stats().requests >= 20, started)
-    running.faults = HANGING
-    until(lambda: running.stats().in_flight >= 20, started)
-    asked = time.monotonic()
+def test_after_a_second_signal_no_report_is_written_and_the_same_command_resumes(
+    command, run, sandbox, settings_for, write_csv, results, until, tmp_path
+):
+    served = sandbox(HANGING)
+    source = write_csv(100)
+    started = command("run", source, "--job", "job", "--timeout", 60, to=served)
+    until(lambda: served.stats().in_flight >= 10, started)
     started.signal(signal.SIGTERM)
     started.read_until("Once more ends at once")
     started.signal(signal.SIGINT)
     ended = started.end()
-    assert time.monotonic() - asked < AT_ONCE
     assert ended.code == ExitCode.INTERRUPTED, ended.err
     assert "Traceback" not in ended.err
-    running.faults = Faults()
-    assert command(*begin, to=running).end().code == ExitCode.DONE
-    assert accounts().states == {State.ACCEPTED: 300}
-    assert running.aliases() == accounts().accepted
+    assert not (tmp_path / "job" / "report.html").exists()
+    served.faults = Faults()
+    assert run(settings_for(source, served)).exit_code == ExitCode.DONE
+    assert results().states == {State.ACCEPTED: 100}
+    assert served.aliases() == results().accepted
 
 
-def test_docker_stop_finds_it_gone_within_its_ten_seconds_even_when_nothing_answers(
-    command, sandbox, write_csv, accounts, until
+def test_requests_without_a_response_are_cut_off_after_the_grace(run, sandbox, settings_for, write_csv, results, until):
+    served = sandbox(HANGING)
+
+    def stop(job):
+        until(lambda: served.stats().in_flight >= 10)
+        assert job.stop()
+
+    settings = settings_for(write_csv(100), served)
+    summary = run(settings, timing=replace(Timing(), grace=0.5, tick=0.1), beside=stop)
+    assert summary.exit_code == ExitCode.INTERRUPTED
+    found = results()
+    assert found.states == {State.ACCEPTED: 20, State.PENDING: 80}
+    assert found.accepted.items() <= served.aliases().items()
+
+
+@pytest.mark.parametrize(
+    "moment", [("sqlite3.connect", "ledger.new"), ("os.rename", "ledger.new")], ids=["begin", "end"]
+)
+def test_after_a_signal_while_the_source_is_staged_nothing_is_sent(
+    moment, command, sandbox, write_csv, signal_at, tmp_path
 ):
-    running = sandbox()
-    started = command("run", write_csv(500), "--job", "job", "--timeout", 60, to=running)
-    until(lambda: running.stats().requests >= 20, started)
-    running.faults = HANGING
-    until(lambda: running.stats().in_flight >= 10, started)
-    asked = time.monotonic()
-    started.signal(signal.SIGTERM)
-    ended = started.end()
-    assert time.monotonic() - asked < DOCKER_STOP - 2
-    assert ended.code == ExitCode.INTERRUPTED, ended.err
-    found = accounts()
-    assert found.accepted.items() <= running.aliases().items()
-    assert set(found.states) == {State.ACCEPTED, State.PENDING}
-
-
-def test_asked_while_the_source_is_read_it_ends_before_the_first_request(command, sandbox, write_csv, until, tmp_path):
-    running = sandbox()
-    started = command("run", write_csv(60_000), "--job", "job", to=running)
-    until((tmp_path / "job" / "ledger.new").exists, started)
-    started.signal(signal.SIGTERM)
-    ended = started.end()
+    served = sandbox()
+    source = write_csv(50)
+    ended = command("run", source, "--job", "job", to=served, before=signal_at(signal.SIGTERM, *moment)).end()
     assert ended.code == ExitCode.INTERRUPTED, ended.err
     assert "Traceback" not in ended.err
-    assert running.stats().requests == 0
+    assert served.stats().requests == 0
+
+
+def test_after_a_signal_while_the_reports_are_written_the_same_command_writes_them(
+    command, sandbox, write_csv, results, signal_at
+):
+    served = sandbox()
+    source = write_csv(50)
+    signalled = signal_at(signal.SIGTERM, "os.rename", ".results.csv.new")
+    ended = command("run", source, "--job", "job", to=served, before=signalled).end()
+    assert ended.code == ExitCode.INTERRUPTED, ended.err
+    assert "Traceback" not in ended.err
+    assert command("run", source, "--job", "job", to=served).end().code == ExitCode.DONE
+    assert results().states == {State.ACCEPTED: 50}
+    assert served.stats().requests == 50

@@ -1,131 +1,129 @@
-"""The service is down for a while: the run holds, asks now and then, and goes on; no row fails by it."""
+"""The service is down for a while: the run holds, probes, and continues; no row fails because of it."""
 
 import threading
 from contextlib import ExitStack
-from dataclasses import replace
-from urllib.parse import urlsplit
 
 import pytest
-from batch_alias.records import EventKind
-from batch_alias.sandbox.app import Sandbox
 
 from batch_alias.errors import ExitCode
-from batch_alias.model import State
-from batch_alias.sandbox.emulator import Rules
-from batch_alias.sandbox.faults import Faults, Outage, Trouble
+from batch_alias.model import EventKind, State
+from batch_alias.sandbox import Faults, Rules, Sandbox
+from batch_alias.sandbox.faults import (
+    DROP_AFTER,
+    GATEWAY_PAGE_OK,
+    HANG_AFTER,
+    HANG_BEFORE,
+    INTERNAL_ERROR,
+    INTERNAL_TIMEOUT,
+    UNAVAILABLE,
+)
 from batch_alias.sandbox.server import serve
-from batch_alias.sending.breaker import BreakerRules
+from tests.support.faults import NOT_HTTP, Script
 
-ROWS = 240
-PROBES = 8
-"""Most probes in an outage of most of a second, at intervals that double from 0.05 s up to 0.4 s."""
+ROWS = 80
+WIDTH = 24
+"""Most requests in flight: enough to recognise an outage, too few for a second one after it has ended."""
+BEGAN, ENDED = EventKind.OUTAGE_BEGAN, EventKind.OUTAGE_ENDED
+
+
+def failing(fault, first, end=float("inf")):
+    """A plan in which the requests from one number up to another have a fault."""
+    return Script(lambda number: fault if first <= number < end else None)
 
 
 @pytest.mark.parametrize(
-    "trouble",
-    [
-        Trouble.UNAVAILABLE,
-        Trouble.INTERNAL_TIMEOUT,
-        Trouble.GATEWAY_PAGE_OK,
-        Trouble.DROP_AFTER,
-        Trouble.HANG_AFTER,
-        Trouble.NOT_HTTP,
-    ],
+    "fault",
+    [UNAVAILABLE, INTERNAL_TIMEOUT, GATEWAY_PAGE_OK, DROP_AFTER, HANG_AFTER, NOT_HTTP],
+    ids=lambda fault: fault.name,
 )
-def test_an_outage_in_the_middle_costs_no_row(trouble, run, sandbox, settings_for, write_csv, accounts, onlooker):
-    running = sandbox(Faults(latency=0.01, outages=(Outage(start=0.1, end=0.7, trouble=trouble),)))
-    requests, pace = [], []
+def test_an_outage_in_the_middle_costs_no_row(fault, run, sandbox, settings_for, write_csv, results):
+    served = sandbox(failing(fault, 40))
+    events = []
 
-    def look(sending, _notice):
-        requests.append(running.stats().requests)
-        requests.append(sending.progress().in_flight)
-        pace.append(sending.progress().pace)
+    def note(_job, event):
+        events.append(event.kind)
+        if event.kind is BEGAN:
+            served.faults = failing(fault, 0, 0 if fault is HANG_AFTER else 3)
 
-    watcher = onlooker(at_notice=look)
-    settings = settings_for(write_csv(ROWS), running, timeout=0.3)
-    summary = run(settings, watcher=watcher)
+    timeout = 2.0 if fault is HANG_AFTER else 60.0
+    settings = settings_for(write_csv(ROWS), served, timeout=timeout, max_in_flight=WIDTH)
+    summary = run(settings, observer=note)
     assert summary.exit_code == ExitCode.DONE, summary.stopped
-    assert accounts().states == {State.ACCEPTED: ROWS}
-    assert [event.kind for event in watcher.events] == [EventKind.OUTAGE_BEGAN, EventKind.OUTAGE_ENDED]
-    at_begin, in_flight, at_end, _ = requests
-    assert at_end - at_begin <= in_flight + PROBES
-    assert pace[1] <= settings.rate * 0.2
+    assert results().states == {State.ACCEPTED: ROWS}
+    assert served.aliases() == results().accepted
+    assert events == [BEGAN, ENDED]
 
 
-@pytest.mark.parametrize(("rows", "left", "rate"), [(ROWS, ROWS // 2, 1000), (40, 8, 60)], ids=["midway", "at-the-end"])
-def test_a_server_that_is_gone_and_comes_back_costs_no_row_not_even_one_of_the_last(
-    rows, left, rate, run, settings_for, write_csv, accounts, onlooker, until
+def test_one_outage_after_another_costs_no_row(run, sandbox, settings_for, write_csv, results):
+    served = sandbox(failing(UNAVAILABLE, 40))
+    events = []
+
+    def note(_job, event):
+        events.append(event.kind)
+        if event.kind is BEGAN:
+            served.faults = failing(UNAVAILABLE, 0, 3)
+        elif len(events) == 2:
+            served.faults = failing(DROP_AFTER, 30)
+
+    summary = run(settings_for(write_csv(150), served, max_in_flight=WIDTH), observer=note)
+    assert summary.exit_code == ExitCode.DONE, summary.stopped
+    assert results().states == {State.ACCEPTED: 150}
+    assert events == [BEGAN, ENDED, BEGAN, ENDED]
+
+
+@pytest.mark.parametrize(("left", "width"), [(ROWS // 2, 16), (8, 2)], ids=["midway", "last-rows"])
+def test_a_server_that_is_gone_and_comes_back_costs_no_row(
+    left, width, run, settings_for, write_csv, results, until, free_port
 ):
-    sandbox = Sandbox(Rules(rate=100_000))
-    began = threading.Event()
+    served, port = Sandbox(Rules(rate=100_000), failing(HANG_BEFORE, ROWS - left)), free_port()
+    down = threading.Event()
     with ExitStack() as first, ExitStack() as second:
-        running = first.enter_context(serve(sandbox))
+        first.enter_context(serve(served, port=port))
 
-        def restart() -> None:
-            until(lambda: running.stats().requests >= rows - left)
+        def restart(_job):
+            until(lambda: served.stats().requests >= ROWS - left + width)
             first.close()
-            assert began.wait(10)
-            second.enter_context(serve(sandbox, port=urlsplit(running.url).port or 0))
+            until(down.is_set)
+            served.faults = Faults()
+            second.enter_context(serve(served, port=port))
 
-        helper = threading.Thread(target=restart)
-        watcher = onlooker(
-            at_start=lambda _run: helper.start(),
-            at_notice=lambda _run, event: began.set() if event.kind is EventKind.OUTAGE_BEGAN else None,
-        )
-        summary = run(settings_for(write_csv(rows), running, rate=rate), watcher=watcher)
-        helper.join()
+        settings = settings_for(write_csv(ROWS), served, max_in_flight=width)
+        summary = run(settings, beside=restart, observer=lambda _job, event: event.kind is BEGAN and down.set())
     assert summary.exit_code == ExitCode.DONE, summary.stopped
-    assert accounts().states == {State.ACCEPTED: rows}
-    assert running.aliases() == accounts().accepted
+    assert results().states == {State.ACCEPTED: ROWS}
+    assert served.aliases() == results().accepted
     assert summary.codes["connect"] > 0
 
 
-def test_a_service_that_is_down_from_the_start_is_waited_for(run, sandbox, settings_for, write_csv, onlooker):
-    running = sandbox(Faults(outages=(Outage(start=0.0, end=0.5),)))
-    watcher = onlooker()
-    summary = run(settings_for(write_csv(50), running), watcher=watcher)
-    assert summary.exit_code == ExitCode.DONE
-    assert summary.requests <= 50 + PROBES
-    assert len(watcher.heard(EventKind.OUTAGE_BEGAN)) == 1
+@pytest.mark.parametrize("patience", [60.0, 0.0], ids=["a-minute", "for-ever"])
+def test_a_service_that_is_down_from_the_start_is_waited_for(patience, run, sandbox, settings_for, write_csv):
+    served = sandbox(failing(UNAVAILABLE, 0, 3))
+    events = []
+    settings = settings_for(write_csv(30), served, patience=patience)
+    summary = run(settings, observer=lambda _job, event: events.append(event.kind))
+    assert (summary.exit_code, summary.requests) == (ExitCode.DONE, 30 + 3)
+    assert events == [BEGAN, ENDED]
 
 
-def test_when_the_patience_ends_the_run_stops_and_every_unsent_row_is_pending(
-    run, sandbox, settings_for, write_csv, accounts
+def test_when_the_patience_ends_the_run_stops_and_rows_not_sent_are_pending(
+    run, sandbox, settings_for, write_csv, results
 ):
-    running = sandbox(Faults(outages=(Outage(start=0.2, end=1e9, trouble=Trouble.DROP_AFTER),)))
-    settings = settings_for(write_csv(ROWS), running, patience=1.0)
+    served = sandbox(failing(DROP_AFTER, 40))
+    settings = settings_for(write_csv(ROWS), served, patience=0.5)
     summary = run(settings)
     assert summary.exit_code == ExitCode.STOPPED
     assert "down" in summary.stopped
-    found = accounts()
-    assert set(found.states) == {State.ACCEPTED, State.PENDING}
-    assert found.accepted.items() <= running.aliases().items()
-    running.faults = Faults()
+    assert results().states == {State.ACCEPTED: 40, State.PENDING: ROWS - 40}
+    assert results().accepted.items() <= served.aliases().items()
+    served.faults = Faults()
     assert run(settings).exit_code == ExitCode.DONE
-    assert accounts().states == {State.ACCEPTED: ROWS}
+    assert results().states == {State.ACCEPTED: ROWS}
 
 
-def test_a_patience_of_nought_waits_on(run, sandbox, settings_for, write_csv):
-    running = sandbox(Faults(outages=(Outage(start=0.1, end=1.0),)))
-    assert run(settings_for(write_csv(150), running, patience=0.0)).exit_code == ExitCode.DONE
-
-
-def test_one_outage_after_another_costs_no_row(run, sandbox, settings_for, write_csv, accounts, onlooker):
-    outages = tuple(
-        Outage(start=at, end=at + 0.3, trouble=trouble)
-        for at, trouble in ((0.2, Trouble.UNAVAILABLE), (1.4, Trouble.DROP_AFTER))
-    )
-    running = sandbox(Faults(latency=0.01, outages=outages))
-    watcher = onlooker()
-    summary = run(settings_for(write_csv(700), running, timeout=0.3), watcher=watcher)
-    assert summary.exit_code == ExitCode.DONE
-    assert accounts().states == {State.ACCEPTED: 700}
-    assert len(watcher.heard(EventKind.OUTAGE_ENDED)) == 2
-
-
-def test_a_row_that_the_service_chokes_on_is_not_an_outage(run, sandbox, settings_for, write_csv, fast):
-    running = sandbox(Faults(shares={Trouble.INTERNAL_ERROR: 0.5}, seed=3))
-    timing = replace(fast, breaker=BreakerRules(failures=20, rows=10, first_interval=0.05))
-    summary = run(settings_for(write_csv(300), running, attempts=30), timing=timing)
-    assert summary.exit_code == ExitCode.DONE
-    assert summary.retries > 100
+def test_failures_between_successes_are_no_outage(run, sandbox, settings_for, write_csv):
+    served = sandbox(Script(lambda number: INTERNAL_ERROR if number % 2 else None))
+    events = []
+    settings = settings_for(write_csv(60), served, attempts=100)
+    summary = run(settings, observer=lambda _job, event: events.append(event))
+    assert (summary.exit_code, events) == (ExitCode.DONE, [])
+    assert summary.retries == 59

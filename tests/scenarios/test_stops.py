@@ -1,95 +1,91 @@
-"""Stop before harm: what would refuse every row stops the run, and the rows stay as they were."""
-
-import asyncio
+"""What would refuse every row stops the run, and the rows stay as they are."""
 
 import pytest
 
 from batch_alias.errors import ExitCode
 from batch_alias.model import State
-from batch_alias.sandbox.emulator import Rules
-from batch_alias.sandbox.faults import Faults, Forced
+from batch_alias.sandbox import Faults
 from batch_alias.settings.target import Secret
+from tests.support.faults import Script, coded
 
 WIDTH = 16
-"""Most requests under way at once."""
+"""Most requests in flight."""
 
 
 @pytest.mark.parametrize("code", [1001, 1004, 1006, 1007, 1009, 404])
-def test_a_code_against_the_whole_run_stops_it_within_the_attempts_in_flight(
-    code, run, sandbox, settings_for, write_csv, accounts, onlooker
+def test_a_code_for_the_whole_run_stops_it_within_the_requests_in_flight(
+    code, run, sandbox, settings_for, write_csv, results
 ):
-    running = sandbox(Faults(latency=0.02))
-    met = []
-
-    def turn(sending):
-        def look():
-            if running.stats().requests < 40:
-                asyncio.get_running_loop().call_later(0.005, look)
-            else:
-                running.faults = Faults(latency=0.02, forced=Forced(code=code))
-                met.append(running.stats().requests)
-
-        look()
-
-    settings = settings_for(write_csv(200), running, max_in_flight=WIDTH)
-    summary = run(settings, watcher=onlooker(at_start=turn))
+    refused = coded(code)
+    served = sandbox(Script(lambda number: refused if number >= 40 else None, Faults(latency=0.01)))
+    settings = settings_for(write_csv(100), served, max_in_flight=WIDTH)
+    summary = run(settings)
     assert summary.exit_code == ExitCode.STOPPED
     assert str(code) in summary.stopped
-    # One more round than those in flight for 1004: it is signed afresh once.
-    assert running.stats().requests - met[0] <= WIDTH * (3 if code == 1004 else 2)
-    found = accounts()
-    assert set(found.states) == {State.ACCEPTED, State.PENDING}
-    assert running.aliases() == found.accepted
-    running.faults = Faults()
+    # A refused signature is tried again once.
+    assert 40 < served.stats().requests <= 40 + WIDTH * (2 if code == 1004 else 1)
+    assert results().states == {State.ACCEPTED: 40, State.PENDING: 60}
+    assert served.aliases() == results().accepted
+    served.faults = Faults()
     assert run(settings).exit_code == ExitCode.DONE
 
 
-@pytest.mark.parametrize("code", [1001, 1004])
-def test_a_wrong_secret_is_met_by_one_row_alone(code, run, sandbox, settings_for, write_csv, service_of):
-    running = sandbox(rules=Rules(wrong_secret_code=code))
-    wrong = service_of(running, app_secret=Secret("wrong"))
-    summary = run(settings_for(write_csv(100), running, service=wrong))
+def test_a_wrong_secret_costs_two_requests_of_one_row_and_is_not_blamed_on_the_clock(
+    run, sandbox, settings_for, write_csv, target_of, results
+):
+    served = sandbox()
+    source = write_csv(100)
+    summary = run(settings_for(source, served, target=target_of(served, app_secret=Secret("wrong"))))
     assert summary.exit_code == ExitCode.STOPPED
-    assert running.stats().requests == (2 if code == 1004 else 1)
-    assert running.stats().most_in_flight == 1
+    assert (served.stats().requests, served.stats().most_in_flight) == (2, 1)
+    assert "RONGCLOUD_APP_SECRET" in summary.stopped
+    assert "clock" not in summary.stopped
+    assert results().states == {State.PENDING: 100}
+    assert run(settings_for(source, served)).exit_code == ExitCode.DONE
+
+
+def test_key_and_secret_that_do_not_match_cost_one_request(run, sandbox, settings_for, write_csv):
+    served = sandbox(Script(lambda _number: coded(1001)))
+    summary = run(settings_for(write_csv(100), served))
+    assert (summary.exit_code, served.stats().requests) == (ExitCode.STOPPED, 1)
     assert "RONGCLOUD_APP_SECRET" in summary.stopped
 
 
-def test_when_all_of_the_first_rows_are_invalid_it_is_the_key_or_the_columns(
-    run, sandbox, settings_for, write_csv, accounts
-):
-    running = sandbox(Faults(forced=Forced(code=1002)))
-    summary = run(settings_for(write_csv(500), running))
-    assert summary.exit_code == ExitCode.STOPPED
+def test_an_unknown_app_key_costs_three_requests(run, sandbox, settings_for, write_csv, target_of, results):
+    served = sandbox()
+    target = target_of(served, app_key="unknown", app_secret=Secret("x"))
+    summary = run(settings_for(write_csv(40), served, target=target))
+    assert (summary.exit_code, served.stats().requests) == (ExitCode.STOPPED, 3)
     assert "RONGCLOUD_APP_KEY" in summary.stopped
     assert "column" in summary.stopped
-    assert running.stats().requests == 3
-    assert accounts().states == {State.PENDING: 500}
+    assert results().states == {State.PENDING: 40}
 
 
-def test_a_single_invalid_row_among_the_first_fails_alone(run, sandbox, settings_for, write_csv, accounts):
-    running = sandbox(Faults(forced=Forced(code=1002, share=0.3), seed=2))
-    summary = run(settings_for(write_csv(20), running, max_failed=1.0))
+def test_a_single_invalid_row_among_the_first_fails_alone(run, sandbox, settings_for, write_csv, results):
+    served = sandbox(Script(lambda number: coded(1002) if number == 0 else None))
+    summary = run(settings_for(write_csv(20), served))
     assert summary.exit_code == ExitCode.NOT_ALL_ACCEPTED
-    states = accounts().states
-    assert states[State.FAILED] >= 1
-    assert states[State.ACCEPTED] == len(running.aliases())
+    assert results().states == {State.FAILED: 1, State.ACCEPTED: 19}
+    assert served.aliases() == results().accepted
 
 
-def test_a_job_that_goes_wrong_row_after_row_is_stopped(run, sandbox, settings_for, write_csv, accounts):
-    running = sandbox(Faults(forced=Forced(code=1005, share=0.5)))
-    settings = settings_for(write_csv(1200), running, max_failed=0.05, max_in_flight=WIDTH)
-    summary = run(settings)
+HALF_FAIL = Script(lambda number: coded(1005) if number % 2 else None)
+
+
+def test_a_job_in_which_too_many_rows_fail_is_stopped(run, sandbox, settings_for, write_csv, results):
+    served = sandbox(HALF_FAIL)
+    summary = run(settings_for(write_csv(300), served, max_failed=0.02, max_in_flight=WIDTH))
     assert summary.exit_code == ExitCode.STOPPED
     assert "--max-failed" in summary.stopped
-    assert 50 < accounts().states[State.FAILED] <= 51 + WIDTH
-    assert summary.states["pending"] > 800
+    # 2 % of a thousand rows.
+    assert 20 < results().states[State.FAILED] <= 20 + WIDTH
+    assert summary.states["pending"] > 200
 
 
-def test_failures_that_are_permitted_do_not_stop_a_job(run, sandbox, settings_for, write_csv, accounts):
-    running = sandbox(Faults(forced=Forced(code=1005, share=0.5), seed=6))
-    summary = run(settings_for(write_csv(200), running, max_failed=1.0))
+def test_failures_that_are_permitted_do_not_stop_a_job(run, sandbox, settings_for, write_csv, results):
+    served = sandbox(HALF_FAIL)
+    summary = run(settings_for(write_csv(60), served, max_failed=1.0))
     assert summary.exit_code == ExitCode.NOT_ALL_ACCEPTED
-    found = accounts()
-    assert found.states[State.FAILED] == 200 - len(running.aliases())
+    found = results()
+    assert found.states == {State.ACCEPTED: 30, State.FAILED: 30}
     assert {row["code"] for row in found.of(State.FAILED)} == {"1005"}

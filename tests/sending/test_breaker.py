@@ -15,7 +15,7 @@ def test_a_run_of_failures_over_several_rows_is_an_outage(breaker):
     assert (breaker.opened_at, breaker.next_probe_at) == (13.0, 14.0)
 
 
-def test_one_row_that_the_service_chokes_on_is_none(breaker):
+def test_failures_of_one_row_alone_are_no_outage(breaker):
     assert not any(breaker.failure(row % 2, now=row) for row in range(100))
     assert not breaker.is_open
     assert breaker.failure(2, now=100.0)

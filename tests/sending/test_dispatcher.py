@@ -25,7 +25,7 @@ def test_every_row_is_sent_once_and_accepted(send, always):
     assert sent.event_kinds == []
 
 
-def test_an_outcome_tells_the_rows_story(send, answer):
+def test_an_outcome_has_the_last_response_and_all_attempts_of_its_row(send, answer):
     def script(service, row):
         if row == 5 and service.sent.count(5) < 2:
             return answer(code=1000, message="请稍后")
@@ -41,7 +41,7 @@ def test_an_outcome_tells_the_rows_story(send, answer):
 
 
 @pytest.mark.parametrize("latency", [0.005, 0.5, 3.0])
-def test_the_pace_is_reached_and_never_exceeded_whatever_the_latency(latency, send, always):
+def test_the_rate_is_reached_and_never_exceeded_at_any_latency(latency, send, always):
     sent = send(always(), count=1500, latency=latency)
     times = [start.at for start in sent.service.starts]
     assert all(later - earlier >= 1 for earlier, later in zip(times, times[100:], strict=False))
@@ -50,20 +50,20 @@ def test_the_pace_is_reached_and_never_exceeded_whatever_the_latency(latency, se
     assert len(times) / (times[-1] - 3 * latency) >= 98
 
 
-def test_lanes_are_opened_only_as_the_latency_demands(send, always):
+def test_connections_are_opened_only_as_the_latency_demands(send, always):
     assert send(always(), count=300, latency=0.05).service.opened <= 8
     slow = send(always(), count=300, latency=1.0)
     assert 90 <= slow.service.opened <= 101
     assert slow.service.closed == slow.service.opened
 
 
-def test_there_are_never_more_requests_under_way_than_permitted(send, always):
+def test_there_are_never_more_requests_in_flight_than_permitted(send, always):
     sent = send(always(), count=50, latency=1.0, max_in_flight=4)
     assert sent.service.most_under_way == sent.service.opened == 4
     assert sent.seconds == pytest.approx(50 / 4, abs=4)
 
 
-def test_lanes_that_stand_idle_are_closed_under_way(send, answer):
+def test_idle_connections_are_closed_during_the_run(send, answer):
     def script(service, row):
         # One slow second needs many lanes; afterwards one is enough.
         return answer(latency=2.0 if len(service.starts) < 150 else 0.002)
@@ -84,7 +84,7 @@ def test_the_first_rows_go_out_alone_one_after_the_other(send, answer):
     times = {start.row: start.at for start in sent.service.starts}
     assert sent.service.sent[0] == 2
     assert min(at for row, at in times.items() if row != 2) >= 1.0
-    # Once one row is accepted nothing more is feared.
+    # Once a row is accepted, they are sent as usual.
     assert max(times.values()) < 2.0
 
 
@@ -140,7 +140,7 @@ def test_invalid_parameter_on_all_of_the_first_rows_stops_and_fails_none(send, a
 
 
 @pytest.mark.parametrize("count", [1, 2])
-def test_it_is_so_for_a_source_of_few_rows_too(count, send, always):
+def test_the_same_holds_for_a_source_of_few_rows(count, send, always):
     sent = send(always(code=1002), count=count)
     assert len(sent.service.starts) == count
     assert sent.ledger.outcomes == {}
@@ -156,7 +156,7 @@ def test_invalid_parameter_on_some_of_the_first_rows_fails_just_those(send, answ
     assert max(Counter(sent.service.sent).values()) == 1
 
 
-def test_a_job_that_has_had_a_row_accepted_does_not_suspect_its_key(send, always):
+def test_a_job_with_accepted_rows_fails_rows_with_invalid_parameters_at_once(send, always):
     sent = send(always(code=1002), count=5, proven=True)
     assert sent.error is None
     assert set(sent.ledger.states().values()) == {State.FAILED}
@@ -170,7 +170,7 @@ def test_too_many_failures_among_the_last_thousand_rows_stop_the_run(send, answe
     assert 101 <= failed <= 101 + 10
 
 
-def test_fewer_than_that_do_not(send, answer):
+def test_fewer_failures_do_not_stop_the_run(send, answer):
     sent = send(lambda _service, row: answer(code=1005) if row % 11 == 0 else answer(), count=3000)
     assert sent.error is None
     assert len(sent.ledger.outcomes) == 3000
@@ -248,7 +248,7 @@ def test_a_run_that_is_cancelled_after_it_was_stopped_does_not_use_up_the_grace(
     assert sent.seconds == pytest.approx(2.5, abs=0.1)
 
 
-def test_a_stop_does_not_wait_for_the_next_token_of_a_slow_pace(send, answer):
+def test_a_stop_does_not_wait_for_the_limiter_at_a_low_rate(send, answer):
     """After an outage the pace begins at a tenth: with --rate 1 that is a token every ten seconds."""
 
     async def stop(sent, loop):
@@ -302,9 +302,9 @@ def test_progress_says_how_the_run_stands(send, answer):
     (progress,) = seen
     assert progress.failed == 1
     assert progress.unknown == 0
-    assert progress.requests == progress.accepted + progress.failed + progress.in_flight
+    assert progress.settled == progress.accepted + 1
     assert 98 <= progress.recent_rate <= 100
-    assert (progress.permitted_rate, progress.waiting, progress.outage) == (100, 0, None)
+    assert (progress.waiting, progress.outage) == (0, None)
     assert sent.dispatcher.progress().accepted == 999
 
 
@@ -320,7 +320,7 @@ def test_every_request_and_row_is_in_some_second(send, answer):
     assert sum(sum(second.latencies.values()) for second in seconds) == len(sent.service.starts)
 
 
-def test_a_few_rows_that_all_choke_the_service_become_unknown_and_are_no_outage(send, always):
+def test_a_few_rows_that_the_service_cannot_process_become_unknown_and_are_no_outage(send, always):
     sent = send(always(code=1000), count=4)
     assert set(sent.ledger.states().values()) == {State.UNKNOWN}
     assert Counter(sent.service.sent) == {row.number: 6 for row in sent.ledger.rows}

@@ -69,7 +69,7 @@ def test_the_first_second_is_no_exception(rate, starts):
 
 
 @pytest.mark.parametrize("rate", RATES)
-def test_timers_that_are_late_cost_no_pace_and_break_no_promise(rate, starts):
+def test_late_timers_cost_no_rate_and_exceed_none(rate, starts):
     draw = random.Random(rate)
     seconds = 100 if rate == 1 else 10
     started = starts(rate, seconds, late=lambda: draw.uniform(0, 0.003))
@@ -78,7 +78,7 @@ def test_timers_that_are_late_cost_no_pace_and_break_no_promise(rate, starts):
 
 
 @pytest.mark.parametrize("workers", [2, 50])
-def test_many_who_wait_are_one_queue(workers, starts):
+def test_many_waiting_tasks_share_one_rate(workers, starts):
     started = starts(100, 5, workers=workers)
     assert busiest(started) <= 100
     assert len(started) >= 0.98 * 100 * 5
@@ -86,7 +86,7 @@ def test_many_who_wait_are_one_queue(workers, starts):
 
 @settings(max_examples=40, deadline=None)
 @given(rate=st.sampled_from(RATES), gaps=STALLS)
-def test_no_stall_is_made_up_for_by_a_burst(starts, rate, gaps):
+def test_a_stall_is_not_made_up_for_by_a_burst(starts, rate, gaps):
     stalls, at = [], 0.0
     for running, stalled in gaps:
         at += running

@@ -31,7 +31,7 @@ def test_ten_minutes_of_outage_cost_no_row(send, outage):
 
 
 @pytest.mark.parametrize("left", [1, 5])
-def test_not_even_one_that_begins_with_the_last_rows(left, send, answer):
+def test_an_outage_that_begins_with_the_last_rows_costs_none(left, send, answer):
     def script(service, _row):
         began = len(service.starts) >= 50 - left
         return answer(failure=Failure.CONNECT) if began and service.loop.time() < 605 else answer()
@@ -63,7 +63,7 @@ def test_probes_take_the_two_hosts_in_turn(send, answer):
     assert len(sent.ledger.outcomes) == 2000
 
 
-def test_after_an_outage_the_pace_rises_step_by_step(send, outage):
+def test_after_an_outage_the_rate_rises_step_by_step(send, outage):
     sent = send(outage(5.0, 65.0), count=3000)
     again = next(event.at for event in sent.events if event.kind == "outage-ended") - 1_800_000_000
     seconds = Counter(int(start.at - again) for start in sent.service.starts if start.at >= again)
@@ -80,7 +80,7 @@ def test_a_service_that_is_down_from_the_beginning_is_an_outage_after_one_reques
 
 
 @pytest.mark.parametrize("patience", [60.0, 1800.0])
-def test_when_the_patience_is_used_up_the_run_stops_with_every_row_pending(patience, send, outage):
+def test_the_run_stops_after_the_patience_with_every_row_pending(patience, send, outage):
     sent = send(outage(5.0, 1e9), count=2000, patience=patience)
     assert sent.error.exit_code == 4
     assert ("30 min" if patience == 1800 else "1 min") in sent.error.problem
@@ -94,7 +94,7 @@ def test_without_a_patience_it_waits_for_ever(send, outage):
     assert len(sent.ledger.outcomes) == 1000
 
 
-def test_one_row_that_the_service_chokes_on_is_no_outage_and_unknown_in_the_end(send, answer):
+def test_a_row_that_the_service_cannot_process_is_no_outage_and_ends_unknown(send, answer):
     sent = send(lambda _service, row: answer(code=1000) if row == 50 else answer(), count=100)
     assert sent.event_kinds == []
     assert sent.service.sent.count(50) == 6
@@ -103,7 +103,7 @@ def test_one_row_that_the_service_chokes_on_is_no_outage_and_unknown_in_the_end(
 
 
 @pytest.mark.parametrize("poison", [2, 51, 101])
-def test_a_first_row_that_the_service_chokes_on_does_not_hold_up_the_others(poison, send, answer):
+def test_a_first_row_that_the_service_cannot_process_does_not_delay_the_others(poison, send, answer):
     sent = send(lambda _service, row: answer(code=1000) if row == poison else answer(), count=100)
     assert sent.error is None
     assert sent.ledger.outcomes[poison].state is State.UNKNOWN
@@ -133,7 +133,7 @@ def test_rows_out_of_attempts_when_an_outage_is_recognised_are_forgiven(send, ou
     assert Counter(sent.ledger.states().values()) == {State.ACCEPTED: 2000}
 
 
-def test_what_other_rows_settle_of_a_withheld_row_is_not_waited_for_at_the_end(send, answer):
+def test_outcomes_held_back_are_settled_at_the_end(send, answer):
     last = 101
     sent = send(lambda _service, row: answer(code=1050) if row == last else answer(), count=100, proven=True)
     assert sent.ledger.outcomes[last].state is State.UNKNOWN
@@ -160,7 +160,7 @@ def test_a_smaller_grant_is_found_and_used(send, answer):
     assert "rate-lowered" in sent.event_kinds
 
 
-def test_a_row_is_never_failed_by_the_limit(send, answer):
+def test_no_row_fails_because_of_refusals(send, answer):
     def script(service, row):
         return answer(code=1008) if service.sent.count(row) < 15 else answer()
 
@@ -189,8 +189,8 @@ def test_a_limit_that_refuses_everything_uses_up_the_patience_too(send, answer):
     assert sent.seconds == pytest.approx(300, abs=5)
 
 
-def test_mixed_trouble_loses_nothing(send, answer):
-    troubles = [
+def test_mixed_faults_lose_no_row(send, answer):
+    faults = [
         {"code": 1000},
         {"code": 1050},
         {"code": 1008},
@@ -203,7 +203,7 @@ def test_mixed_trouble_loses_nothing(send, answer):
 
     def script(service, _row):
         number = len(service.starts)
-        return answer(**troubles[number // 7 % len(troubles)]) if number % 7 == 0 else answer()
+        return answer(**faults[number // 7 % len(faults)]) if number % 7 == 0 else answer()
 
     sent = send(script, count=1500, attempts=12)
     assert Counter(sent.ledger.states().values()) == {State.ACCEPTED: 1500}

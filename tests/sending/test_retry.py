@@ -22,7 +22,7 @@ DOUBTED = History(requests=2, failures=2, in_doubt=True)
 REFUSED = History(requests=40)
 SIGNED_AGAIN = History(requests=1, signed_again=True)
 
-# With 3 attempts and a draw of 1/2: what a row has been through, the verdict's action and doubt, what is next.
+# With 3 attempts and a draw of 1/2: the row's history, the action and doubt of its response, the decision.
 TABLE = [
     (NEW, Action.ACCEPT, False, settled(ACCEPTED, requests=1)),
     (DOUBTED, Action.ACCEPT, False, settled(ACCEPTED, requests=3, failures=2, in_doubt=True)),
@@ -53,8 +53,8 @@ TABLE = [
 
 @pytest.mark.parametrize(("before", "action", "in_doubt", "decision"), TABLE)
 def test_the_table(before, action, in_doubt, decision):
-    verdict = Classification(action=action, meaning="", in_doubt=in_doubt)
-    assert decide(verdict, before, attempts=3, backoff=BACKOFF, draw=0.5) == decision
+    classification = Classification(action=action, meaning="", in_doubt=in_doubt)
+    assert decide(classification, before, attempts=3, backoff=BACKOFF, draw=0.5) == decision
 
 
 def test_the_table_has_every_action():
@@ -77,8 +77,8 @@ def test_a_refusal_by_the_limit_never_ends_a_row_and_costs_it_nothing(before, dr
 def test_a_row_has_exactly_so_many_attempts_and_is_unknown_if_any_was_in_doubt(attempts, in_doubt):
     history, made = History(), 0
     while True:
-        verdict = Classification(action=Action.RETRY, meaning="", in_doubt=in_doubt[made])
-        decision = decide(verdict, history, attempts=attempts, backoff=BACKOFF, draw=0.5)
+        classification = Classification(action=Action.RETRY, meaning="", in_doubt=in_doubt[made])
+        decision = decide(classification, history, attempts=attempts, backoff=BACKOFF, draw=0.5)
         made += 1
         if isinstance(decision, Settle):
             break

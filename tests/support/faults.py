@@ -7,7 +7,7 @@ from functools import cache
 from itertools import chain, repeat
 
 from batch_alias.sandbox import Draw, Fault, FaultPlan, Faults
-from batch_alias.sandbox.faults import Effect, Raw, uniform
+from batch_alias.sandbox.faults import Effect, uniform
 from batch_alias.sandbox.messages import Request, Response, page, refusal, success
 
 HUGE = 8 * 2**20
@@ -24,10 +24,10 @@ def _accepted(body: bytes, *headers: tuple[str, str]) -> Response:
     return replace(response, body=body, headers=(*response.headers, *headers))
 
 
-def _raw(body: bytes, *more: bytes) -> Raw:
+def _raw(body: bytes, *more: bytes) -> list[bytes]:
     """A response with further header lines, which need not be true of its body."""
     head = (b"HTTP/1.1 200 OK", b"content-type: application/json", *more)
-    return Raw([b"\r\n".join((*head, b"", body))])
+    return [b"\r\n".join((*head, b"", body))]
 
 
 @cache
@@ -44,7 +44,7 @@ def _redirect(request: Request) -> Effect:
 
 
 def _endless(_: Request) -> Effect:
-    return Raw(chain(_raw(PADDED).chunks, repeat(b"x" * 16_384)))
+    return chain(_raw(PADDED), repeat(b"x" * 16_384))
 
 
 HUGE_BODY = Fault("huge-body", lambda _: _accepted(PADDED + b"x" * HUGE + b'"}'), carried_out=True)
@@ -55,7 +55,7 @@ BROKEN_JSON = Fault("broken-json", lambda _: _accepted(b'{"code'), carried_out=T
 INVALID_UTF8 = Fault("invalid-utf8", lambda _: _accepted(b'{"code":200,"note":"\xff\xfe\xc3("}'), carried_out=True)
 GZIP_BOMB = Fault("gzip-bomb", lambda _: _accepted(_bomb(), ("content-encoding", "gzip")), carried_out=True)
 REDIRECT = Fault("redirect", _redirect)
-NOT_HTTP = Fault("not-http", lambda _: Raw([b"\x15\x03\x01\x00\x02\x02\x28 this is not HTTP\r\n\r\n"]))
+NOT_HTTP = Fault("not-http", lambda _: [b"\x15\x03\x01\x00\x02\x02\x28 this is not HTTP\r\n\r\n"])
 HOSTILE = (
     HUGE_BODY,
     ENDLESS_BODY,

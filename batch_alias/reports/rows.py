@@ -1,0 +1,69 @@
+"""The reports row by row, as CSV: ``results.csv`` and ``not-accepted.csv``."""
+
+import csv
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from batch_alias.ledger import JobInfo, LedgerReader, RowRecord
+from batch_alias.model import DONE_STATES, State
+from batch_alias.text import timestamp
+
+HEADER = ("row", "userId", "groupId", "remark", "state", "code", "message", "attempts", "request_id", "finished_at")
+REASON = "batch_alias_reason"
+NOT_DONE = tuple(state for state in State if state not in DONE_STATES)
+"""The states of rows that are not done."""
+
+Cells = Sequence[str | int | None]
+
+
+def write_results(path: Path, ledger: LedgerReader) -> None:
+    """Write every row of the source, in its order, and where it stands."""
+    _write(path, HEADER, map(result, ledger.rows()))
+
+
+def result(row: RowRecord) -> Cells:
+    """A row as in ``results.csv``.
+
+    The code is RongCloud's, or the kind of problem of a rejected row; the time is UTC.
+    """
+    code = row.reason or row.code
+    return (*row[:5], code, row.message, row.attempts, row.request_id, timestamp(row.finished_at))
+
+
+def write_not_accepted(path: Path, ledger: LedgerReader) -> None:
+    """Write the rows that are not done, in the source's own columns, to be corrected and run again.
+
+    The reason is the first column, so that a row with too many fields keeps them all behind it. Values are written as
+    they were read, also those that a spreadsheet would take for a formula, because the file is meant to be run again.
+    """
+    info = ledger.info()
+    # Where the source was such a file itself, its column of reasons is replaced.
+    old = info.header.index(REASON) if REASON in info.header else None
+    rows = ((f"{row.state}: {why(row)}", *_without(_cells(row, info), old)) for row in ledger.rows(*NOT_DONE))
+    _write(path, (REASON, *_without(info.header, old)), rows)
+
+
+def why(row: RowRecord) -> str:
+    """Why a row was not accepted, in a sentence."""
+    return "not sent yet" if row.state == State.PENDING else row.message
+
+
+def _cells(row: RowRecord, info: JobInfo) -> Sequence[str]:
+    if row.cells is not None:
+        cells: list[str] = json.loads(row.cells)
+        return cells
+    values = dict(zip(info.columns, (row.user_id, row.group_id, row.remark), strict=True))
+    return [values.get(column, "") for column in range(len(info.header))]
+
+
+def _without(cells: Sequence[str], column: int | None) -> Sequence[str]:
+    return cells if column is None else (*cells[:column], *cells[column + 1 :])
+
+
+def _write(path: Path, header: Cells, rows: Iterable[Cells]) -> None:
+    # Excel does not recognise UTF-8 without a byte-order mark.
+    with path.open("w", encoding="utf-8-sig", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(header)
+        writer.writerows(rows)

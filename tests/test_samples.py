@@ -1,0 +1,89 @@
+"""The recipes in samples/: their files are well-formed, and their commands are accepted by the command line."""
+
+import json
+import re
+import shlex
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+
+import yaml
+
+from batch_alias.cli import cli
+from batch_alias.errors import ExitCode
+
+ROOT = Path(__file__).parent.parent
+SAMPLES = ROOT / "samples"
+COMMANDS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["scripts"]
+TRIED_AGAIN = {ExitCode.LEDGER, ExitCode.INTERRUPTED}
+INSTRUCTIONS = {"FROM", "COPY", "RUN", "USER", "WORKDIR", "ENTRYPOINT"}
+
+
+def parse(arguments: Sequence[str]) -> dict[str, object]:
+    """The values that ``run`` would get from a command line."""
+    name, *rest = arguments
+    assert name == "run"
+    return cli.commands["run"].make_context("run", list(rest)).params
+
+
+def containerfile() -> list[list[str]]:
+    text = (SAMPLES / "Containerfile").read_text(encoding="utf-8")
+    return [line.split(maxsplit=1) for line in text.splitlines() if line and not line.startswith("#")]
+
+
+def test_the_container_is_built_from_files_that_exist():
+    instructions = containerfile()
+    assert {name for name, _ in instructions} <= INSTRUCTIONS
+    assert instructions[0][0] == "FROM"
+    copied = {source for name, value in instructions if name == "COPY" for source in value.split()[:-1]}
+    assert {"pyproject.toml", "README.md", "batch_alias"} <= copied
+    assert all((ROOT / source).exists() for source in copied)
+
+
+def test_the_container_runs_our_command_as_an_ordinary_user():
+    instructions = dict(containerfile())
+    (command,) = json.loads(instructions["ENTRYPOINT"])
+    assert command in COMMANDS
+    assert f"--uid {instructions['USER']} " in instructions["RUN"]
+    text = (SAMPLES / "Containerfile").read_text(encoding="utf-8")
+    (run,) = re.findall(r"docker run .*? batch-alias (run .*)", text)
+    assert parse(shlex.split(run))["yes"]
+
+
+def test_the_kubernetes_job_sends_without_a_question():
+    job = yaml.safe_load((SAMPLES / "kubernetes-job.yaml").read_text(encoding="utf-8"))
+    assert (job["apiVersion"], job["kind"]) == ("batch/v1", "Job")
+    pod = job["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    given = parse(container["args"])
+    assert (given["yes"], given["region"]) == (True, "beijing")
+    # The folder of the job is on the volume, so that the next pod finds it, and belongs to the user of the image.
+    (mount,) = container["volumeMounts"]
+    assert {mount["name"]} == {volume["name"] for volume in pod["volumes"]}
+    assert given["job"].as_posix().startswith(f"{mount['mountPath']}/")
+    assert str(pod["securityContext"]["runAsUser"]) == dict(containerfile())["USER"]
+
+
+def test_the_kubernetes_job_fails_for_every_exit_code_that_needs_a_person():
+    job = yaml.safe_load((SAMPLES / "kubernetes-job.yaml").read_text(encoding="utf-8"))
+    rules = {rule["action"]: rule for rule in job["spec"]["podFailurePolicy"]["rules"]}
+    codes = rules["FailJob"]["onExitCodes"]
+    assert codes["operator"] == "In"
+    assert codes["values"] == sorted(set(ExitCode) - TRIED_AGAIN - {ExitCode.DONE})
+    # Kubernetes requires it for a policy on failures.
+    assert job["spec"]["template"]["spec"]["restartPolicy"] == "Never"
+
+
+def test_the_crontab_sends_without_a_question():
+    lines = (SAMPLES / "crontab").read_text(encoding="utf-8").splitlines()
+    entries = [line for line in lines if line and not line.startswith("#") and not re.match(r"\w+=", line)]
+    (entry,) = entries
+    *fields, command = entry.split(maxsplit=5)
+    assert len(fields) == 5
+    assert all(re.fullmatch(r"\*|\d+", field) for field in fields)
+    assert "%" not in command, "cron takes a percent sign for the end of a line"
+    (run,) = re.findall(r"batch-alias (run .*?) \|\|", command)
+    given = parse(shlex.split(run))
+    assert (given["yes"], given["quiet"]) == (True, True)
+    variables = dict(line.split("=", 1) for line in lines if re.match(r"\w+=", line))
+    assert {"RONGCLOUD_APP_KEY", "RONGCLOUD_APP_SECRET", "RONGCLOUD_REGION"} <= set(variables)
