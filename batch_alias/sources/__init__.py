@@ -99,7 +99,8 @@ class Source:
 
     def progress(self) -> tuple[int, int]:
         """Bytes of the file that were read, and its size."""
-        return min(self._file.tell(), self._size), self._size
+        read = self._size if self._file.closed else min(self._file.tell(), self._size)
+        return read, self._size
 
 
 @contextmanager

@@ -5,7 +5,7 @@ used for nothing else in such files: "id" and "name" are not known, because they
 """
 
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple, Protocol
@@ -93,7 +93,7 @@ class Chunk:
 
     first: int
     rows: list[list[str]] = field(default_factory=list)
-    problems: dict[int, Sequence[RowProblem]] = field(default_factory=dict)
+    problems: dict[int, list[RowProblem]] = field(default_factory=dict)
 
 
 class Reader(Protocol):

@@ -7,7 +7,7 @@ quotes and drops an unclosed one silently.
 import csv
 import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import chain
 
 from batch_alias.errors import SourceError
@@ -49,13 +49,13 @@ class DelimitedReader(TextReader):
         """Read the rows under the header."""
         return self.in_chunks(self._read())
 
-    def _read(self) -> Iterator[tuple[list[str], Sequence[RowProblem]]]:
+    def _read(self) -> Iterator[tuple[list[str], list[RowProblem]]]:
         while True:
             line = self._csv.line_num + 1
             try:
                 for row in self._rows:
                     self.row += 1
-                    yield row, ()
+                    yield row, []
                     line = self._csv.line_num + 1
             except csv.Error as error:
                 self.row += 1

@@ -2,7 +2,7 @@
 
 import io
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from batch_alias.errors import SourceError
 from batch_alias.problems import RowProblem, found
@@ -37,10 +37,10 @@ class JsonLinesReader(TextReader):
         """Read the rows, from the first line."""
         return self.in_chunks(self._read(columns))
 
-    def _read(self, columns: Columns) -> Iterator[tuple[list[str], Sequence[RowProblem]]]:
+    def _read(self, columns: Columns) -> Iterator[tuple[list[str], list[RowProblem]]]:
         for line in self.lines():
             self.row += 1
-            yield self._read_object(line, columns) if line.strip() else ([], ())
+            yield self._read_object(line, columns) if line.strip() else ([], [])
 
     def _read_object(self, line: str, columns: Columns) -> tuple[list[str], list[RowProblem]]:
         value = _parse(line)

@@ -12,7 +12,7 @@ import gzip
 import io
 import re
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 from batch_alias.errors import SourceError
 from batch_alias.problems import RowProblem
@@ -138,7 +138,7 @@ class TextReader:
             values = {"file": self.name, "encoding": self.encoding, "byte": byte, "offset": offset}
             raise SourceError(problem, NAME_THE_ENCODING, row=self.row + 1, **values)
 
-    def in_chunks(self, rows: Iterable[tuple[list[str], Sequence[RowProblem]]]) -> Iterator[Chunk]:
+    def in_chunks(self, rows: Iterable[tuple[list[str], list[RowProblem]]]) -> Iterator[Chunk]:
         """Gather rows, each with its problems, in chunks."""
         chunk = Chunk(first=self.row + 1)
         for row, problems in rows:
