@@ -1,34 +1,44 @@
 import datetime as dt
-import re
+import json
+import subprocess
 import sys
 
 import pytest
 
-from batch_alias.errors import SourceError
-from batch_alias.sources.calamine_sheet import Sheet, list_sheets
-from batch_alias.sources.cells import DateOrTime
+from batch_alias.sources import calamine_worker
 
 
-def test_sheets_and_rows_are_read_by_another_process(workbook):
+def output_of(path, *sheet):
+    command = [sys.executable, "-P", calamine_worker.__file__, str(path), *sheet]
+    lines = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False).stdout.splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def test_sheets_are_listed(workbook):
+    assert output_of(workbook([])) == [[["Sheet", True]], None]
+
+
+def test_rows_follow_the_number_of_empty_columns_before_them(workbook):
     path = workbook([["u1", 12, dt.date(2024, 3, 1)]], at=(2, 3))
-    assert list_sheets(path) == [("Sheet", True)]
-    sheet = Sheet(path, "Sheet", no_header=False)
-    assert (sheet.header, sheet.row, sheet.offset) == (("userId", "groupId", "remark"), 2, 2)
-    assert list(sheet.rows) == [["u1", 12.0, DateOrTime("2024-03-01")]]
-    sheet.close()
+    offset, rows, end = output_of(path, "Sheet")
+    assert (offset, end) == ([[2]], None)
+    assert rows[1:] == [["userId", "groupId", "remark"], ["u1", 12.0, {"time": "2024-03-01"}]]
 
 
-@pytest.mark.parametrize("no_header", [True, False])
-def test_an_empty_sheet_has_no_header(workbook, tampered, no_header):
-    empty = tampered(workbook([]), "xl/worksheets/sheet1.xml", lambda xml: re.sub(rb"<row.*</row>", b"", xml))
-    sheet = Sheet(empty, "Sheet", no_header=no_header)
-    assert sheet.header == ()
-    sheet.close()
+def test_many_rows_come_in_several_lists(workbook):
+    rows = [["u1", "g1", "a"]] * (2 * calamine_worker.ROWS)
+    _, *lists, end = output_of(workbook(rows), "Sheet")
+    assert end is None
+    assert [len(some) for some in lists] == [calamine_worker.ROWS, calamine_worker.ROWS, 1]
+
+
+def test_a_damaged_workbook_is_reported(written):
+    [result] = output_of(written(b"no workbook"))
+    assert result.keys() == {"damage"}
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems do not limit a process's memory")
-def test_a_workbook_that_takes_too_much_memory_is_an_error(workbook, tampered):
+def test_rows_that_take_too_much_memory_have_no_end(workbook, tampered):
     far = b'<row r="1048576"><c r="XFD1048576"><v>1</v></c></row></sheetData>'
     path = tampered(workbook([]), "xl/worksheets/sheet1.xml", lambda xml: xml.replace(b"</sheetData>", far))
-    with pytest.raises(SourceError, match="it takes more memory or time than any workbook should"):
-        Sheet(path, "Sheet", no_header=False)
+    assert None not in output_of(path, "Sheet")

@@ -1,4 +1,6 @@
 import datetime as dt
+import re
+import sys
 
 import openpyxl
 import pytest
@@ -8,7 +10,7 @@ from hypothesis import strategies as st
 
 from batch_alias.errors import SourceError
 from batch_alias.settings import Reading
-from batch_alias.sources import open_source
+from batch_alias.sources import open_source, xlsx
 
 HEADER = ["userId", "groupId", "remark"]
 WRITABLE = st.text(
@@ -116,6 +118,11 @@ def test_accepting_one_problem_of_a_row_does_not_accept_another(read, workbook):
     assert read(path, accept=("number-format",))["reason"].tolist() == ["boolean-in-id"]
 
 
+def test_a_problem_found_in_the_cell_and_in_its_text_is_one_warning(read, workbook):
+    rows = read(workbook([[1.5, "g1", "a"]]), accept=("decimal-in-id",))
+    assert rows["warning"].tolist() == ["decimal-in-id,id-outside-letters-and-digits"]
+
+
 def test_error_cells_are_rejected_and_a_row_of_them_is_not_blank(read, workbook):
     rows = read(workbook([["u1", "g1", "#N/A"], ["#REF!", "#N/A", "#DIV/0!"], ["u3", "g3", "a"]]))
     assert rows["reason"].tolist() == ["error-cell", "error-cell", ""]
@@ -217,3 +224,19 @@ def test_a_workbook_without_rows_is_refused(read, workbook, tmp_path):
     openpyxl.Workbook().save(tmp_path / "empty.xlsx")
     with pytest.raises(SourceError, match=r"The sheet 'Sheet' of empty\.xlsx is empty"):
         read(tmp_path / "empty.xlsx")
+
+
+@pytest.mark.parametrize("reading", [{}, NUMBERED])
+def test_a_sheet_without_cells_is_refused(read, workbook, tampered, reading):
+    path = tampered(workbook([]), "xl/worksheets/sheet1.xml", lambda xml: re.sub(rb"<row.*</row>", b"", xml))
+    with pytest.raises(SourceError, match=r"The sheet 'Sheet' of tampered\.xlsx is empty"):
+        read(path, **reading)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not limit a process's memory")
+def test_a_workbook_that_takes_too_much_memory_is_an_error(monkeypatch, read, workbook, tampered):
+    monkeypatch.setattr(xlsx, "MOST_CELLS", 2**60)
+    far = b'<row r="1048576"><c r="XFD1048576"><v>1</v></c></row></sheetData>'
+    path = tampered(workbook([]), "xl/worksheets/sheet1.xml", lambda xml: xml.replace(b"</sheetData>", far))
+    with pytest.raises(SourceError, match="it takes more memory or time than any workbook should"):
+        read(path)

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from batch_alias.errors import SourceError
 from batch_alias.settings import Reading
-from batch_alias.sources import open_source
-from batch_alias.sources.cells import AS_IS, NumberFormat
+from batch_alias.sources import open_source, xlsx
 from batch_alias.sources.xlsx import Marks, Package
 
 SHEET, STRINGS, END = "xl/worksheets/sheet1.xml", "xl/sharedStrings.xml", b"</sheetData>"
@@ -38,9 +37,9 @@ def test_error_cells_and_formatted_numbers_are_marked(workbook):
     found = marks.between(3, 5)
     assert found.keys() == {(3, 1), (3, 2), (4, 3)}
     assert found[3, 2] == Marks.ERROR
-    assert package.formats[found[3, 1]] == NumberFormat(width=6)
-    assert package.formats[found[4, 3]] == NumberFormat(other=True)
-    assert package.formats[0] == AS_IS
+    assert package.formats[found[3, 1]] == 6
+    assert package.formats[found[4, 3]] is None
+    assert package.formats[0] == 0
     assert marks.between(0, 3) == {}
     assert marks.between(4, 5).keys() == {(4, 3)}
 
@@ -74,13 +73,14 @@ def test_the_declared_size_of_a_sheet_is_not_used(read, shared, tampered, claim)
     ],
     ids=lambda value: str(value)[:20],
 )
-def test_a_workbook_made_to_do_harm_is_an_error(shared, tampered, part, old, new, message):
+def test_a_workbook_made_to_do_harm_is_an_error(monkeypatch, shared, tampered, part, old, new, message):
+    monkeypatch.setattr(xlsx, "BOMB_BYTES", 2**16)
     with zipfile.ZipFile(shared) as archive:
         content = archive.read(part)
     assert old in content
     changed = tampered(shared, part, lambda content: content.replace(old, new))
     with pytest.raises(SourceError, match=message):
-        Package(changed, bomb_bytes=2**16).scan("Sheet1")
+        Package(changed).scan("Sheet1")
 
 
 def test_such_a_workbook_is_refused_when_it_is_opened(read, shared, tampered):
