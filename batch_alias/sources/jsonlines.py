@@ -28,7 +28,8 @@ class JsonLinesReader(TextReader):
         if len(lines) > 1:
             lines.pop()  # empty, or cut off at the end of the sample
         objects = [value for line in lines if isinstance(value := _parse(line), dict)]
-        self.header = tuple(dict.fromkeys(key for value in objects for key in value))
+        self._keys = tuple(dict.fromkeys(key for value in objects for key in value))
+        self.header = tuple(map(_without_surrogates, self._keys))
         if not self.header:
             problem = "{file} does not begin with a JSON object on a line of its own."
             raise SourceError(problem, "Write one JSON object on each line.", file=name)
@@ -48,13 +49,13 @@ class JsonLinesReader(TextReader):
             return [line.strip()], [found("not-an-object", value=quoted(line.strip()), reason=value)]
         problems = []
         for column in columns:
-            cell = value.get(column.name)
+            cell = value.get(self._keys[column.index])
             if isinstance(cell, bool | list | dict):
                 kind = {bool: "boolean", list: "array", dict: "object"}[type(cell)]
                 problems.append(found("not-text", column=quoted(column.name), value=quoted(_text(cell)), type=kind))
-        row = [_text(value.get(name)) for name in self.header]
+        row = [_text(value.get(key)) for key in self._keys]
         if "\\u" in line:  # only an escape can stand for half a character
-            whole = [text.encode(errors="backslashreplace").decode() for text in row]
+            whole = [_without_surrogates(text) for text in row]
             if whole != row:
                 return whole, [*problems, found("surrogate-character")]
         return row, problems
@@ -80,6 +81,10 @@ def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
         twice = next(key for key in keys if keys.count(key) > 1)
         raise ValueError(f"the key {quoted(twice)} occurs twice")
     return value
+
+
+def _without_surrogates(text: str) -> str:
+    return text.encode(errors="backslashreplace").decode()
 
 
 def _text(value: object) -> str:

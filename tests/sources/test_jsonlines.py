@@ -67,3 +67,11 @@ def test_keys_are_found_and_named_like_other_columns(read, written):
     with pytest.raises(SourceError, match="the columns are '用户ID', 'gid', 'x'"):
         read(path)
     assert read(path, remark_column="x")["remark"].tolist() == ["a"]
+
+
+def test_half_a_character_in_a_key_is_escaped_in_the_header(written):
+    path = written('{"userId": "u1", "groupId": "g1", "\\ud83d remark": "a", "x": 1}\n')
+    with open_source(path, Reading(remark_column="\\ud83d remark")) as source:
+        [batch] = source.batches()
+    assert source.header == ("userId", "groupId", "\\ud83d remark", "x")
+    assert batch["remark"].tolist() == ["a"]
