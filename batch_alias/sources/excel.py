@@ -17,11 +17,10 @@ from batch_alias.settings import Reading
 from batch_alias.sources import calamine_worker
 from batch_alias.sources.cells import Cell, DateOrTime, Padding, read_cell, text_of
 from batch_alias.sources.columns import CHUNK_ROWS, Chunk, Columns, Role, count_roles, numbered
-from batch_alias.sources.xlsx import Marks, Package, not_a_workbook
+from batch_alias.sources.xlsx import BLOCK, Marks, Package, not_a_workbook
 from batch_alias.text import listing, quoted
 
 ZIP = b"PK\x03\x04"
-BLOCK = 256 * 1024
 
 # A FORMAT record of BIFF8 ([MS-XLS] 2.4.126): its type, sizes, and a format of zeros only, one byte a character.
 _PADDING_IN_XLS = re.compile(rb"\x1e\x04[\x07-\x40]\x00[\x00-\xff]{2}[\x02-\x40]\x00\x00(0{2,})(?![0-9A-Za-z.#])")
@@ -94,38 +93,34 @@ class ExcelReader:
     def _padding(self, style: int | None, *, is_id: bool) -> Padding:
         if self._package is None:
             return self._id_padding if is_id else 0
-        formats = self._package.formats
-        return formats[style] if style is not None and style < len(formats) else 0
+        return 0 if style is None else self._package.formats[style]
 
     def _open_sheet(self) -> "_Sheet":
         """Open the sheet that is named, the only visible one, or the one that has the columns."""
-        reading, sheets = self._reading, _list_sheets(self._path)
+        reading, sheets = self._reading, list(_read_with_calamine(self._path))
         if reading.sheet is not None:
-            names = [name for name, _ in sheets]
+            names = [text_of(name) for name, _ in sheets]
             if reading.sheet not in names:
-                problem, advice = (
-                    "There is no sheet {sheet}; the sheets are {sheets}.",
-                    "Name one of them with --sheet.",
-                )
+                problem = "There is no sheet {sheet}; the sheets are {sheets}."
+                advice = "Name one of them with --sheet."
                 raise SourceError(problem, advice, sheet=quoted(reading.sheet), sheets=listing(names))
             return self._open(reading.sheet)
-        visible = [name for name, is_visible in sheets if is_visible]
+        visible = [text_of(name) for name, is_visible in sheets if is_visible]
         if not visible:
             problem = "{file} has no visible sheet."
             raise SourceError(problem, "Name a hidden one with --sheet.", file=self._path.name)
         if len(visible) == 1:
             return self._open(visible[0])
-        headers = {name: self._header_of(name) for name in visible}
+        headers = {}
+        for name in visible:
+            with closing(self._open(name)) as sheet:
+                headers[name] = sheet.header
         fitting = [name for name, header in headers.items() if count_roles(header, reading) == len(Role)]
         if len(fitting) > 1:
             problem = "Several sheets have the columns: {sheets}."
             raise SourceError(problem, "Name one of them with --sheet.", sheets=listing(fitting))
         with_header = [name for name, header in headers.items() if header]
         return self._open((fitting + with_header + visible)[0])
-
-    def _header_of(self, name: str) -> tuple[str, ...]:
-        with closing(self._open(name)) as sheet:
-            return sheet.header
 
     def _open(self, name: str) -> "_Sheet":
         if self._package is not None:
@@ -166,17 +161,8 @@ class _Sheet:
         self._all_rows.close()
 
 
-def _list_sheets(path: Path) -> list[tuple[str, bool]]:
-    """The names of a workbook's sheets with cells, and whether each is visible."""
-    return [(text_of(name), visible is True) for name, visible in _read_with_calamine(path)]
-
-
 def _read_with_calamine(path: Path, *sheet: str) -> Generator[list[Cell], None, None]:
-    """Yield the rows that ``calamine_worker`` writes, until it or the generator is closed.
-
-    Raises:
-        SourceError: The workbook cannot be read.
-    """
+    """The rows that ``calamine_worker`` writes; its process is ended with the generator."""
     with subprocess.Popen(  # noqa: S603 - our own script; the path is an argument to it
         [sys.executable, "-P", calamine_worker.__file__, str(path.resolve()), *sheet],
         stdin=subprocess.DEVNULL,

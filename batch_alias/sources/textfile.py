@@ -26,8 +26,8 @@ SEARCHED = 16 * 1024 * 1024
 """Bytes that are searched for the first one beyond ASCII, which shows the encoding."""
 BOMB_BYTES = 64 * 1024 * 1024
 BOMB_RATIO = 250
-"""A gzip may unpack to so many bytes, and to so many times its size beyond them. A table of ids shrinks to a twentieth,
-one of a single repeated row to a two-hundredth, a bomb to a thousandth."""
+"""What is compressed may unpack to so many bytes, and beyond them to so many times its size. A table of ids shrinks to
+a twentieth, one of a single repeated row to a two-hundredth, a bomb to a thousandth."""
 
 LEAST_SHARE = 0.6  # of common characters, for a text to be in an encoding
 LEAST_LEAD = 0.05  # of one encoding's share over the other's
@@ -53,7 +53,7 @@ BYTE_ORDER_MARKS: dict[bytes, Encoding] = {
 
 
 class _Gzip(gzip.GzipFile):
-    """A gzip that is damaged, or unpacks to far more than a table, is a ``SourceError`` when it is read."""
+    """A gzip; reading it is a ``SourceError`` if it is damaged, or unpacks to far more than a table."""
 
     def __init__(self, file: io.BufferedIOBase, name: str) -> None:
         super().__init__(name, "rb", fileobj=file)
@@ -81,12 +81,8 @@ def unpacked(file: io.BufferedIOBase, name: str) -> io.BufferedIOBase:
 class TextReader:
     """Reads the lines of a text file; the base of the readers of text formats.
 
-    Args:
-        file: The file.
-        name: Its name, for errors.
-        encoding: The encoding that the user named.
-
     Attributes:
+        name: The name of the file.
         encoding: The usual name of its encoding.
         compression: ``gzip`` or empty.
         sample: Its first characters.
@@ -127,8 +123,9 @@ class TextReader:
                 problem = "{file} has a line of more than {most:,} characters."
                 advice = "It is not a table of rows, or its line ends are missing."
                 raise SourceError(problem, advice, file=self.name, most=LONGEST_LINE)
-            for self.line in lines:
-                yield self.line
+            for line in lines:
+                self.line = line
+                yield line
         if rest and (self._undecodable is None or rest.endswith(("\r", "\n"))):
             self.line = rest
             yield rest
@@ -189,7 +186,7 @@ def find_encoding(sample: bytes, wanted: str | None, *, file: str) -> Encoding:
     """Find the encoding of a text.
 
     Args:
-        sample: The first bytes of the text; may end within a character.
+        sample: Its first bytes; may end within a character.
         wanted: The encoding that the user named; only a byte order mark may refine it.
         file: The name of the file, for the error.
 

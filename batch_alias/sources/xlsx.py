@@ -1,8 +1,8 @@
-"""What calamine does not say of an .xlsx: its error cells, its number formats, and whether it is safe to open.
+"""What calamine does not report of an .xlsx: its error cells, its number formats, and whether it is safe to open.
 
 calamine reads an error cell as an empty one, knows no number formats, and reserves memory for every cell between the
 first and the last: a single cell in the last row and column is a request for hundreds of gigabytes. So every sheet is
-scanned first, with expat, which keeps nothing. A document type is refused, as it can declare entities that expand.
+scanned first, with expat, in constant memory. A document type is refused, as it can declare entities that expand.
 """
 
 import posixpath
@@ -17,23 +17,19 @@ from xml.parsers import expat
 
 from batch_alias.errors import SourceError
 from batch_alias.sources.cells import BUILT_IN_FORMATS, Padding, parse_format
+from batch_alias.sources.textfile import BOMB_BYTES, BOMB_RATIO
 from batch_alias.text import quoted
 
 BLOCK = 256 * 1024
 TALLEST, WIDEST = 1_048_576, 16_384
 MOST_CELLS = 30_000_000
 MOST_BYTES = 2 * 1024**3
-BOMB_BYTES, BOMB_RATIO = 64 * 1024**2, 250
-"""A part may unpack to so many bytes, and to more only up to so many times its size."""
 
 SAVE_AGAIN = "Open it in Excel and save it again as .xlsx, or as CSV UTF-8."
 SAVE_AS_CSV = "Save the sheet as CSV UTF-8."
 
-_DAMAGE = (
-    *(zlib.error, zipfile.BadZipFile, expat.ExpatError, EOFError, OSError, ValueError, LookupError),
-    *(RuntimeError, NotImplementedError),
-)
-"""What reading a damaged workbook raises."""
+# What reading a damaged workbook raises.
+_DAMAGE = (zipfile.BadZipFile, zlib.error, expat.ExpatError, EOFError, OSError, ValueError, LookupError, RuntimeError)
 
 
 def not_a_workbook(file: str, why: object) -> SourceError:
@@ -123,7 +119,7 @@ class Package:
     def _scan(self, archive: zipfile.ZipFile, part: str) -> Marks:
         marks = Marks()
         columns: dict[str, int] = {}
-        unmarked = {str(number) for number, padding in enumerate(self.formats) if padding == 0}
+        marked = {style for style, padding in enumerate(self.formats) if padding != 0}
         row, column = -1, -1
         for name, attributes in _elements(archive, part, {"row", "c"}):
             if name == "row":
@@ -143,11 +139,11 @@ class Package:
                 if row >= TALLEST:
                     raise ValueError(f"there is no row {row + 1}")
                 marks.rows = row + 1
-            kind, style = attributes.get("t"), attributes.get("s", "0")
+            kind = attributes.get("t")
             if kind == "e":
                 marks.add(row, column, Marks.ERROR)
-            elif kind in {None, "n"} and style not in unmarked:
-                marks.add(row, column, int(style))
+            elif kind in {None, "n"} and (style := int(attributes.get("s", 0))) in marked:
+                marks.add(row, column, style)
         return marks
 
     def _read_formats(self, archive: zipfile.ZipFile, part: str) -> None:
@@ -171,7 +167,7 @@ class Package:
 
     def _check_sizes(self, archive: zipfile.ZipFile) -> None:
         parts = archive.infolist()
-        if any(part.file_size > max(BOMB_BYTES, BOMB_RATIO * part.compress_size) for part in parts):
+        if any(part.file_size > BOMB_BYTES + BOMB_RATIO * part.compress_size for part in parts):
             problem = "{file} unpacks to far more than a table would."
             raise SourceError(problem, SAVE_AS_CSV, file=self._path.name)
         if sum(part.file_size for part in parts) > MOST_BYTES:
@@ -198,11 +194,7 @@ def _related_parts(archive: zipfile.ZipFile, part: str, kind: str) -> dict[str, 
 
 
 def _elements(archive: zipfile.ZipFile, part: str, names: set[str]) -> Iterator[tuple[str, dict[str, str]]]:
-    """The elements of a part that have one of the names: the name without its prefix, and the attributes.
-
-    Raises:
-        SourceError: The part declares a document type.
-    """
+    """The elements of a part that have one of the names: the name without its prefix, and the attributes."""
     local_names: dict[str, str] = {}
     found: list[tuple[str, dict[str, str]]] = []
 
