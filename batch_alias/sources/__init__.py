@@ -1,7 +1,7 @@
 """Sources: a file of rows, in one of several formats, becomes checked rows of text.
 
-Each format has a module with one class, a ``columns.Reader``. The format is found in the content of the file: many a
-``.xls`` is text.
+Each format has a module with one class, a ``columns.Reader``. The format is found in the content and
+not in the extension: a ``.xls`` is often text.
 """
 
 import codecs
@@ -16,7 +16,7 @@ from batch_alias.errors import SourceError
 from batch_alias.settings import Format, Reading
 from batch_alias.sources.columns import Reader, find_columns
 from batch_alias.sources.delimited import DelimitedReader
-from batch_alias.sources.excel import ExcelReader
+from batch_alias.sources.excel import ZIP, ExcelReader
 from batch_alias.sources.jsonlines import JsonLinesReader
 from batch_alias.sources.textfile import unpacked
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Source", "open_source"]
 
-ZIP, PARQUET, XLS = b"PK\x03\x04", b"PAR1", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+PARQUET, XLS = b"PAR1", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 
 _NO_TABLE, _UNPACK, _SAVE_AS_XLSX = "Name a file of rows: CSV or Excel.", "Unpack it first.", "Save it as .xlsx."
 _REFUSED = {
@@ -145,11 +145,7 @@ def _open_reader(file: BufferedIOBase, path: Path, reading: Reading, stack: Exit
 
 
 def _find_format(file: BufferedIOBase, path: Path) -> Format:
-    """The format of a file by its first bytes.
-
-    Raises:
-        SourceError: It is of a known kind that is not a table, or not read.
-    """
+    """The format of a file by its first bytes; an error if it is of a known kind that is not read."""
     start = file.read(16)
     for magic, (problem, advice) in _REFUSED.items():
         if start.startswith(magic):

@@ -3,8 +3,8 @@
 A damaged workbook can make calamine allocate memory without end, at which Rust aborts the process. So this is one of
 its own, with limits on memory and time. It writes lines of JSON to standard output, each a list of rows, and at the end
 ``null``. Without a sheet the rows are the names of the sheets and whether each is visible; with one they are its rows,
-after one that holds the number of empty columns before the table. It imports nothing of the package, so that it starts
-fast and from anywhere.
+after one that holds the number of empty columns before the table. An object instead of a list says why the workbook
+cannot be read. It imports nothing of the package, so that it starts fast and from anywhere.
 """
 
 import json

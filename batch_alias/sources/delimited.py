@@ -32,10 +32,9 @@ class DelimitedReader(TextReader):
     def __init__(self, file: io.BufferedIOBase, name: str, reading: Reading) -> None:
         super().__init__(file, name, reading.encoding)
         separator_line = SEPARATOR_LINE.match(self.sample)
-        sample = self.sample[separator_line.end() :] if separator_line else self.sample
-        delimiter = reading.delimiter_character or (separator_line[2] if separator_line else None)
+        delimiter = reading.delimiter_character
         if delimiter is None:
-            delimiter = _find_delimiter(sample, name, reading)
+            delimiter = separator_line[2] if separator_line else _find_delimiter(self.sample, name, reading)
         kind = "tab-separated text" if delimiter == "\t" else "CSV"
         parts = (kind, self.encoding, NAMES.get(delimiter, repr(delimiter)), self.compression)
         self.description = ", ".join(filter(None, parts))

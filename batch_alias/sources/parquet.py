@@ -51,7 +51,7 @@ class ParquetReader:
         try:
             for batch in self._table.iter_batches(batch_size=CHUNK_ROWS):
                 cells = (column.to_pylist() for column in batch.columns)
-                rows = [[_text(value) for value in row] for row in zip(*cells, strict=True)]
+                rows = [["" if value is None else str(value) for value in row] for row in zip(*cells, strict=True)]
                 yield Chunk(first=first, rows=rows, problems=_problems(batch, columns))
                 first += len(rows)
         except _DAMAGE as error:
@@ -61,10 +61,6 @@ class ParquetReader:
         why = str(error).splitlines()[0] if str(error) else type(error).__name__
         problem = "{file} is not a Parquet file that can be read: {why}."
         return SourceError(problem, "Write it again.", file=self._name, why=why)
-
-
-def _text(value: object) -> str:
-    return "" if value is None else str(value)
 
 
 def _problems(batch: "pa.RecordBatch", columns: Columns) -> dict[int, list[RowProblem]]:
