@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from batch_alias.check import Check
-from batch_alias.doctor import Diagnosis
+from batch_alias.doctor import Finding
 from batch_alias.job import Plan
 from batch_alias.ledger import JobInfo, ProblemCount
 from batch_alias.model import State, StateCounts
@@ -106,10 +106,10 @@ def status_lines(status: Status, now: float) -> Iterator[str]:
         yield f"Event     {status.last_event}"
 
 
-def diagnosis_lines(diagnosis: Diagnosis) -> Iterator[str]:
+def diagnosis_lines(findings: Sequence[Finding]) -> Iterator[str]:
     """What the doctor found."""
-    width = max(len(finding.subject) for finding in diagnosis.findings)
-    for finding in diagnosis.findings:
+    width = max(len(finding.subject) for finding in findings)
+    for finding in findings:
         yield f"{'ok ' if finding.good else 'BAD'}  {finding.subject:<{width}}  {finding.detail}"
 
 
