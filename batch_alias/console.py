@@ -15,7 +15,7 @@ from typing import Never
 from tqdm import tqdm
 
 from batch_alias.errors import BatchAliasError, ExitCode, UsageError
-from batch_alias.job import Job, Plan, open_job
+from batch_alias.job import Job, open_job
 from batch_alias.logs import logging_to
 from batch_alias.model import Event, State
 from batch_alias.render import plan_lines, problem_lines, progress_text, state_counts
@@ -80,11 +80,6 @@ class Console:
         """Ask whether to send."""
         self._write("Send these rows? [y/N] ", end="")
         return sys.stdin.readline().strip().casefold() in {"y", "yes"}
-
-    def plan(self, plan: Plan) -> None:
-        """Print what a run is about to do."""
-        for line in plan_lines(plan):
-            self.say(line)
 
     def event(self, event: Event) -> None:
         """Print an event of the run, above the bar."""
@@ -212,12 +207,12 @@ def run(settings: Settings, output: Output) -> int:
         logging_to(output.log, console.say if output.verbose else None),
         open_job(settings, on_read=console.reading) as job,
     ):
-        plan = job.plan()
-        console.plan(plan)
-        if plan.to_send and not confirmed and not console.confirm():
+        for line in plan_lines(job):
+            console.say(line)
+        if job.to_send and not confirmed and not console.confirm():
             console.warn("Nothing was sent.")
             return ExitCode.INTERRUPTED
-        with console.progress(job.progress, plan.to_send), asyncio.Runner() as runner:
+        with console.progress(job.progress, job.to_send), asyncio.Runner() as runner:
             _stop_on_signals(runner.get_loop(), job, console)
             runner.run(job.send(console.event))
         # The event loop has reset it; from here on SIGTERM is again what Ctrl-C is.

@@ -22,13 +22,7 @@ READ = Operation(call=Call.READ, user_id="batch-alias-doctor", group_id="batch-a
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """The result of one examination.
-
-    Attributes:
-        subject: What was examined.
-        good: Whether it is in order.
-        detail: What was found, in plain words.
-    """
+    """What was examined, whether it is in order, and what was found."""
 
     subject: str
     good: bool

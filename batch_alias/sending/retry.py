@@ -23,18 +23,12 @@ class Backoff:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class History:
-    """The attempts made for a row in this run.
-
-    Attributes:
-        failures: Attempts that count against the row.
-        in_doubt: Whether any attempt may have reached the server unconfirmed.
-        signed_again: Whether a refused signature has been tried afresh.
-    """
+    """The attempts made for a row in this run."""
 
     requests: int = 0
-    failures: int = 0
-    in_doubt: bool = False
-    signed_again: bool = False
+    failures: int = 0  # attempts that count against the row
+    in_doubt: bool = False  # any attempt may have reached the server unconfirmed
+    signed_again: bool = False  # a refused signature has been tried afresh
 
     def after(self, classification: Classification) -> "History":
         """The history with one more request, whether or not it counts against the row."""
