@@ -21,33 +21,21 @@ SAMPLE = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """What a check has found; nothing was sent.
-
-    Attributes:
-        counts: Rows by the state in which a run would begin; ``pending`` would be sent.
-        same: Superseded rows that set the same alias as the row that counts.
-        conflicting: Superseded rows that set another one.
-        repeats: The first few superseded rows.
-        sample: The first rows as they would be sent.
-        users: Different user ids among the rows to send.
-        groups: Different group ids among them.
-        seconds: How long sending would take at ``rate``.
-        too_many: More rows are rejected than permitted: a run would send nothing.
-    """
+    """What a check has found; nothing was sent."""
 
     info: JobInfo
-    counts: StateCounts
+    counts: StateCounts  # as a run would begin: the pending rows would be sent
     rejections: list[ProblemCount]
     warnings: list[ProblemCount]
-    same: int
-    conflicting: int
-    repeats: list[Repeat]
-    sample: list[RowRecord]
-    users: int
+    same: int  # superseded rows that set the same alias as the row that counts
+    conflicting: int  # and those that set another one
+    repeats: list[Repeat]  # the first few of both
+    sample: list[RowRecord]  # the first rows that would be sent
+    users: int  # different user ids among the rows to send
     groups: int
     rate: int
-    seconds: float
-    too_many: bool
+    seconds: float  # that sending would take at this rate
+    too_many: bool  # more rows are rejected than permitted: a run would send nothing
 
     @property
     def exit_code(self) -> ExitCode:

@@ -78,9 +78,11 @@ def run(source: Path, **given: object) -> int:
     \b
     Example: batch-alias run nicknames.xlsx --region beijing
     """
+    from batch_alias import console
+
     reading, sending = fill(Reading, given), fill(Sending, given)
     settings = fill(Settings, given, source=source, reading=reading, target=fill_target(given), sending=sending)
-    return _run(settings, given)
+    return console.run(settings, fill(Output, given))
 
 
 @cli.command()
@@ -123,8 +125,10 @@ def retry(job: Path, **given: object) -> int:
     \b
     Example: batch-alias retry nicknames.aliases --region beijing
     """
+    from batch_alias import console
+
     settings = fill(Settings, given, job=job, target=fill_target(given), sending=fill(Sending, given))
-    return _run(settings, given)
+    return console.run(settings, fill(Output, given))
 
 
 @cli.command()
@@ -176,9 +180,9 @@ def doctor(**given: object) -> int:
     from batch_alias.doctor import diagnose
     from batch_alias.render import diagnosis_lines
 
-    diagnosis = asyncio.run(diagnose(fill_target(given), fill(Sending, given)))
-    Console().answer(diagnosis_lines(diagnosis))
-    return diagnosis.exit_code
+    findings = asyncio.run(diagnose(fill_target(given), fill(Sending, given)))
+    Console().answer(diagnosis_lines(findings))
+    return ExitCode.DONE if all(finding.good for finding in findings) else ExitCode.STOPPED
 
 
 @cli.command()
@@ -201,12 +205,6 @@ def sandbox(port: int, **given: object) -> int:
 
     serve_forever(Sandbox(fill(Rules, given), fill(Faults, given)), "127.0.0.1", port, ready)
     return ExitCode.DONE
-
-
-def _run(settings: Settings, given: Given) -> int:
-    from batch_alias.console import run
-
-    return run(settings, fill(Output, given))
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ from typing import Never
 from tqdm import tqdm
 
 from batch_alias.errors import BatchAliasError, ExitCode, UsageError
-from batch_alias.job import Job, Plan, open_job
+from batch_alias.job import Job, open_job
 from batch_alias.logs import logging_to
 from batch_alias.model import Event, State
 from batch_alias.render import plan_lines, problem_lines, progress_text, state_counts
@@ -80,11 +80,6 @@ class Console:
         """Ask whether to send."""
         self._write("Send these rows? [y/N] ", end="")
         return sys.stdin.readline().strip().casefold() in {"y", "yes"}
-
-    def plan(self, plan: Plan) -> None:
-        """Print what a run is about to do."""
-        for line in plan_lines(plan):
-            self.say(line)
 
     def event(self, event: Event) -> None:
         """Print an event of the run, above the bar."""
@@ -212,13 +207,14 @@ def run(settings: Settings, output: Output) -> int:
         logging_to(output.log, console.say if output.verbose else None),
         open_job(settings, on_read=console.reading) as job,
     ):
-        plan = job.plan()
-        console.plan(plan)
-        if plan.to_send and not confirmed and not console.confirm():
+        for line in plan_lines(job):
+            console.say(line)
+        if job.to_send and not confirmed and not console.confirm():
             console.warn("Nothing was sent.")
             return ExitCode.INTERRUPTED
-        with console.progress(job.progress, plan.to_send):
-            asyncio.run(_send_until_signal(job, console))
+        with console.progress(job.progress, job.to_send), asyncio.Runner() as runner:
+            _stop_on_signals(runner.get_loop(), job, console)
+            runner.run(job.send(console.event))
         # The event loop has reset it; from here on SIGTERM is again what Ctrl-C is.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         console.say("Writing reports …")
@@ -229,23 +225,21 @@ def run(settings: Settings, output: Output) -> int:
     return ExitCode.DONE if summary.exit_code is None else summary.exit_code
 
 
-async def _send_until_signal(job: Job, console: Console) -> None:
-    """Send; the first signal lets the attempts under way end, the second ends at once."""
-    loop = asyncio.get_running_loop()
-    task = asyncio.current_task()
+def _stop_on_signals(loop: asyncio.AbstractEventLoop, job: Job, console: Console) -> None:
+    """The first signal lets the attempts under way end, the second ends sending at once."""
 
     def interrupted() -> None:
         progress = job.progress()
         if progress is not None and job.stop():
             console.warn(f"Stopping: {progress.in_flight} requests in flight may end. Once more ends at once.")
-        elif task is not None:
-            task.cancel()
+        else:
+            for task in asyncio.all_tasks(loop):
+                task.cancel()
 
     # Windows has no signal handlers in the loop: there Ctrl-C ends the run at once, which the ledger survives too.
     with contextlib.suppress(NotImplementedError):
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, interrupted)
-    await job.send(console.event)
 
 
 def _permit_connections(most: int) -> None:

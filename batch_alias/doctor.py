@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-from batch_alias.errors import ExitCode
 from batch_alias.model import Action, Call, Operation, Response
 from batch_alias.rongcloud.client import CONNECT_SECONDS, Client
 from batch_alias.settings import Sending
@@ -23,32 +22,14 @@ READ = Operation(call=Call.READ, user_id="batch-alias-doctor", group_id="batch-a
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """The result of one examination.
-
-    Attributes:
-        subject: What was examined.
-        good: Whether it is in order.
-        detail: What was found, in plain words.
-    """
+    """What was examined, whether it is in order, and what was found."""
 
     subject: str
     good: bool
     detail: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Diagnosis:
-    """All findings."""
-
-    findings: list[Finding]
-
-    @property
-    def exit_code(self) -> ExitCode:
-        """0 when all is in order, else 4."""
-        return ExitCode.DONE if all(finding.good for finding in self.findings) else ExitCode.STOPPED
-
-
-async def diagnose(target: Target, sending: Sending) -> Diagnosis:
+async def diagnose(target: Target, sending: Sending) -> list[Finding]:
     """Examine a target.
 
     Args:
@@ -67,7 +48,7 @@ async def diagnose(target: Target, sending: Sending) -> Diagnosis:
             response = await connection.execute(READ)
     finally:
         await connection.aclose()
-    return Diagnosis(findings=[*findings, *_examine_response(response, sending.rate)])
+    return [*findings, *_examine_response(response, sending.rate)]
 
 
 async def _examine_connection(url: str, tls: ssl.SSLContext, *, proxies: bool) -> list[Finding]:

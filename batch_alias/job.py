@@ -3,11 +3,11 @@
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 from batch_alias.errors import ExitCode, LedgerError, SourceError, StoppedByService, UsageError
-from batch_alias.ledger import TARGET, JobInfo, Ledger, LedgerReader, ProblemCount, locked
+from batch_alias.ledger import TARGET, Ledger, LedgerReader, locked
 from batch_alias.model import Event, EventKind, State, StateCounts
 from batch_alias.reports import Summary, write_reports
 from batch_alias.rongcloud.client import Client
@@ -15,7 +15,7 @@ from batch_alias.sandbox import Sandbox
 from batch_alias.sandbox.server import serve
 from batch_alias.sending import Timing
 from batch_alias.sending.dispatcher import Dispatcher
-from batch_alias.sending.limiter import RateLimiter, sending_seconds
+from batch_alias.sending.limiter import RateLimiter
 from batch_alias.sending.metrics import Progress
 from batch_alias.settings import Settings
 from batch_alias.settings.target import Target
@@ -26,28 +26,6 @@ Observer = Callable[[Event], None]
 """Called with each event of a run, from the event loop's thread."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """What a run is about to do.
-
-    Attributes:
-        target: The hosts, or the sandbox.
-        to_send: Rows that this run sends.
-        seconds: How long that takes at the full rate.
-        resumed: Whether an earlier run has sent some of the rows.
-    """
-
-    info: JobInfo
-    counts: StateCounts
-    rejections: list[ProblemCount]
-    warnings: list[ProblemCount]
-    target: str
-    masked_key: str
-    to_send: int
-    seconds: float
-    resumed: bool
-
-
 class Job:
     """A job that is staged, locked and ready to be sent to a target: for the sandbox the one that has been started."""
 
@@ -55,25 +33,16 @@ class Job:
         self.settings = settings
         self.folder = settings.job_folder
         self.ledger = ledger
-        self._target = target
+        self.target = target
+        self.target_name = _asked_for(settings).name
         self._dispatcher: Dispatcher | None = None
         self._end: tuple[ExitCode, str] = ExitCode.SOURCE, ""
 
-    def plan(self) -> Plan:
-        """What a run is about to do."""
-        counts, sending = self.ledger.counts(), self.settings.sending
-        to_send = min(counts.unfinished, sending.limit or counts.unfinished)
-        return Plan(
-            info=self.ledger.info(),
-            counts=counts,
-            rejections=self.ledger.problems(State.REJECTED),
-            warnings=self.ledger.warnings(),
-            target=_asked_for(self.settings).name,
-            masked_key=self._target.masked_key,
-            to_send=to_send,
-            seconds=sending_seconds(to_send, sending.rate),
-            resumed=self.ledger.meta(TARGET) is not None,
-        )
+    @property
+    def to_send(self) -> int:
+        """How many rows the next ``send`` sends."""
+        unfinished = self.ledger.counts().unfinished
+        return min(unfinished, self.settings.sending.limit or unfinished)
 
     def progress(self) -> Progress | None:
         """Where sending stands or ended; ``None`` before it begins. May be called from another thread."""
@@ -95,7 +64,7 @@ class Job:
             return
         timing = timing or Timing()
         client = Client(
-            self._target,
+            self.target,
             timeout=self.settings.sending.timeout,
             switch_interval=timing.switch_interval,
             on_switch=lambda host: dispatcher.metrics.emit(EventKind.HOST_SWITCHED, host=host),
@@ -109,11 +78,10 @@ class Job:
             observer=observer,
             proven=counts.accepted > 0,
         )
-        asked_for = _asked_for(self.settings)
-        self.ledger.set_meta(TARGET, asked_for.fingerprint)
-        noted = {"masked_key": self._target.masked_key, **asdict(self.settings.sending)}
+        self.ledger.set_meta(TARGET, _asked_for(self.settings).fingerprint)
+        noted = {"masked_key": self.target.masked_key, **asdict(self.settings.sending)}
         noted["max_rejected"] = self.settings.max_rejected
-        self.ledger.begin_run(target=asked_for.name, version=__version__, settings=noted)
+        self.ledger.begin_run(target=self.target_name, version=__version__, settings=noted)
         try:
             await dispatcher.run()
             interrupted = dispatcher.was_stopped

@@ -95,51 +95,31 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Classification:
-    """What a response means for its row and for the run.
-
-    Attributes:
-        meaning: What the response says, in plain words.
-        in_doubt: The operation may have been carried out although it was not confirmed.
-        unhealthy: The service, or the way to it, does not work: counts towards an outage and a switch of hosts.
-        systematic: When all of the first rows are answered so, a setting is wrong and not the rows.
-        advice: Which setting to check when the run stops.
-        status: The HTTP status that RongCloud sends with the code; 0 where there is no code.
-    """
+    """What a response means for its row and for the run."""
 
     action: Action
-    meaning: str
-    in_doubt: bool = False
-    unhealthy: bool = False
-    systematic: bool = False
-    advice: str = ""
-    status: int = 0
+    meaning: str  # in plain words
+    in_doubt: bool = False  # the operation may have been carried out although it was not confirmed
+    unhealthy: bool = False  # the service, or the way to it, does not work: towards an outage and a switch of hosts
+    systematic: bool = False  # when all of the first rows are answered so, a setting is wrong and not the rows
+    advice: str = ""  # which setting to check when the run stops
+    status: int = 0  # the HTTP status that RongCloud sends with the code; 0 where there is no code
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Response:
-    """What came back for one attempt.
+    """What came back for one attempt. Times are in seconds."""
 
-    Attributes:
-        request_id: The ``X-Request-ID`` sent with the attempt; RongCloud's support asks for it.
-        host: The host the attempt went to.
-        latency: Seconds from the start of the attempt to its end.
-        status: The HTTP status; ``None`` when there was no complete response.
-        code: RongCloud's code; ``None`` when the body was not its JSON.
-        message: RongCloud's message, an excerpt of another body, or what failed; to be shown, never branched on.
-        retry_after: Seconds the server asked to wait, when it did.
-        clock_skew: Seconds by which the server's ``Date`` is ahead of this machine's clock, when it sent one.
-    """
-
-    request_id: str
+    request_id: str  # sent as X-Request-ID; RongCloud's support asks for it
     host: str
     latency: float
     classification: Classification
-    status: int | None = None
-    code: int | None = None
-    message: str = ""
+    status: int | None = None  # of HTTP; None when there was no complete response
+    code: int | None = None  # RongCloud's; None when the body was not its JSON
+    message: str = ""  # RongCloud's, an excerpt of another body, or what failed; to be shown, never branched on
     failure: Failure | None = None
-    retry_after: float | None = None
-    clock_skew: float | None = None
+    retry_after: float | None = None  # that the server asked to wait
+    clock_skew: float | None = None  # by which the server's Date is ahead of this machine's clock
 
     @property
     def label(self) -> str:
@@ -204,25 +184,15 @@ class Event:
 
 @dataclass(slots=True, kw_only=True)
 class Second:
-    """What happened in one second of the wall clock; counted up while it lasts.
+    """What happened in one second of the wall clock; counted up while it lasts."""
 
-    Attributes:
-        at: Whole seconds since the epoch.
-        requests: Attempts started.
-        retries: Those that were not the first for their row in this run.
-        refusals: Responses "over the rate limit".
-        settled: Rows that ended, by state.
-        codes: Responses by ``Response.label``.
-        latencies: Responses by latency bucket; bucket ``n`` reaches up to ``LATENCY_STEP ** n`` milliseconds.
-    """
-
-    at: int
-    requests: int = 0
-    retries: int = 0
-    refusals: int = 0
-    settled: Counter[str] = field(default_factory=Counter)
-    codes: Counter[str] = field(default_factory=Counter)
-    latencies: Counter[int] = field(default_factory=Counter)
+    at: int  # whole seconds since the epoch
+    requests: int = 0  # attempts started
+    retries: int = 0  # those that were not the first for their row in this run
+    refusals: int = 0  # responses "over the rate limit"
+    settled: Counter[str] = field(default_factory=Counter)  # rows that ended, by state
+    codes: Counter[str] = field(default_factory=Counter)  # responses by label
+    latencies: Counter[int] = field(default_factory=Counter)  # bucket n reaches up to LATENCY_STEP ** n milliseconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

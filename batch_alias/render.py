@@ -1,13 +1,14 @@
-"""A plan, a check, a status, a diagnosis and the progress of a run as lines of text (pure)."""
+"""A plan, a check, a status, a diagnosis and the progress of a run as lines of text."""
 
 from collections.abc import Iterator, Sequence
 
 from batch_alias.check import Check
-from batch_alias.doctor import Diagnosis
-from batch_alias.job import Plan
+from batch_alias.doctor import Finding
+from batch_alias.job import Job
 from batch_alias.ledger import JobInfo, ProblemCount
 from batch_alias.model import State, StateCounts
 from batch_alias.problems import PROBLEMS
+from batch_alias.sending.limiter import sending_seconds
 from batch_alias.sending.metrics import Progress
 from batch_alias.status import Phase, Status
 from batch_alias.text import count, duration, excerpt, quoted
@@ -16,23 +17,24 @@ MOST_KINDS = 5
 """Kinds of problem that are listed before and after a run."""
 
 
-def plan_lines(plan: Plan) -> Iterator[str]:
+def plan_lines(job: Job) -> Iterator[str]:
     """What a run is about to do."""
-    counts = plan.counts
-    yield from _source_lines(plan.info, counts)
+    ledger, sending = job.ledger, job.settings.sending
+    counts, warnings = ledger.counts(), ledger.warnings()
+    yield from _source_lines(ledger.info(), counts)
     if counts.rejected:
         yield f"Rejected  {count(counts.rejected, 'row')}, not to be sent:"
-        yield from problem_lines(plan.rejections)
-    if plan.warnings:
+        yield from problem_lines(ledger.problems(State.REJECTED))
+    if warnings:
         yield "Warnings  sent all the same:"
-        yield from problem_lines(plan.warnings)
+        yield from problem_lines(warnings)
     if counts.superseded:
         yield f"Repeated  {count(counts.superseded, 'row')}: a later row sets the same user and group"
-    if plan.resumed:
+    if ledger.runs():
         yield f"Resumed   {count(counts.accepted + counts.failed, 'row')} ended in an earlier run"
-    if plan.to_send:
-        rows = count(plan.to_send, "row")
-        yield f"To send   {rows} to {plan.target} as {plan.masked_key}; about {duration(round(plan.seconds))}"
+    if job.to_send:
+        rows, time = count(job.to_send, "row"), duration(round(sending_seconds(job.to_send, sending.rate)))
+        yield f"To send   {rows} to {job.target_name} as {job.target.masked_key}; about {time}"
     else:
         yield "To send   nothing: the job is finished"
 
@@ -106,10 +108,10 @@ def status_lines(status: Status, now: float) -> Iterator[str]:
         yield f"Event     {status.last_event}"
 
 
-def diagnosis_lines(diagnosis: Diagnosis) -> Iterator[str]:
+def diagnosis_lines(findings: Sequence[Finding]) -> Iterator[str]:
     """What the doctor found."""
-    width = max(len(finding.subject) for finding in diagnosis.findings)
-    for finding in diagnosis.findings:
+    width = max(len(finding.subject) for finding in findings)
+    for finding in findings:
         yield f"{'ok ' if finding.good else 'BAD'}  {finding.subject:<{width}}  {finding.detail}"
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from batch_alias.errors import LedgerError, SourceError
-from batch_alias.ledger import LEDGER, TARGET, JobInfo, Ledger, LedgerReader, locked, stage
+from batch_alias.ledger import LEDGER, TARGET, JobInfo, Ledger, LedgerReader, create, locked
 from batch_alias.settings import STDIN, Reading
 from batch_alias.sources import open_source
 from batch_alias.version import __version__
@@ -118,7 +118,7 @@ def _fill(source: Path, reading: Reading, folder: Path, sha256: str, on_read: On
             _, total = table.progress()
             on_read(total, total)
 
-        stage(folder, batches(), describe, strict=reading.strict)
+        create(folder, batches(), describe, strict=reading.strict)
 
 
 def _sha256(source: Path) -> str:

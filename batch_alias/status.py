@@ -31,27 +31,18 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """Where a job stands.
-
-    Attributes:
-        target: Where it is sent to; empty before the first run.
-        rate: Attempts per second over the last minute of sending.
-        seconds_left: How long the rest takes at that rate; ``None`` when it is not sending.
-        last_attempt_at: Seconds since the epoch; ``None`` before the first attempt.
-        exit_code: Of the last run; ``None`` while it has no end.
-        last_event: In a sentence; empty if there was none.
-    """
+    """Where a job stands."""
 
     source: str
-    target: str
+    target: str  # empty before the first run
     counts: StateCounts
     runs: int
     phase: Phase
-    rate: float
-    seconds_left: float | None
-    last_attempt_at: float | None
-    exit_code: int | None
-    last_event: str
+    rate: float  # attempts per second over the last minute of sending
+    seconds_left: float | None  # at that rate; None when it is not sending
+    last_attempt_at: float | None  # seconds since the epoch
+    exit_code: int | None  # of the last run; None while it has no end
+    last_event: str  # in a sentence; empty if there was none
 
     def as_json(self) -> str:
         """The status as JSON, for scripts."""

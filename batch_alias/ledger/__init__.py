@@ -3,10 +3,10 @@
 SQL stays in this folder. ``LedgerReader`` reads a ledger without disturbing a run; ``Ledger`` is what a run writes to.
 """
 
+from batch_alias.ledger.create import create, locked
 from batch_alias.ledger.reader import LEDGER, LedgerReader
 from batch_alias.ledger.records import JobInfo, ProblemCount, Repeat, RowRecord, RunRecord
 from batch_alias.ledger.sqlite import Ledger
-from batch_alias.ledger.staging import locked, stage
 
 TARGET = "target"
 """The fact that says where a job's rows are sent to; noted before the first attempt of all."""
@@ -21,6 +21,6 @@ __all__ = [
     "Repeat",
     "RowRecord",
     "RunRecord",
+    "create",
     "locked",
-    "stage",
 ]

@@ -7,28 +7,18 @@ from typing import NamedTuple
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobInfo:
-    """What a job is, noted when its source was staged.
+    """What a job is, noted when its source was staged."""
 
-    Attributes:
-        source: The source's file name.
-        description: What kind of file it was found to be.
-        columns: The indexes of user id, group id and alias in the header.
-        why: Why each of the three was taken for what it is.
-        blank_rows: Rows without any content: counted in the row numbers, but no rows of the job.
-        reading: The fields of ``Reading``, of JSON's types; part of the job's identity.
-        staged_at: Seconds since the epoch.
-    """
-
-    source: str
+    source: str  # the file's name
     sha256: str
-    description: str
+    description: str  # what kind of file it was found to be
     header: tuple[str, ...]
-    columns: tuple[int, int, int]
-    blank_rows: int
-    reading: Mapping[str, object]
-    staged_at: float
+    columns: tuple[int, int, int]  # the indexes of user id, group id and alias in the header
+    blank_rows: int  # without any content: counted in the row numbers, but no rows of the job
+    reading: Mapping[str, object]  # the fields of Reading, of JSON's types; part of the job's identity
+    staged_at: float  # seconds since the epoch
     version: str
-    why: tuple[str, ...] = ()
+    why: tuple[str, ...] = ()  # why each of the three columns was taken for what it is
 
     @property
     def column_names(self) -> dict[str, str]:
@@ -57,42 +47,27 @@ class RowRecord(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRecord:
-    """One run of a job.
-
-    Attributes:
-        started_at: Seconds since the epoch.
-        ended_at: Seconds since the epoch; like the exit code ``None`` when the run was killed or is under way.
-        settings: Those of ``Sending`` and a few more, without any secret.
-        busiest_second: Most attempts started within any sliding second.
-        stopped: Why it ended early; empty when it did not.
-    """
+    """One run of a job. Times are seconds since the epoch."""
 
     started_at: float
-    ended_at: float | None
+    ended_at: float | None  # like the exit code None when the run was killed or is under way
     target: str
     version: str
-    settings: Mapping[str, object]
-    busiest_second: int
+    settings: Mapping[str, object]  # those of Sending and a few more, without any secret
+    busiest_second: int  # most attempts started within any sliding second
     host_switches: int
     exit_code: int | None
-    stopped: str = ""
+    stopped: str = ""  # why it ended early
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProblemCount:
-    """How many rows have a problem.
+    """How many rows have a problem."""
 
-    Attributes:
-        name: The problem's name; empty for a response of the service.
-        message: What is wrong with the first row that has it, in a sentence.
-        count: How many rows have it.
-        rows: The numbers of the first few.
-    """
-
-    name: str
-    message: str
+    name: str  # empty for a response of the service
+    message: str  # what is wrong with the first of the rows, in a sentence
     count: int
-    rows: tuple[int, ...]
+    rows: tuple[int, ...]  # the numbers of the first few
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,19 +23,13 @@ WIDTHS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 
 
 @dataclass(slots=True)
 class Point:
-    """What happened in a span of sending time of so many seconds.
-
-    Attributes:
-        busiest: Most requests in one of its seconds.
-        refused: Requests refused by the rate limit.
-        latencies: Responses by latency bucket.
-    """
+    """What happened in a span of sending time of so many seconds."""
 
     seconds: int
     requests: int = 0
-    busiest: int = 0
-    refused: int = 0
-    latencies: Counter[int] = field(default_factory=Counter)
+    busiest: int = 0  # most requests in one of its seconds
+    refused: int = 0  # by the rate limit
+    latencies: Counter[int] = field(default_factory=Counter)  # responses by latency bucket
     events: set[EventKind] = field(default_factory=set)
 
 

@@ -45,17 +45,11 @@ class Conclusion(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """Something to do next.
-
-    Attributes:
-        text: What to do.
-        command: The command that does it; empty for the command that was run, which only the terminal knows.
-        note: What has to be added to the command; may be empty.
-    """
+    """Something to do next."""
 
     text: str
-    command: str = ""
-    note: str = ""
+    command: str = ""  # that does it; empty for the command that was run, which only the terminal knows
+    note: str = ""  # what has to be added to the command
 
 
 class Cause(NamedTuple):

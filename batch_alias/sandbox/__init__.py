@@ -9,9 +9,8 @@ from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import replace
 
-from batch_alias.sandbox.emulator import Emulator, Rules, Stats, Write, in_last_second
+from batch_alias.sandbox.emulator import Emulator, Key, Request, Response, Rules, Stats, Write, in_last_second
 from batch_alias.sandbox.faults import Draw, Effect, Fault, FaultPlan, Faults
-from batch_alias.sandbox.messages import Key, Request, Response
 from batch_alias.settings.target import Secret
 
 __all__ = ["Draw", "Fault", "FaultPlan", "Faults", "Rules", "Sandbox", "Stats", "Write"]

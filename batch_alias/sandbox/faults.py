@@ -9,7 +9,7 @@ from functools import partial
 from typing import Annotated, Protocol
 
 from batch_alias.errors import UsageError
-from batch_alias.sandbox.messages import Request, Response, page, refusal
+from batch_alias.sandbox.emulator import Request, Response, page, refusal
 from batch_alias.settings.options import Option, Unit, validate
 
 

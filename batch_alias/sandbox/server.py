@@ -17,8 +17,8 @@ import h11
 
 from batch_alias.errors import UsageError
 from batch_alias.sandbox import Sandbox
+from batch_alias.sandbox.emulator import Request, Response, page, parse_form
 from batch_alias.sandbox.faults import Effect, NoResponse
-from batch_alias.sandbox.messages import Request, Response, page, parse_form
 
 BACKLOG = 2048  # connections that may wait to be accepted: a client may open hundreds at once
 MAX_BODY = 4 * 1024 * 1024  # bytes

@@ -12,25 +12,14 @@ from batch_alias.sending.retry import Backoff
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timing:
-    """How long sending waits for what; in seconds.
-
-    Attributes:
-        backoff: Waits between the attempts of a row.
-        controller: Reaction to refusals by the rate limit.
-        breaker: Reaction to an outage.
-        switch_interval: Least time between two switches of hosts.
-        grace: Most time for the attempts under way once the run stops: under the ten seconds after which
-            ``docker stop`` kills, with time left to write the reports.
-        idle: Time after which an unused connection is closed. RongCloud asks for under 55.
-        tick: Most time between two looks at the clock.
-        most_retries: Most rows (not seconds) waiting to be sent again; beyond it no new rows are taken.
-    """
+    """How long sending waits for what; in seconds."""
 
     backoff: Backoff = field(default_factory=Backoff)
     controller: ControllerRules = field(default_factory=ControllerRules)
     breaker: BreakerRules = field(default_factory=BreakerRules)
-    switch_interval: float = 30.0
+    switch_interval: float = 30.0  # least between two switches of hosts
+    # Most for the attempts under way once the run stops: `docker stop` kills after ten, and reports are to be written.
     grace: float = 5.0
-    idle: float = 45.0
-    tick: float = 1.0
-    most_retries: int = 10_000
+    idle: float = 45.0  # until an unused connection is closed; RongCloud asks for under 55
+    tick: float = 1.0  # most between two looks at the clock
+    most_retries: int = 10_000  # rows waiting to be sent again; beyond it no new rows are taken

@@ -15,21 +15,15 @@ def latency_bucket(seconds: float) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """Where a run under way stands: rows that ended in it, by state.
-
-    Attributes:
-        recent_rate: Attempts started in the last second.
-        waiting: Rows waiting to be sent again.
-        outage: Seconds since an outage began; ``None`` while the service works.
-    """
+    """Where a run under way stands: rows that ended in it, by state."""
 
     accepted: int
     failed: int
     unknown: int
-    recent_rate: int
+    recent_rate: int  # attempts started in the last second
     in_flight: int
-    waiting: int
-    outage: float | None
+    waiting: int  # rows to be sent again
+    outage: float | None  # seconds since it began; None while the service works
 
     @property
     def settled(self) -> int:

@@ -1,16 +1,4 @@
-"""What to do with a row after a response: a pure decision.
-
-| action     | attempts left     | decision                                                        |
-|------------|-------------------|-----------------------------------------------------------------|
-| accept     |                   | accepted                                                        |
-| fail       |                   | failed: the service has refused it for good                     |
-| retry      | yes               | again, after a random wait that may grow                        |
-| retry      | no                | unknown if any attempt may have reached the server, else failed |
-| slow-down  | (does not count)  | again as soon as the rate permits                               |
-| sign-again | first time        | again at once, signed afresh                                    |
-| sign-again | second time       | stop the run                                                    |
-| stop       |                   | stop the run                                                    |
-"""
+"""What to do with a row after a response: a pure decision."""
 
 from dataclasses import dataclass, replace
 from typing import assert_never
@@ -35,18 +23,12 @@ class Backoff:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class History:
-    """The attempts made for a row in this run.
-
-    Attributes:
-        failures: Attempts that count against the row.
-        in_doubt: Whether any attempt may have reached the server unconfirmed.
-        signed_again: Whether a refused signature has been tried afresh.
-    """
+    """The attempts made for a row in this run."""
 
     requests: int = 0
-    failures: int = 0
-    in_doubt: bool = False
-    signed_again: bool = False
+    failures: int = 0  # attempts that count against the row
+    in_doubt: bool = False  # any attempt may have reached the server unconfirmed
+    signed_again: bool = False  # a refused signature has been tried afresh
 
     def after(self, classification: Classification) -> "History":
         """The history with one more request, whether or not it counts against the row."""
@@ -97,7 +79,7 @@ def decide(
             if after.failures >= attempts:
                 return Settle(state=State.UNKNOWN if after.in_doubt else State.FAILED, history=after)
             return Retry(wait=backoff.wait(after.failures, draw), history=after)
-        case Action.SLOW_DOWN:
+        case Action.SLOW_DOWN:  # as soon as the rate permits
             return Retry(wait=0.0, history=after)
         case Action.SIGN_AGAIN:
             return Stop() if before.signed_again else Retry(wait=0.0, history=replace(after, signed_again=True))

@@ -22,27 +22,16 @@ class Unit(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """How a setting is given on the command line: ``max_rejected`` by ``--max-rejected`` or BATCH_ALIAS_MAX_REJECTED.
-
-    Attributes:
-        help: What it does, in a sentence.
-        metavar: What stands for its value in the help.
-        unit: What a number stands for.
-        least: The smallest number permitted.
-        most: The greatest number permitted.
-        choices: The texts permitted.
-        variable: An environment variable that wins over the usual one.
-        short: A short flag, such as ``-v``.
-    """
+    """How a setting is given: ``max_rejected`` by ``--max-rejected`` or BATCH_ALIAS_MAX_REJECTED."""
 
     help: str
-    metavar: str | None = None
-    unit: Unit | None = None
+    metavar: str | None = None  # stands for its value in the help
+    unit: Unit | None = None  # what a number stands for
     least: float = -math.inf
     most: float = math.inf
     choices: tuple[str, ...] = ()
-    variable: str | None = None
-    short: str | None = None
+    variable: str | None = None  # an environment variable that wins over the usual one
+    short: str | None = None  # a short flag, such as -v
 
 
 @dataclass(frozen=True, slots=True)

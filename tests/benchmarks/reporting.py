@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from batch_alias.ledger import LEDGER, JobInfo, Ledger, LedgerReader, stage
+from batch_alias.ledger import LEDGER, JobInfo, Ledger, LedgerReader, create
 from batch_alias.model import LATENCY_STEP, Event, EventKind, Second
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def make_job(folder: Path, rows: int) -> None:
         staged_at=float(start),
         version="1.0",
     )
-    stage(folder, frames(rows), lambda: info)
+    create(folder, frames(rows), lambda: info)
     half = rows // RATE // 2
     with Ledger(folder) as ledger:
         asyncio.run(record_run(ledger, half, start, 1))

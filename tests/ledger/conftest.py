@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from batch_alias.ledger import JobInfo, stage
+from batch_alias.ledger import JobInfo, create
 from batch_alias.model import Outcome, Second, State
 
 
@@ -48,7 +48,7 @@ def staged(tmp_path: Path, info) -> Callable[..., Path]:
         folder = tmp_path / "job"
         folder.mkdir(exist_ok=True)
         batch = frame_of(*({"number": row} if isinstance(row, int) else row for row in rows))
-        stage(folder, [batch], lambda: info, strict=strict)
+        create(folder, [batch], lambda: info, strict=strict)
         return folder
 
     return fill

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from batch_alias.errors import ExitCode, LedgerError
-from batch_alias.ledger import LEDGER, Ledger, LedgerReader, stage
+from batch_alias.ledger import LEDGER, Ledger, LedgerReader, create
 
 PAGE = 4096
 
@@ -73,6 +73,6 @@ def test_no_ledger_is_made_where_there_is_none(kind, tmp_path):
 def test_a_folder_may_have_characters_that_mean_something_in_a_url(tmp_path, frame, info):
     folder = tmp_path / "100% of #1; 老王 & co"
     folder.mkdir()
-    stage(folder, [frame({"number": 2})], lambda: info)
+    create(folder, [frame({"number": 2})], lambda: info)
     with Ledger(folder) as ledger:
         assert ledger.counts().pending == 1

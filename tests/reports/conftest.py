@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from batch_alias.ledger import LEDGER, JobInfo, Ledger, stage
+from batch_alias.ledger import LEDGER, JobInfo, Ledger, create
 from batch_alias.model import Event, Outcome, Second, State
 from batch_alias.reports import Summary, write_reports
 from batch_alias.version import __version__
@@ -48,7 +48,7 @@ class Job:
             [ROW | {"user_id": f"u{number}"} | row | {"number": number} for number, row in enumerate(rows, 2)]
         )
         self.folder.mkdir()
-        stage(self.folder, [frame], lambda: JobInfo(**(INFO | info)))
+        create(self.folder, [frame], lambda: JobInfo(**(INFO | info)))
         self.ledger = self._stack.enter_context(Ledger(self.folder))
 
     def run(

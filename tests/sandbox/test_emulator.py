@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 
 from batch_alias.errors import UsageError
 from batch_alias.rongcloud.codes import CODES
-from batch_alias.sandbox.emulator import Emulator, Rules, Write, in_last_second
-from batch_alias.sandbox.messages import Request, Response, parse_form
+from batch_alias.sandbox.emulator import Emulator, Request, Response, Rules, Write, in_last_second, parse_form
 from batch_alias.settings.target import Secret
 
 KEY, SECRET = "an-app-key", "its-secret"

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from batch_alias.errors import UsageError
 from batch_alias.sandbox import Draw, Fault, Faults, Sandbox, faults
+from batch_alias.sandbox.emulator import Request, Response
 from batch_alias.sandbox.faults import ERRORS, NoResponse, uniform
-from batch_alias.sandbox.messages import Request, Response
 from batch_alias.settings.options import options
 from tests.support import faults as support
 from tests.support.faults import HOSTILE, During, Script, Shares, While, coded

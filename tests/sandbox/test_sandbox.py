@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batch_alias.sandbox import Draw, Faults, Sandbox
+from batch_alias.sandbox.emulator import Request, Response, page, refusal, success
 from batch_alias.sandbox.faults import BAD_GATEWAY, UNAVAILABLE
-from batch_alias.sandbox.messages import Request, Response, page, refusal, success
 from tests.support.faults import Script
 
 

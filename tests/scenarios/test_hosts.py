@@ -1,6 +1,7 @@
 """Two hosts of one data centre: all connections move together, seldom, and only when the host is unhealthy."""
 
 import time
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -47,7 +48,7 @@ def test_when_the_primary_fails_all_connections_move_to_the_backup_at_once(
     assert results().states == {State.ACCEPTED: ROWS}
     assert primary.aliases() | backup.aliases() == results().accepted
     (switch,) = [event for event in events if event.kind is EventKind.HOST_SWITCHED]
-    assert backup.url in switch.text
+    assert urlsplit(backup.url).netloc in switch.text
     assert summary.host_switches == 1
     assert primary.stats().requests - primary.stats().sets <= 32
 

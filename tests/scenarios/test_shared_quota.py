@@ -5,8 +5,8 @@ from dataclasses import replace
 from batch_alias.errors import ExitCode
 from batch_alias.model import EventKind, State
 from batch_alias.sandbox import Fault
+from batch_alias.sandbox.emulator import refusal
 from batch_alias.sandbox.faults import REFUSAL
-from batch_alias.sandbox.messages import refusal
 from tests.support.faults import GATEWAY_LIMIT, Script
 
 

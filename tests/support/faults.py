@@ -7,8 +7,8 @@ from functools import cache
 from itertools import chain, repeat
 
 from batch_alias.sandbox import Draw, Fault, FaultPlan, Faults
+from batch_alias.sandbox.emulator import Request, Response, page, refusal, success
 from batch_alias.sandbox.faults import Effect, uniform
-from batch_alias.sandbox.messages import Request, Response, page, refusal, success
 
 HUGE = 8 * 2**20
 """Bytes of a huge body."""

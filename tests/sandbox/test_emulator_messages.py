@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batch_alias.rongcloud.codes import CODES
-from batch_alias.sandbox.messages import Request, page, parse_form, refusal, success
+from batch_alias.sandbox.emulator import Request, page, parse_form, refusal, success
 
 PATH = "/group/remarks/set.json"
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from batch_alias.errors import ExitCode, LedgerError, SourceError
-from batch_alias.ledger import LEDGER, Ledger, LedgerReader, locked, stage
+from batch_alias.ledger import LEDGER, Ledger, LedgerReader, create, locked
 from batch_alias.model import State
 from batch_alias.problems import WARNINGS
 
@@ -86,12 +86,12 @@ def test_each_user_and_group_is_sent_once_with_its_last_value(staged, rows):
 
 def test_duplicates_are_resolved_across_batches(tmp_path, frame, info):
     batches = (frame(*({"number": number, "user_id": "same"} for number in part)) for part in ([2, 3], [4], [5, 6]))
-    stage(tmp_path, batches, lambda: info)
+    create(tmp_path, batches, lambda: info)
     assert states(tmp_path) == {2: "superseded", 3: "superseded", 4: "superseded", 5: "superseded", 6: "pending"}
 
 
 def test_a_source_without_rows_makes_an_empty_ledger(tmp_path, info):
-    stage(tmp_path, [], lambda: info)
+    create(tmp_path, [], lambda: info)
     assert states(tmp_path) == {}
 
 
@@ -142,7 +142,7 @@ def test_a_staging_that_fails_leaves_no_ledger(tmp_path, frame, info):
         raise SourceError("The source is damaged.")
 
     with pytest.raises(SourceError):
-        stage(tmp_path, batches(), lambda: info)
+        create(tmp_path, batches(), lambda: info)
     with pytest.raises(LedgerError, match="no ledger"):
         LedgerReader(tmp_path)
 
@@ -154,7 +154,7 @@ def test_a_staging_that_fails_at_its_end_leaves_the_ledger_that_was_there(staged
         raise SourceError("The source changed while it was read.")
 
     with pytest.raises(SourceError):
-        stage(folder, [frame({"number": 9})], changed)
+        create(folder, [frame({"number": 9})], changed)
     assert states(folder) == {2: "pending", 3: "pending"}
 
 
@@ -187,12 +187,12 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path, frame, info):
     with pytest.raises(LedgerError, match="file"), locked(tmp_path / "file" / "job"):
         pass
     with pytest.raises(LedgerError, match="missing"):
-        stage(tmp_path / "missing", [frame({"number": 2})], lambda: info)
+        create(tmp_path / "missing", [frame({"number": 2})], lambda: info)
 
 
 def test_a_row_number_that_occurs_twice_is_an_error(tmp_path, frame, info):
     with pytest.raises(LedgerError):
-        stage(tmp_path, [frame({"number": 2}, {"number": 2})], lambda: info)
+        create(tmp_path, [frame({"number": 2}, {"number": 2})], lambda: info)
     assert not (tmp_path / LEDGER).exists()
 
 

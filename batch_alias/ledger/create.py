@@ -70,7 +70,7 @@ def locked(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def stage(
+def create(
     folder: Path, batches: "Iterable[pd.DataFrame]", describe: Callable[[], JobInfo], *, strict: bool = False
 ) -> None:
     """Fill a new ledger with checked rows and resolve duplicates: the last row for a (group, user) wins.
