@@ -112,12 +112,7 @@ class Console:
 
     @contextlib.contextmanager
     def progress(self, progress: Callable[[], Progress | None], total: int) -> Iterator[None]:
-        """Show the progress of a run until the block ends, from a thread, so that a slow terminal delays no request.
-
-        Args:
-            progress: Where the run stands.
-            total: Rows to send.
-        """
+        """Show the progress of a run until the block ends, from a thread, so that a slow terminal delays no request."""
         if self._quiet:
             yield
             return
