@@ -53,7 +53,7 @@ class Console:
 
     @property
     def is_interactive(self) -> bool:
-        """Whether somebody can be asked."""
+        """Whether a person can be asked."""
         return self._terminal and sys.stdin.isatty()
 
     def say(self, text: str = "") -> None:

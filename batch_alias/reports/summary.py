@@ -42,7 +42,7 @@ class Summary:
 
     def as_json(self) -> str:
         """The content of ``summary.json``."""
-        return json.dumps(asdict(self), ensure_ascii=False, indent=2) + "\n"
+        return json.dumps(asdict(self), ensure_ascii=False, indent=2)
 
 
 def summarize(ledger: LedgerReader, *, exit_code: int | None, stopped: str) -> Summary:
