@@ -28,7 +28,8 @@ def test_a_row_out_of_attempts_without_a_response_is_unknown_and_sent_by_the_nex
 ):
     served = sandbox(Script(lambda number: fault if number % 7 == 3 else None))
     source = write_csv(70)
-    first = run(settings_for(source, served, attempts=1, timeout=2.0))
+    timeout = {"timeout": 5.0} if fault is HANG_AFTER else {}
+    first = run(settings_for(source, served, attempts=1, **timeout))
     assert first.exit_code == ExitCode.NOT_ALL_ACCEPTED
     unknown = results().of(State.UNKNOWN)
     assert len(unknown) >= 10
