@@ -8,6 +8,7 @@ The library does what the command line does::
     summary = await run_job(Settings(source=Path("nicknames.xlsx"), target=target))
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from batch_alias.errors import (
@@ -50,17 +51,11 @@ __all__ = [
     "write_job_reports",
 ]
 
-_IMPORTED_WHEN_USED = {
-    "check_source": "batch_alias.check",
-    "run_job": "batch_alias.job",
-    "write_job_reports": "batch_alias.job",
-}
+_LAZY = {"check_source": "check", "run_job": "job", "write_job_reports": "job"}
 
 
 def __getattr__(name: str) -> object:
     # They need httpx and pandas, which take most of a second to import.
-    if name in _IMPORTED_WHEN_USED:
-        from importlib import import_module
-
-        return getattr(import_module(_IMPORTED_WHEN_USED[name]), name)
+    if name in _LAZY:
+        return getattr(import_module(f"batch_alias.{_LAZY[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

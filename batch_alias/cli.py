@@ -5,6 +5,7 @@ the command that needs it, so that ``--help`` is instant.
 """
 
 import asyncio
+import io
 import json
 import os
 import signal
@@ -211,6 +212,8 @@ def main() -> None:
     """Run the command line and exit with its code."""
     # Until sending begins SIGTERM is what Ctrl-C is.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a Windows code page has few characters
     try:
         code = cli.main(prog_name="batch-alias", standalone_mode=False)
     except BatchAliasError as error:

@@ -53,7 +53,7 @@ class Console:
 
     @property
     def is_interactive(self) -> bool:
-        """Whether somebody can be asked."""
+        """Whether a person can be asked."""
         return self._terminal and sys.stdin.isatty()
 
     def say(self, text: str = "") -> None:
@@ -112,12 +112,7 @@ class Console:
 
     @contextlib.contextmanager
     def progress(self, progress: Callable[[], Progress | None], total: int) -> Iterator[None]:
-        """Show the progress of a run until the block ends, from a thread, so that a slow terminal delays no request.
-
-        Args:
-            progress: Where the run stands.
-            total: Rows to send.
-        """
+        """Show the progress of a run until the block ends, from a thread, so that a slow terminal delays no request."""
         if self._quiet:
             yield
             return

@@ -30,12 +30,7 @@ class Finding:
 
 
 async def diagnose(target: Target, sending: Sending) -> list[Finding]:
-    """Examine a target.
-
-    Args:
-        target: Where rows would be sent.
-        sending: At which rate, and how long an attempt may take.
-    """
+    """Examine a target, as it would be sent to."""
     findings: list[Finding] = []
     client = Client(target, timeout=sending.timeout)
     for url in target.urls:

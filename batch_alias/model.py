@@ -131,20 +131,15 @@ class Response:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """A row's final state in a run: ``ACCEPTED``, ``FAILED`` or ``UNKNOWN``; and why, by its last response.
-
-    Attributes:
-        attempts: HTTP requests made for the row in this run, refusals by the rate limit included.
-        finished_at: Seconds since the epoch.
-    """
+    """A row's final state in a run: ``ACCEPTED``, ``FAILED`` or ``UNKNOWN``; and why, by its last response."""
 
     row: int
     state: State
     code: int | None
     message: str
-    attempts: int
+    attempts: int  # HTTP requests made for the row in this run, refusals by the rate limit included
     request_id: str
-    finished_at: float
+    finished_at: float  # seconds since the epoch
 
 
 class EventKind(StrEnum):

@@ -39,39 +39,24 @@ IDS = ("user_id", "group_id")
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A kind of problem.
+    """A kind of problem."""
 
-    Attributes:
-        name: Its stable name, in reports and for ``--accept``.
-        sentence: What is wrong, with ``{column}``, ``{value}`` and other names to be filled in.
-        advice: What to do about it; empty for a warning.
-        fields: The fields whose values are tested.
-        test: Whether a value has the problem; ``None`` where only what reads the file or the row can see it.
-        acceptable: ``--accept`` lets it through: the file holds a text that RongCloud would take, and only a person can
-            know whether it is the one that was meant.
-    """
-
-    name: str
-    sentence: str
-    advice: str = ""
-    fields: tuple[str, ...] = ()
-    test: Callable[[str], object] | None = None
+    name: str  # stable: it is in reports, and --accept takes it
+    sentence: str  # what is wrong, with {column}, {value} and other names to be filled in
+    advice: str = ""  # what to do about it; none for a warning
+    fields: tuple[str, ...] = ()  # whose values are tested
+    test: Callable[[str], object] | None = None  # None where only what reads the file or the row can see it
+    # --accept lets it through: it is a text that RongCloud would take, and only a person can know if it was meant.
     acceptable: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowProblem:
-    """A problem that was found in a row.
-
-    Attributes:
-        name: Of its kind.
-        message: What is wrong, in a sentence.
-        final: The text that was meant is not in the file, so ``--accept`` does not let it through.
-    """
+    """A problem that was found in a row."""
 
     name: str
-    message: str
-    final: bool = False
+    message: str  # what is wrong, in a sentence
+    final: bool = False  # the text that was meant is not in the file, so --accept does not let it through
 
 
 def _contains(pattern: str) -> Callable[[str], object]:

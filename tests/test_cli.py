@@ -40,7 +40,7 @@ def _clean(monkeypatch, tmp_path, environment):
 
 @pytest.fixture
 def credentials(monkeypatch, rongcloud, environment):
-    """The environment of somebody who has set everything up."""
+    """The environment with everything set up."""
     ours = {name: value for name, value in environment(rongcloud).items() if name.startswith("RONGCLOUD_")}
     for name, value in ours.items():
         monkeypatch.setenv(name, value)

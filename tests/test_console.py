@@ -121,5 +121,5 @@ def test_a_reader_that_has_gone_away_does_not_end_the_run(monkeypatch):
             raise BrokenPipeError
 
     monkeypatch.setattr(sys, "stderr", Gone())
-    Console(terminal=False).say("nobody reads this")
+    Console(terminal=False).say("unread")
     assert written

@@ -77,7 +77,7 @@ def create(
 
     Args:
         folder: The job's folder; a ledger in it is replaced once the new one is complete.
-        batches: Frames with the columns number, user_id, group_id, remark, reason, message, warning, cells.
+        batches: Frames as ``Source.batches`` yields them.
         describe: Called when all batches are read.
         strict: Reject ids that differ only in case, instead of warning of them.
 

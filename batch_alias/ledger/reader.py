@@ -15,7 +15,7 @@ from batch_alias.model import Event, EventKind, Second, State, StateCounts
 LEDGER = "ledger.sqlite"
 FORMAT = 2
 APPLICATION_ID = 0x62614C67
-"""Tells our file from any other SQLite file."""
+"""Distinguishes a ledger from any other SQLite file."""
 FIRST_ROWS = 5
 """Rows named as examples of a problem."""
 

@@ -60,7 +60,7 @@ def writers(folder: Path, ledger: LedgerReader, totals: Summary) -> dict[str, Ca
     from batch_alias.reports import page, workbook  # Jinja and XlsxWriter take a tenth of a second to import
 
     return {
-        "summary.json": lambda path: path.write_text(totals.as_json(), encoding="utf-8"),
+        "summary.json": lambda path: path.write_text(totals.as_json() + "\n", encoding="utf-8"),
         "not-accepted.csv": lambda path: write_not_accepted(path, ledger),
         "results.csv": lambda path: write_results(path, ledger),
         "report.html": lambda path: page.write(path, folder, ledger, totals),

@@ -44,16 +44,11 @@ Labels = list[tuple[str, float, float, str]]
 
 
 class Chart(NamedTuple):
-    """One chart.
-
-    Attributes:
-        svg: Its shapes; they contain nothing from the source.
-        labels: Placed in per cent of the chart's width and height.
-    """
+    """One chart."""
 
     title: str
-    svg: str
-    labels: Labels
+    svg: str  # its shapes; they contain nothing from the source
+    labels: Labels  # placed in per cent of the chart's width and height
     legend: Legend
 
 

@@ -16,51 +16,33 @@ from batch_alias.version import __version__
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
-    """A job in numbers, over all its runs; the fields are those of ``summary.json``.
-
-    Attributes:
-        source: The source's file name.
-        sha256: Of the source's content.
-        blank_rows: Rows without any content, not among ``rows``.
-        states: Rows in each state; they add up to ``rows``.
-        target: Where the last run sent to.
-        started_at: Of the first run, ISO 8601, UTC; empty when there was none.
-        ended_at: Of the last run.
-        retries: Requests that were not the first for their row in a run.
-        refusals: Requests that were refused by the rate limit.
-        busiest_second: Most requests started within any sliding second.
-        latency_ms: ``p50``, ``p90``, ``p99`` and ``max`` of all responses in milliseconds, exact to 5 %.
-        codes: Responses by RongCloud's code, ``HTTP nnn``, or ``connect``, ``timeout``, ``dropped``.
-        host_switches: How often sending moved to the other host of the data centre.
-        exit_code: ``None`` when the last run has no end.
-        stopped: Why the job ended early; empty when it did not.
-    """
+    """A job in numbers, over all its runs; the fields are those of ``summary.json``."""
 
     version: str
-    source: str
-    sha256: str
+    source: str  # the file's name
+    sha256: str  # of its content
     rows: int
-    blank_rows: int
-    states: dict[str, int]
-    target: str
+    blank_rows: int  # without any content, not among ``rows``
+    states: dict[str, int]  # rows in each state; they add up to ``rows``
+    target: str  # where the last run sent to
     runs: int
-    started_at: str
-    ended_at: str
+    started_at: str  # of the first run, ISO 8601, UTC; empty when there was none
+    ended_at: str  # of the last run
     sending_seconds: float
     requests: int
-    retries: int
-    refusals: int
+    retries: int  # requests that were not the first for their row in a run
+    refusals: int  # by the rate limit
     mean_rate: float
-    busiest_second: int
-    latency_ms: dict[str, float]
-    codes: dict[str, int]
+    busiest_second: int  # most requests started within any sliding second
+    latency_ms: dict[str, float]  # p50, p90, p99 and max of all responses, exact to 5 %
+    codes: dict[str, int]  # responses by RongCloud's code, "HTTP nnn", or the kind of failure
     host_switches: int
-    exit_code: int | None
-    stopped: str
+    exit_code: int | None  # None when the last run has no end
+    stopped: str  # why the job ended early; empty when it did not
 
     def as_json(self) -> str:
         """The content of ``summary.json``."""
-        return json.dumps(asdict(self), ensure_ascii=False, indent=2) + "\n"
+        return json.dumps(asdict(self), ensure_ascii=False, indent=2)
 
 
 def summarize(ledger: LedgerReader, *, exit_code: int | None, stopped: str) -> Summary:

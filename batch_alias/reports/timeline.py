@@ -34,25 +34,15 @@ class Point:
 
 
 class Timeline:
-    """A job that has had a run over time, added up in bounded memory. Times are sending time in seconds.
-
-    Attributes:
-        starts: When the runs began, in seconds since the epoch.
-        lengths: How many seconds they took.
-        offsets: When they began, in sending time.
-        total: The end of the last one.
-        width: Seconds in a point; the last one may be shorter.
-        edges: Where the points begin, and where the last one ends.
-        limits: The rate limits of the runs: (begin, end, requests per second).
-        outages: Spans in which sending was on hold.
-    """
+    """A job that has had a run over time, added up in bounded memory. Times are sending time in seconds."""
 
     def __init__(self, ledger: LedgerReader) -> None:
         runs, events = ledger.runs(), ledger.events()
-        self.starts = [floor(run.started_at) for run in runs]
+        self.starts = [floor(run.started_at) for run in runs]  # in seconds since the epoch
         self.lengths = [max(1, ceil(end) - start) for start, end in zip(self.starts, run_ends(ledger), strict=True)]
-        self.offsets = [0, *accumulate(self.lengths)][:-1]
+        self.offsets = [0, *accumulate(self.lengths)][:-1]  # where the runs begin in sending time
         self.total = sum(self.lengths)
+        # Seconds in a point; the last one may be shorter. Edges are where points begin, and where the last one ends.
         self.width = next((width for width in WIDTHS if self.total <= width * POINTS), ceil(self.total / POINTS))
         self.edges = [*range(0, self.total, self.width), self.total]
         self.points = [Point(end - begin) for begin, end in pairwise(self.edges)]
@@ -66,6 +56,7 @@ class Timeline:
             self._point(event.at).events.add(event.kind)
         rates = [run.settings.get("rate") for run in runs]
         spans = zip(self.offsets, self.lengths, rates, strict=True)
+        # The rates of the runs as (begin, end, requests per second), and the spans in which sending was on hold.
         self.limits = [(begin, begin + length, rate) for begin, length, rate in spans if isinstance(rate, int | float)]
         self.outages = list(self._outages(events))
 

@@ -15,42 +15,23 @@ FLOOR = 0.02
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ControllerRules:
-    """The numbers.
+    """The numbers; times are in seconds."""
 
-    Attributes:
-        of_granted: Share of the requests granted in the last second to go on with after a refusal.
-        least_cut: Factor by which a single refusal lowers the rate.
-        deepest_cut: Factor by which refusals lower the rate at most.
-        window: Seconds that the server's limit probably looks back.
-        pause: Seconds without any attempt after a refusal that names no time.
-        longest_pause: Most seconds that a server's ``Retry-After`` is honoured.
-        climb: Share of the full rate gained per second.
-        fast_climb: The same once ``patience`` seconds have passed without a refusal.
-        patience: Seconds after which the quota is assumed to be free again.
-        restart: Share of the full rate at which sending begins again after an outage.
-        ramp: Share of the full rate gained per second after an outage.
-    """
-
-    of_granted: float = 0.95
-    least_cut: float = 0.95
-    deepest_cut: float = 0.3
-    window: float = 1.0
-    pause: float = 0.1
-    longest_pause: float = 300.0
-    climb: float = 0.005
-    fast_climb: float = 0.02
-    patience: float = 15.0
-    restart: float = 0.1
-    ramp: float = 0.1
+    of_granted: float = 0.95  # of the requests granted in the last second, to go on with after a refusal
+    least_cut: float = 0.95  # factor by which a single refusal lowers the rate
+    deepest_cut: float = 0.3  # factor by which refusals lower the rate at most
+    window: float = 1.0  # that the server's limit probably looks back
+    pause: float = 0.1  # without any attempt after a refusal that names no time
+    longest_pause: float = 300.0  # that a server's Retry-After is honoured
+    climb: float = 0.005  # of the full rate, gained per second
+    fast_climb: float = 0.02  # the same once `patience` has passed without a refusal
+    patience: float = 15.0  # after which the quota is assumed to be free again
+    restart: float = 0.1  # of the full rate, at which sending begins again after an outage
+    ramp: float = 0.1  # of the full rate, gained per second after an outage
 
 
 class RateController:
-    """The rate now, between a floor and the full one.
-
-    Args:
-        rate: The full rate, attempts per second.
-        rules: The numbers.
-    """
+    """The rate now, in attempts per second, between a floor and the full one. Times are monotonic readings."""
 
     def __init__(self, rate: float, rules: ControllerRules) -> None:
         self._full = rate
@@ -79,14 +60,7 @@ class RateController:
             self._granted.popleft()
 
     def refused(self, *, started: float, now: float, retry_after: float | None) -> bool:
-        """Note a refusal by the limit; return whether the rate was lowered.
-
-        Args:
-            started: When the refused attempt started. Until the server's window has forgotten the time before the
-                last cut, it tells nothing new.
-            now: A monotonic reading in seconds.
-            retry_after: Seconds the server asked to wait, if it did.
-        """
+        """Note a refusal by the limit of an attempt that started at a reading; return whether the rate was lowered."""
         rules = self._rules
         pause = rules.pause if retry_after is None else min(retry_after, rules.longest_pause)
         # Attempts that were under way at the cut were sent at the old rate: their refusals ask for no further pause.

@@ -62,12 +62,7 @@ Decision = Retry | Settle | Stop
 def decide(
     classification: Classification, before: History, *, attempts: int, backoff: Backoff, draw: float
 ) -> Decision:
-    """What to do with a row after one more request than ``before``.
-
-    Args:
-        attempts: Most attempts that may count against a row.
-        draw: A uniform random number from [0, 1).
-    """
+    """What to do with a row after one more request than ``before``; ``draw`` is a random number from [0, 1)."""
     after = before.after(classification)
     match classification.action:
         case Action.ACCEPT:

@@ -34,9 +34,7 @@ class Work:
 class WorkQueue:
     """The rows to send and to send again, in bounded memory.
 
-    Args:
-        limit: Most rows to take from the source; ``None`` takes all.
-        most_retries: Most rows waiting to be sent again; beyond it no new rows are taken.
+    At most ``limit`` rows are taken from the source, and none while more than ``most_retries`` wait to be sent again.
     """
 
     def __init__(self, source: PendingRows, *, limit: int | None, most_retries: int) -> None:

@@ -101,24 +101,18 @@ class Sending:
 class Settings:
     """One job.
 
-    Attributes:
-        source: The file of rows; ``None`` for a job that is already staged.
-        reading: How the source is read.
-        target: Where the aliases are set; not needed to check a source.
-        sending: How rows are sent.
-
     Raises:
         UsageError: A value is out of its range.
     """
 
-    source: Path | None = None
+    source: Path | None = None  # the file of rows; None for a job that is already staged
     job: Annotated[Path | None, Option("Folder of the job.  [default: SOURCE-STEM.aliases]", "DIR")] = None
     max_rejected: Annotated[
         float, Option("Send nothing when more of the rows are rejected.", unit=Unit.SHARE, least=0, most=1)
     ] = 0.05
     xlsx: Annotated[bool, Option("Write results.xlsx too, as for every workbook.")] = False
     reading: Reading = field(default_factory=Reading)
-    target: Target | None = None
+    target: Target | None = None  # not needed to check a source
     sending: Sending = field(default_factory=Sending)
 
     def __post_init__(self) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
 from batch_alias.errors import UsageError
 from batch_alias.settings.options import Option, validate
@@ -59,10 +59,6 @@ class Secret:
 class Target:
     """Where the aliases are set, and as which app.
 
-    Attributes:
-        app_key: The App Key; on the command line RONGCLOUD_APP_KEY.
-        app_secret: The App Secret; on the command line RONGCLOUD_APP_SECRET.
-
     Raises:
         UsageError: There is no target or more than one, a URL is malformed, or the App Key or secret is missing.
     """
@@ -81,8 +77,8 @@ class Target:
         Path | None, Option("Trust these certificate authorities (PEM) instead of the public ones.", "FILE")
     ] = None
     no_proxy: Annotated[bool, Option("Ignore the proxy environment variables.")] = False
-    app_key: str = ""
-    app_secret: Secret = field(default_factory=lambda: Secret(""))
+    app_key: str = ""  # on the command line RONGCLOUD_APP_KEY
+    app_secret: Secret = field(default_factory=lambda: Secret(""))  # and RONGCLOUD_APP_SECRET
 
     def __post_init__(self) -> None:
         flags = {"--sandbox": self.sandbox, "--region": self.region, "--url": self.url}
@@ -136,18 +132,13 @@ def _check_url(url: str, *, allow_http: bool) -> None:
     example = "Write it as https://api.example.com."
     if "@" in url:
         raise UsageError("A URL contains a user name or a password.", example)
-    parts = _split(url)
-    if parts is None:
+    try:
+        parts = urlsplit(url)
+        is_plain = _URL.fullmatch(url) and parts.hostname and parts.port != 0  # a host and a path and nothing else
+    except ValueError:
+        is_plain = False
+    if not is_plain:
         raise UsageError("{url!r} is not the URL of a service.", example, url=url)
     if parts.scheme == "http" and parts.hostname not in LOOPBACK and not allow_http:
         advice = "Use https://, or pass --allow-http if the network is yours."
         raise UsageError("{url} is not encrypted: names and ids could be read on the way.", advice, url=url)
-
-
-def _split(url: str) -> SplitResult | None:
-    """The parts of a URL that has a host and a path and nothing else."""
-    try:
-        parts = urlsplit(url)
-        return parts if _URL.fullmatch(url) and parts.hostname and parts.port != 0 else None
-    except ValueError:
-        return None

@@ -41,17 +41,7 @@ _REFUSED = {
 
 
 class Source:
-    """An open source of rows, read once from its beginning.
-
-    Attributes:
-        header: The source's column names.
-        columns: Which of them hold the user ids, the group ids and the aliases.
-        description: The format as it was found, in words.
-        blank_rows: Rows without any content read so far; they are left out, but count in the row numbers.
-
-    Raises:
-        SourceError: Its columns are not clear.
-    """
+    """An open source of rows, read once from its beginning. Raises ``SourceError`` if its columns are not clear."""
 
     def __init__(self, file: BufferedIOBase, size: int, reader: Reader, reading: Reading) -> None:
         self._file = file
@@ -60,8 +50,8 @@ class Source:
         self._reading = reading
         self.header = reader.header
         self.columns = find_columns(reader.header, reading)
-        self.description = reader.description
-        self.blank_rows = 0
+        self.description = reader.description  # of the format as it was found
+        self.blank_rows = 0  # read so far; they are left out, but count in the row numbers
 
     def batches(self) -> "Iterator[pd.DataFrame]":
         """Read and check the rows.

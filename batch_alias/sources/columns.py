@@ -83,29 +83,18 @@ class Columns(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chunk:
-    """Consecutive rows of a source.
+    """Consecutive rows of a source, as it has them: they may differ in length, and a blank one may be empty."""
 
-    Attributes:
-        first: The number of the first row, as a spreadsheet shows it.
-        rows: The text of every cell as the source has it; rows may differ in length, a blank one may be empty.
-        problems: What the reader found, by position in ``rows``; what the text itself shows is left to the checks.
-    """
-
-    first: int
+    first: int  # the number of the first row, as a spreadsheet shows it
     rows: list[list[str]] = field(default_factory=list)
-    problems: dict[int, list[RowProblem]] = field(default_factory=dict)
+    problems: dict[int, list[RowProblem]] = field(default_factory=dict)  # that the reader found, by position in rows
 
 
 class Reader(Protocol):
-    """An open source of one format.
+    """An open source of one format."""
 
-    Attributes:
-        description: The format as it was found: ``CSV, UTF-8, comma``.
-        header: The column names, without the white space around them.
-    """
-
-    description: str
-    header: tuple[str, ...]
+    description: str  # the format as it was found: "CSV, UTF-8, comma"
+    header: tuple[str, ...]  # the column names, without the white space around them
 
     def chunks(self, columns: Columns) -> Iterator[Chunk]:
         """Read the rows under the header, once.

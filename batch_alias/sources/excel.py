@@ -129,23 +129,16 @@ class ExcelReader:
 
 
 class _Sheet:
-    """An open sheet, read up to its header.
-
-    Attributes:
-        offset: The number of empty columns before the table; its rows do not contain them.
-        header: The column names; empty for an empty sheet.
-        row: The number of the row read last.
-        rows: The rows that follow, all of the same length.
-    """
+    """An open sheet, read up to its header."""
 
     def __init__(self, path: Path, name: str, *, no_header: bool) -> None:
         self.name = name
-        self.header: tuple[str, ...] = ()
-        self.row = 0
+        self.header: tuple[str, ...] = ()  # empty for an empty sheet
+        self.row = 0  # the number of the row read last
         self._all_rows = _read_with_calamine(path, name)
-        self.rows: Iterator[list[Cell]] = self._all_rows
+        self.rows: Iterator[list[Cell]] = self._all_rows  # those that follow, all of the same length
         [offset] = next(self.rows)
-        self.offset = offset if isinstance(offset, int) else 0
+        self.offset = offset if isinstance(offset, int) else 0  # empty columns before the table, not in its rows
         for row in self.rows:
             header = tuple(text_of(cell).strip() for cell in row)
             if any(header) and no_header:

@@ -81,22 +81,14 @@ def unpacked(file: io.BufferedIOBase, name: str) -> io.BufferedIOBase:
 class TextReader:
     """Reads the lines of a text file; the base of the readers of text formats.
 
-    Attributes:
-        name: The name of the file.
-        encoding: The usual name of its encoding.
-        compression: ``gzip`` or empty.
-        sample: Its first characters.
-        line: The line read last.
-        row: The number of the row read last; set by the reader of the format.
-
     Raises:
         SourceError: The file is empty, not text or damaged, or its encoding is not certain.
     """
 
     def __init__(self, file: io.BufferedIOBase, name: str, encoding: str | None) -> None:
         self.name = name
-        self.line = ""
-        self.row = 0
+        self.line = ""  # read last
+        self.row = 0  # the number of the row read last; set by the reader of the format
         self._bytes = unpacked(file, name)
         self.compression = "" if self._bytes is file else "gzip"
         sample = self._sample()

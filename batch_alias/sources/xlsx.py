@@ -39,17 +39,12 @@ def not_a_workbook(file: str, why: object) -> SourceError:
 
 
 class Marks:
-    """The error cells of a sheet, and those with a number format, in little memory.
-
-    Attributes:
-        rows: Rows of the sheet, up to its last cell.
-        columns: Columns of the sheet, up to its last cell.
-    """
+    """The error cells of a sheet, and those with a number format, in little memory."""
 
     ERROR = -1
 
     def __init__(self) -> None:
-        self.rows = 0
+        self.rows = 0  # of the sheet, up to its last cell
         self.columns = 0
         self._places = array("q")
         self._marks = array("i")
@@ -70,19 +65,12 @@ class Marks:
 
 
 class Package:
-    """The parts of an .xlsx or .xlsm.
-
-    Attributes:
-        formats: What the number format of each cell style does, by its number.
-
-    Raises:
-        SourceError: It is damaged, or too large.
-    """
+    """The parts of an .xlsx or .xlsm. Raises ``SourceError`` if it is damaged, or too large."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._sheets: dict[str, str] = {}
-        self.formats: list[Padding] = []
+        self.formats: list[Padding] = []  # what the number format of each cell style does, by its number
         with self._open() as archive:
             self._check_sizes(archive)
             book = next(iter(_related_parts(archive, "", "officeDocument").values()), None)

@@ -141,7 +141,7 @@ def test_a_refusal_ends_the_ramp(pace):
 
 EVENTS = st.lists(
     st.tuples(
-        st.sampled_from(["refused", "told", "restart", "climb", "climb"]),
+        st.sampled_from(["refused", "asked", "restart", "climb", "climb"]),
         st.floats(0, 40),
     ),
     max_size=60,
@@ -156,7 +156,7 @@ def test_whatever_happens_it_stays_between_a_floor_and_the_full_pace(events, ful
         match kind:
             case "refused":
                 pace.refused(started=now - 0.1, now=now, retry_after=None)
-            case "told":
+            case "asked":
                 pace.refused(started=now - 0.1, now=now, retry_after=seconds)
             case "restart":
                 pace.restart(now=now)

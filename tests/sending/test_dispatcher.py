@@ -65,7 +65,7 @@ def test_there_are_never_more_requests_in_flight_than_permitted(send, always):
 
 def test_idle_connections_are_closed_during_the_run(send, answer):
     def script(service, row):
-        # One slow second needs many lanes; afterwards one is enough.
+        # One slow second needs many connections; afterwards one is enough.
         return answer(latency=2.0 if len(service.starts) < 150 else 0.002)
 
     closed = []

@@ -15,7 +15,7 @@ STALLS = st.lists(st.tuples(st.floats(0.01, 2.0), st.floats(0.001, 5.0)), max_si
 
 @pytest.fixture(scope="module")
 def starts(driven):
-    """When attempts start in so many seconds, with somebody always waiting."""
+    """When attempts start in so many seconds, with a task always waiting."""
 
     def run(rate: float, seconds: float, *, stalls=(), changes=(), late=lambda: 0.0, workers: int = 1) -> list[float]:
         async def main(loop) -> list[float]:
@@ -96,7 +96,7 @@ def test_a_stall_is_not_made_up_for_by_a_burst(starts, rate, gaps):
 
 
 @settings(max_examples=40, deadline=None)
-# So far apart that nobody still waits for a token of the rate before the last one.
+# So far apart that no task still waits for a token of the rate before the last one.
 @given(changes=st.lists(st.tuples(st.floats(1.1, 2.5), st.floats(1, 500)), min_size=1, max_size=4))
 def test_a_change_of_rate_is_no_gift(starts, changes):
     plan, at = [(0.0, 50.0)], 0.0
@@ -105,7 +105,7 @@ def test_a_change_of_rate_is_no_gift(starts, changes):
         plan.append((at, rate))
     started = starts(50.0, at + 1.5, changes=plan[1:])
     assert busiest(started) <= math.ceil(max(rate for _, rate in plan))
-    # Whoever waited when the last change came still has the token of the rate before.
+    # A task that waited when the last change came still has the token of the rate before.
     last = [start for start in started if start >= at][1:]
     assert busiest(last) <= math.ceil(plan[-1][1])
 
