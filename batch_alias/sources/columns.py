@@ -133,11 +133,8 @@ def find_columns(header: tuple[str, ...], reading: Reading) -> Columns:
     candidates = _candidates(header, reading)
     columns = Columns(*(_only_column(role, candidates[role], header, reading) for role in Role))
     if len(set(columns.indexes)) < len(Role):
-        raise SourceError(
-            "One column was named for two roles: {columns}.",
-            "Name three different columns with --user-column, --group-column and --remark-column.",
-            columns=listing(columns.names),
-        )
+        advice = "Name three different columns with --user-column, --group-column and --remark-column."
+        raise SourceError("One column was named for two roles: {columns}.", advice, columns=listing(columns.names))
     return columns
 
 
@@ -179,7 +176,6 @@ def _only_column(role: Role, candidates: list[int], header: tuple[str, ...], rea
     if reading.no_header:
         advice = "Name it with {flag} NUMBER, counted from 1."
     if wanted is not None:
-        raise SourceError(
-            "No column is named {name}; the columns are {columns}.", advice, name=quoted(wanted), **values
-        )
+        problem = "No column is named {name}; the columns are {columns}."
+        raise SourceError(problem, advice, name=quoted(wanted), **values)
     raise SourceError("No column for {role} was found; the columns are {columns}.", advice, **values)

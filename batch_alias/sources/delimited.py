@@ -70,20 +70,16 @@ class DelimitedReader(TextReader):
         """
         place = {"file": self.name, "row": self.row, "line": line}
         if "field larger than" in str(error):
-            raise SourceError(
-                "Row {row:,} (line {line:,}) of {file} has a field of more than {most:,} characters.",
-                "Check for a quote that is opened there and never closed.",
-                most=csv.field_size_limit(),
-                **place,
-            )
+            problem = "Row {row:,} (line {line:,}) of {file} has a field of more than {most:,} characters."
+            advice = "Check for a quote that is opened there and never closed."
+            raise SourceError(problem, advice, most=csv.field_size_limit(), **place)
         if self._csv.line_num > line:
-            raise SourceError(
+            problem = (
                 "Row {row:,} (line {line:,}) of {file} opens a quote that is not closed properly; "
-                "all rows down to line {last:,} would be part of it.",
-                "Close the quote; write a quote that belongs to a value twice.",
-                last=self._csv.line_num,
-                **place,
+                "all rows down to line {last:,} would be part of it."
             )
+            advice = "Close the quote; write a quote that belongs to a value twice."
+            raise SourceError(problem, advice, last=self._csv.line_num, **place)
         return found("misplaced-quote", value=quoted(self.line.strip()))
 
     def _read_header(self, reading: Reading) -> tuple[str, ...]:

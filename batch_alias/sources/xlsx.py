@@ -12,6 +12,7 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from xml.parsers import expat
 
@@ -95,18 +96,13 @@ class Package:
                         pass
             marks = self._scan(archive, self._sheets[sheet])
         if marks.rows * marks.columns > MOST_CELLS:
-            raise SourceError(
-                "The sheet {sheet} reaches to row {rows:,} and column {columns:,}: too many cells.",
-                "Delete the cells far from the table, or save the sheet as CSV UTF-8.",
-                sheet=quoted(sheet),
-                rows=marks.rows,
-                columns=marks.columns,
-            )
+            problem = "The sheet {sheet} reaches to row {rows:,} and column {columns:,}: too many cells."
+            advice = "Delete the cells far from the table, or save the sheet as CSV UTF-8."
+            raise SourceError(problem, advice, sheet=quoted(sheet), rows=marks.rows, columns=marks.columns)
         return marks
 
     def _scan(self, archive: zipfile.ZipFile, part: str) -> Marks:
         marks = Marks()
-        columns: dict[str, int] = {}
         marked = {style for style, padding in enumerate(self.formats) if padding != 0}
         row, column = -1, -1
         for name, attributes in _elements(archive, part, {"row", "c"}):
@@ -118,9 +114,7 @@ class Package:
                 column += 1
             else:
                 letters = reference.rstrip("0123456789")
-                if letters not in columns:
-                    columns[letters] = _column_index(letters)
-                column, row = columns[letters], int(reference[len(letters) :]) - 1
+                column, row = _column_index(letters), int(reference[len(letters) :]) - 1
             if column >= marks.columns:
                 marks.columns = column + 1
             if row >= marks.rows:
@@ -162,6 +156,7 @@ class Package:
             raise SourceError("{file} is too large to be opened.", SAVE_AS_CSV, file=self._path.name)
 
 
+@cache
 def _column_index(letters: str) -> int:
     number = 0
     for letter in letters:
@@ -183,15 +178,11 @@ def _related_parts(archive: zipfile.ZipFile, part: str, kind: str) -> dict[str, 
 
 def _elements(archive: zipfile.ZipFile, part: str, names: set[str]) -> Iterator[tuple[str, dict[str, str]]]:
     """The elements of a part that have one of the names: the name without its prefix, and the attributes."""
-    local_names: dict[str, str] = {}
     found: list[tuple[str, dict[str, str]]] = []
 
     def start(prefixed: str, attributes: dict[str, str]) -> None:
-        name = local_names.get(prefixed)
-        if name is None:
-            name = prefixed.rpartition(":")[2]
-            name = local_names[prefixed] = name if name in names else ""
-        if name:
+        name = prefixed.rpartition(":")[2]
+        if name in names:
             found.append((name, attributes))
 
     def refuse(*_: object) -> None:
