@@ -2,18 +2,18 @@
 
 import asyncio
 import math
-import socket
 import ssl
 import time
 from dataclasses import dataclass
 from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
-from batch_alias.model import Action, Call, Operation, Response
+from batch_alias.model import Action, Call, Failure, Operation, Response
 from batch_alias.rongcloud.client import CONNECT_SECONDS, Client
+from batch_alias.rongcloud.codes import FAILURES
 from batch_alias.settings import Sending
 from batch_alias.settings.target import Target
 
+_LATE = f"no response within {CONNECT_SECONDS:g} s"
 TOLERATED_SKEW = 30.0
 """Seconds between the server's clock and this machine's that are in order."""
 READ = Operation(call=Call.READ, user_id="batch-alias-doctor", group_id="batch-alias-doctor")
@@ -34,7 +34,7 @@ async def diagnose(target: Target, sending: Sending) -> list[Finding]:
     findings: list[Finding] = []
     client = Client(target, timeout=sending.timeout)
     for url in target.urls:
-        findings += await _examine_connection(url, client.tls, proxies=not target.no_proxy)
+        findings += await _examine_connection(url, client)
     connection = client.connect()
     try:
         response = await connection.execute(READ)
@@ -46,33 +46,43 @@ async def diagnose(target: Target, sending: Sending) -> list[Finding]:
     return [*findings, *_examine_response(response, sending.rate)]
 
 
-async def _examine_connection(url: str, tls: ssl.SSLContext, *, proxies: bool) -> list[Finding]:
+async def _examine_connection(url: str, client: Client) -> list[Finding]:
     parts = urlsplit(url)
     host = parts.hostname or ""
-    if proxies and parts.scheme in getproxies() and not proxy_bypass(host):
+    if client.proxy(url) is not None:
         return [Finding(subject=f"Connection to {host}", good=True, detail="through a proxy, which resolves the host")]
     is_https = parts.scheme == "https"
     port = parts.port or (443 if is_https else 80)
     try:
-        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        async with asyncio.timeout(CONNECT_SECONDS):
+            found = await client.resolver.resolve(host, port)
+    except TimeoutError:
+        return [_bad(f"DNS of {host}", _LATE, Failure.UNRESOLVED)]
     except OSError as error:
-        return [Finding(subject=f"DNS of {host}", good=False, detail=str(error.strerror or error))]
-    addresses = ", ".join(sorted({str(entry[4][0]) for entry in found}))
+        return [_bad(f"DNS of {host}", str(error.strerror or error), Failure.UNRESOLVED)]
+    addresses = ", ".join(sorted({str(address[0]) for _, address in found}))
     resolved = Finding(subject=f"DNS of {host}", good=True, detail=addresses)
     subject = f"{'TLS' if is_https else 'TCP'} to {host}:{port}"
     started = time.monotonic()
     try:
         async with asyncio.timeout(CONNECT_SECONDS):
-            _, writer = await asyncio.open_connection(host, port, ssl=tls if is_https else None)
+            _, writer = await asyncio.open_connection(host, port, ssl=client.tls if is_https else None)
     except TimeoutError:
-        return [resolved, Finding(subject=subject, good=False, detail=f"no connection within {CONNECT_SECONDS:.0f} s")]
+        return [resolved, _bad(subject, _LATE, Failure.CONNECT)]
+    except ssl.SSLCertVerificationError as error:
+        return [resolved, _bad(subject, error.verify_message, Failure.UNTRUSTED)]
     except OSError as error:
-        return [resolved, Finding(subject=subject, good=False, detail=str(error))]
+        return [resolved, _bad(subject, str(error), Failure.CONNECT)]
     milliseconds = (time.monotonic() - started) * 1000
     session = writer.get_extra_info("ssl_object")
     version = f"{session.version()}, certificate verified, " if session is not None else ""
     writer.transport.abort()
     return [resolved, Finding(subject=subject, good=True, detail=f"{version}{milliseconds:.0f} ms")]
+
+
+def _bad(subject: str, detail: str, failure: Failure) -> Finding:
+    advice = FAILURES[failure].advice
+    return Finding(subject=subject, good=False, detail=f"{detail}. {advice}" if advice else detail)
 
 
 def _examine_response(response: Response, rate: int) -> list[Finding]:

@@ -69,7 +69,13 @@ class Failure(StrEnum):
     """Why an attempt has no response."""
 
     CONNECT = "connect"
-    """DNS, TCP or TLS failed: nothing of the request can have reached the server."""
+    """TCP or TLS failed: nothing of the request can have reached the server."""
+    UNRESOLVED = "dns"
+    """The host name does not resolve."""
+    UNTRUSTED = "certificate"
+    """The server's certificate is not trusted, so nothing was sent."""
+    PROXY = "proxy"
+    """The proxy refuses to connect to the server."""
     TIMEOUT = "timeout"
     """No complete response in time: the request may have been carried out."""
     DROPPED = "dropped"
@@ -102,6 +108,7 @@ class Classification:
     in_doubt: bool = False  # the operation may have been carried out although it was not confirmed
     unhealthy: bool = False  # the service, or the way to it, does not work: towards an outage and a switch of hosts
     systematic: bool = False  # when all of the first rows are answered so, a setting is wrong and not the rows
+    misconfigured: bool = False  # at the very start of a run a setting is wrong, not the service
     advice: str = ""  # which setting to check when the run stops
     status: int = 0  # the HTTP status that RongCloud sends with the code; 0 where there is no code
 

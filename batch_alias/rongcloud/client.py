@@ -1,52 +1,94 @@
 """The HTTP client: every attempt signed, every response read within bounds, at most 79 requests on a connection.
 
 One shared ``httpx.AsyncClient`` falls from 700 requests/s at 8 in flight to 200 at 32 and 4 at 512, since its pool is
-quadratic. So each connection is a client of its own with a pool of one, and all share one TLS context, which is nearly
-all of the 25 to 40 ms that a client costs.
+quadratic. So each connection is a transport of its own, called directly, and all share one TLS context, which takes 25
+to 40 ms to make.
 """
 
 import asyncio
 import secrets
+import socket
 import ssl
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import replace
-from email.utils import parsedate_to_datetime
-from http.cookiejar import CookieJar, DefaultCookiePolicy
+from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 from urllib.parse import urlsplit
 
 import httpx
 
 from batch_alias.errors import UsageError
-from batch_alias.model import Failure, Operation, Response
+from batch_alias.model import Call, Failure, Operation, Response
 from batch_alias.rongcloud.codes import FAILURES, classify
 from batch_alias.rongcloud.hosts import SWITCH_INTERVAL, Hosts
-from batch_alias.rongcloud.wire import FORM, NONCE_LENGTH, PATHS, decode, encode, one_line, signed_headers
+from batch_alias.rongcloud.proxies import proxy_of, proxy_transport
+from batch_alias.rongcloud.transport import Resolver, StreamTransport
+from batch_alias.rongcloud.wire import (
+    FORM,
+    NONCE_LENGTH,
+    PATHS,
+    clock_skew,
+    decode,
+    encode,
+    inflate,
+    one_line,
+    retry_after,
+    signed_headers,
+)
 from batch_alias.settings.target import Target
 
 REQUESTS_PER_CONNECTION = 79
 """RongCloud asks for under 80 requests on one connection: the 79th closes it."""
 IDLE_SECONDS = 50.0
 """RongCloud asks for under 55 idle seconds on a connection."""
-CONNECT_SECONDS = 5.0
-"""Most seconds for DNS, TCP and TLS together; RongCloud's SDKs allow 3 to 5."""
+FIRST_SECONDS = 5.0
+"""Most seconds for a row's first attempt: RongCloud advises to go to the other host after 5 s without a response."""
+CONNECT_SECONDS = 4.5
+"""Most seconds for DNS, TCP and TLS together; RongCloud's SDKs allow 3 to 5.
+
+Less than any attempt may take, so that a host that cannot be reached is not taken for one that does not respond.
+"""
 BODY_BYTES = 64 * 1024
 """Most bytes of a response body that are read; RongCloud's have under 200."""
 
+_HEADERS = {
+    "User-Agent": "batch-alias",
+    "Accept": "application/json",
+    "Accept-Encoding": "identity",  # without encodings the bound on bytes read is a bound on memory
+    "Content-Type": FORM,
+}
+
+
+@dataclass(slots=True)
+class _Attempt:
+    """A request on its way, and what must not be shown of it."""
+
+    request: httpx.Request
+    request_id: str
+    hidden: tuple[bytes, ...]
+    started: float
+
+    def redact(self, text: bytes) -> bytes:
+        # A server that echoes the signature or the nonce must not get them into a report.
+        for word in self.hidden:
+            text = text.replace(word, b"***")
+        return text
+
 
 class Client:
-    """What all connections to a target share: TLS context, hosts, time limits.
+    """What all connections to a target share: TLS context, proxies, hosts, time limits.
 
     Args:
         target: Where to send, and as which app.
         timeout: Seconds for a whole attempt.
         switch_interval: Least seconds between two switches of hosts.
         on_switch: Called with the new host when all connections move to the other host.
+        transport: Makes the transport of a connection, instead of our own one or one through a proxy.
 
     Raises:
-        UsageError: The CA bundle cannot be read.
+        UsageError: The CA bundle, ``SSL_CERT_FILE`` or a proxy of the environment cannot be used.
     """
 
     def __init__(
@@ -56,12 +98,18 @@ class Client:
         timeout: float,
         switch_interval: float = SWITCH_INTERVAL,
         on_switch: Callable[[str], None] = lambda _host: None,
+        transport: Callable[[], httpx.AsyncBaseTransport] | None = None,
     ) -> None:
         self.target = target
         self.timeout = timeout
         self.hosts = Hosts(target.urls, interval=switch_interval)
         self.tls = _tls_context(target.ca_bundle)
+        self.resolver = Resolver()
         self._on_switch = on_switch
+        self._transport = transport
+        # Raises if the environment names a proxy that cannot be used.
+        for url in self.hosts.urls:
+            self.transport(url)
 
     def connect(self) -> "Connection":
         """A new connection; it is opened on first use."""
@@ -77,19 +125,17 @@ class Client:
         if self.hosts.report_unhealthy(url, now=time.monotonic()):
             self._on_switch(urlsplit(self.hosts.current).netloc)
 
-    def open_httpx(self) -> httpx.AsyncClient:
-        """An httpx client of exactly one connection. It follows no redirect: a signed request goes to no other host."""
-        return httpx.AsyncClient(
-            verify=self.tls,
-            limits=httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=IDLE_SECONDS),
-            timeout=httpx.Timeout(self.timeout, connect=min(CONNECT_SECONDS, self.timeout)),
-            follow_redirects=False,
-            trust_env=not self.target.no_proxy,
-            # Cookies would tie a connection to one server, and grow.
-            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
-            # An encoded body could be a bomb; without encodings the bound on bytes read is a bound on memory.
-            headers={"User-Agent": "batch-alias", "Accept": "application/json", "Accept-Encoding": "identity"},
-        )
+    def proxy(self, url: str) -> str | None:
+        """The proxy for a base URL, if one applies."""
+        return None if self.target.no_proxy else proxy_of(url)
+
+    def transport(self, url: str) -> httpx.AsyncBaseTransport:
+        """A new transport to a base URL, of one connection at most."""
+        if self._transport is not None:
+            return self._transport()
+        if (proxy := self.proxy(url)) is not None:
+            return proxy_transport(proxy, self.tls, idle=IDLE_SECONDS)
+        return StreamTransport(self.tls, self.resolver, idle=IDLE_SECONDS)
 
 
 class Connection:
@@ -97,132 +143,158 @@ class Connection:
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        self._httpx = client.open_httpx()
-        self._url = ""
+        self._transport: httpx.AsyncBaseTransport | None = None
+        self._url = self._host = ""
+        self._urls: dict[Call, httpx.URL] = {}
         self._requests = 0
 
-    async def execute(self, operation: Operation) -> Response:
-        """Make one signed attempt. A failure on the way is in the response; nothing is raised for it."""
-        url = self._client.hosts.current
-        started = time.monotonic()
-        request_id = str(uuid.uuid4())
-        request = self._request(url, operation, request_id)
-        response = Response(
-            request_id=request_id,
-            host=urlsplit(url).netloc,
-            latency=0.0,
-            classification=FAILURES[Failure.TIMEOUT],  # until it is known
-        )
+    async def execute(self, operation: Operation, *, first: bool = False) -> Response:
+        """Make one signed attempt. A failure on the way is in the response; nothing is raised for it.
+
+        Args:
+            first: Whether it is the first one for its row, which waits no longer than ``FIRST_SECONDS``.
+        """
+        client = self._client
+        limit = min(FIRST_SECONDS, client.timeout) if first else client.timeout
+        url = client.hosts.current
+        transport = self._transport
+        if transport is None or url != self._url:
+            transport = await self._move(url)
+        attempt = self._attempt(operation, limit)
         try:
-            async with asyncio.timeout(self._client.timeout):
-                response = await self._exchange(request, response)
-        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError, httpx.PoolTimeout) as error:
-            response = await self._failed(request, response, Failure.CONNECT, error)
-        except (TimeoutError, httpx.TimeoutException) as error:
-            response = await self._failed(request, response, Failure.TIMEOUT, error)
-        except (httpx.TransportError, httpx.StreamError, OSError) as error:
-            response = await self._failed(request, response, Failure.DROPPED, error)
+            async with asyncio.timeout(limit):
+                received, body = await _exchange(transport, attempt.request)
+        except (httpx.TransportError, httpx.StreamError, OSError) as error:  # TimeoutError is an OSError
+            # No transport promises to be usable after a cancelled or broken request.
+            await self.aclose()
+            response = self._failed(attempt, error)
+        else:
+            response = self._responded(attempt, received, body)
         if response.classification.unhealthy:
-            self._client.report_unhealthy(url)
-        return replace(response, latency=time.monotonic() - started)
+            client.report_unhealthy(url)
+        return response
 
     async def aclose(self) -> None:
         """Close the connection."""
-        await self._httpx.aclose()
+        if self._transport is not None:
+            await self._transport.aclose()
+            self._transport = None
 
-    def _request(self, url: str, operation: Operation, request_id: str) -> httpx.Request:
-        target = self._client.target
-        headers = signed_headers(
+    async def _move(self, url: str) -> httpx.AsyncBaseTransport:
+        await self.aclose()
+        if url != self._url:
+            self._url, self._host = url, urlsplit(url).netloc
+            self._urls = {call: httpx.URL(url + path) for call, path in PATHS.items()}
+        self._requests = 0
+        self._transport = transport = self._client.transport(url)
+        return transport
+
+    def _attempt(self, operation: Operation, limit: float) -> _Attempt:
+        target, body = self._client.target, encode(operation)
+        signed = signed_headers(
             target.app_key,
             target.app_secret,
             nonce=secrets.token_hex(NONCE_LENGTH // 2),
             timestamp_ms=time.time_ns() // 1_000_000,
         )
-        headers["Content-Type"] = FORM
-        headers["X-Request-ID"] = request_id
-        if url != self._url:
-            self._url, self._requests = url, 0
+        request_id = str(uuid.uuid4())
+        headers = {
+            "Host": self._host,
+            **_HEADERS,
+            **signed,
+            "X-Request-ID": request_id,
+            "Content-Length": str(len(body)),
+        }
         self._requests += 1
         if self._requests >= REQUESTS_PER_CONNECTION:
             headers["Connection"] = "close"
             self._requests = 0
-        return self._httpx.build_request(
-            "POST", url + PATHS[operation.call], content=encode(operation), headers=headers
+        # ``execute`` limits the whole attempt; only the time to connect has a limit of its own.
+        seconds = {"connect": min(CONNECT_SECONDS, 0.9 * limit), "read": limit, "write": limit, "pool": limit}
+        # With the headers complete and the body as a stream, httpx has nothing left to work out.
+        request = httpx.Request(
+            "POST",
+            self._urls[operation.call],
+            headers=headers,
+            stream=httpx.ByteStream(body),
+            extensions={"timeout": seconds},
         )
+        hidden = (signed["Signature"].encode(), signed["Nonce"].encode())
+        return _Attempt(request, request_id, hidden, time.monotonic())
 
-    async def _exchange(self, request: httpx.Request, response: Response) -> Response:
-        received = await self._httpx.send(request, stream=True)
-        try:
-            body = await _read(received)
-        finally:
-            await received.aclose()
-        code, message = decode(_redact(body, request))
+    def _responded(self, attempt: _Attempt, received: httpx.Response, body: bytes) -> Response:
+        status, headers, now = received.status_code, received.headers, time.time()
+        body = inflate(body, headers.get("Content-Encoding", ""), most=BODY_BYTES)
+        code, message = decode(attempt.redact(body))
         if received.is_redirect and not message:
-            location = _redact(received.headers.get("Location", "nowhere").encode(), request)
+            location = attempt.redact(headers.get("Location", "nowhere").encode())
             message = one_line(f"redirect to {location.decode()}")
-        return replace(
-            response,
-            classification=classify(status=received.status_code, code=code),
-            status=received.status_code,
+        return Response(
+            request_id=attempt.request_id,
+            host=self._host,
+            latency=time.monotonic() - attempt.started,
+            classification=classify(status=status, code=code),
+            status=status,
             code=code,
             message=message,
-            retry_after=_retry_after(received.headers.get("Retry-After")),
-            clock_skew=_clock_skew(received.headers.get("Date")),
+            retry_after=retry_after(headers.get("Retry-After"), now=now),
+            clock_skew=clock_skew(headers.get("Date"), now=now),
         )
 
-    async def _failed(self, request: httpx.Request, response: Response, failure: Failure, error: Exception) -> Response:
-        # httpcore does not promise a usable pool after a cancelled or broken request.
-        await self.aclose()
-        self._httpx = self._client.open_httpx()
-        self._requests = 0
+    def _failed(self, attempt: _Attempt, error: Exception) -> Response:
+        failure = failure_of(error)
         # Without a text of its own the error's name says no more than the failure does.
         text = f"{type(error).__name__}: {error}".encode(errors="replace") if str(error) else b""
-        message = one_line(_redact(text, request).decode())
-        return replace(response, classification=FAILURES[failure], failure=failure, message=message)
+        return Response(
+            request_id=attempt.request_id,
+            host=self._host,
+            latency=time.monotonic() - attempt.started,
+            classification=FAILURES[failure],
+            message=one_line(attempt.redact(text).decode()),
+            failure=failure,
+        )
 
 
-def _redact(text: bytes, request: httpx.Request) -> bytes:
-    """Remove the request's signature and nonce: a server that echoes them must not get them into a report."""
-    for header in ("Signature", "Nonce"):
-        text = text.replace(request.headers[header].encode(), b"***")
-    return text
-
-
-async def _read(received: httpx.Response) -> bytes:
-    body = bytearray()
-    async for chunk in received.aiter_raw(BODY_BYTES):
-        body += chunk
-        if len(body) >= BODY_BYTES:
-            break
-    return bytes(body[:BODY_BYTES])
-
-
-def _retry_after(value: str | None) -> float | None:
-    """``Retry-After`` in seconds; its other form, a date, is compared with this machine's clock."""
-    if value is None:
-        return None
-    if value.strip().isdecimal():
-        return float(value)
-    date = _parse_date(value)
-    return None if date is None else max(0.0, date - time.time())
-
-
-def _clock_skew(value: str | None) -> float | None:
-    date = None if value is None else _parse_date(value)
-    return None if date is None else date - time.time()
-
-
-def _parse_date(value: str) -> float | None:
+async def _exchange(transport: httpx.AsyncBaseTransport, request: httpx.Request) -> tuple[httpx.Response, bytes]:
+    """The head of a response, and the beginning of its body as it was sent."""
+    response = await transport.handle_async_request(request)
+    stream, body = cast("httpx.AsyncByteStream", response.stream), bytearray()
     try:
-        return parsedate_to_datetime(value).timestamp()
-    except (ValueError, TypeError, OverflowError):
-        return None
+        async for chunk in stream:
+            body += chunk
+            if len(body) >= BODY_BYTES:
+                break
+    finally:
+        await stream.aclose()
+    return response, bytes(body[:BODY_BYTES])
+
+
+def failure_of(error: Exception) -> Failure:
+    """Why an attempt has no response, by the exception and what is behind it."""
+    if isinstance(error, httpx.ProxyError):
+        # httpx's text begins with the proxy's status; with 5xx the proxy could not connect either.
+        return Failure.PROXY if str(error).startswith("4") else Failure.CONNECT
+    if isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)):
+        cause: BaseException | None = error
+        while cause is not None:
+            if isinstance(cause, socket.gaierror):
+                return Failure.UNRESOLVED
+            if isinstance(cause, ssl.SSLCertVerificationError):
+                return Failure.UNTRUSTED
+            cause = cause.__cause__ or cause.__context__
+        return Failure.CONNECT
+    if isinstance(error, (TimeoutError, httpx.TimeoutException)):
+        return Failure.TIMEOUT
+    return Failure.DROPPED
 
 
 def _tls_context(ca_bundle: Path | None) -> ssl.SSLContext:
-    if ca_bundle is None:
-        return httpx.create_ssl_context()
     try:
+        if ca_bundle is None:
+            return httpx.create_ssl_context()
         return ssl.create_default_context(cafile=str(ca_bundle))
     except (OSError, ssl.SSLError) as error:
+        if ca_bundle is None:
+            problem = "The certificate authorities that SSL_CERT_FILE or SSL_CERT_DIR names cannot be used: {error}."
+            raise UsageError(problem, "Correct or unset them.", error=error) from error
         raise UsageError("The CA bundle {path} cannot be used: {error}.", path=ca_bundle, error=error) from error

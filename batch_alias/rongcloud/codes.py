@@ -63,6 +63,29 @@ CODES: Mapping[int, Classification] = MappingProxyType(
 FAILURES: Mapping[Failure, Classification] = MappingProxyType(
     {
         Failure.CONNECT: Classification(action=Action.RETRY, meaning="no connection", unhealthy=True),
+        Failure.UNRESOLVED: Classification(
+            action=Action.RETRY,
+            meaning="the host name does not resolve",
+            unhealthy=True,
+            misconfigured=True,
+            advice="Check the host in --region or --url, the proxy if there is one, and this machine's DNS.",
+        ),
+        Failure.UNTRUSTED: Classification(
+            action=Action.RETRY,
+            meaning="the certificate is not trusted",
+            unhealthy=True,
+            misconfigured=True,
+            advice="Check the URL and this machine's clock. If an authority or a proxy of your own issues the"
+            " certificates, name its certificate with --ca-bundle.",
+        ),
+        Failure.PROXY: Classification(
+            action=Action.RETRY,
+            meaning="refused by the proxy",
+            unhealthy=True,
+            misconfigured=True,
+            advice="Check the proxy, its user name and password in HTTPS_PROXY, HTTP_PROXY or ALL_PROXY, or pass"
+            " --no-proxy.",
+        ),
         Failure.TIMEOUT: Classification(
             action=Action.RETRY, meaning="no response in time", in_doubt=True, unhealthy=True
         ),
@@ -82,11 +105,13 @@ def classify(*, status: int, code: int | None) -> Classification:
     # The code is missing, unknown, or contradicts the status: the status decides.
     if status == 429:
         return Classification(action=Action.SLOW_DOWN, meaning="over the rate limit of a gateway")
+    if status == 407:
+        return FAILURES[Failure.PROXY]
     if status == 408 or status >= 500:
         return Classification(action=Action.RETRY, meaning=f"HTTP {status}", in_doubt=True, unhealthy=True)
     if code is not None and code != SUCCESS:
         return Classification(action=Action.FAIL, meaning=f"code {code}")
-    if status in {401, 403, 407}:
+    if status in {401, 403}:
         return Classification(
             action=Action.STOP,
             meaning=f"HTTP {status} from a gateway",

@@ -15,7 +15,7 @@ class Hosts:
     """One or two base URLs, the primary first; at least ``interval`` seconds are between two switches."""
 
     def __init__(self, urls: Sequence[str], *, interval: float = SWITCH_INTERVAL) -> None:
-        self._urls = tuple(url.rstrip("/") for url in urls)
+        self.urls = tuple(url.rstrip("/") for url in urls)
         self._interval = interval
         self._index = 0
         self._switched_at: float | None = None
@@ -24,14 +24,14 @@ class Hosts:
     @property
     def current(self) -> str:
         """The base URL in use."""
-        return self._urls[self._index]
+        return self.urls[self._index]
 
     def report_unhealthy(self, url: str, *, now: float) -> bool:
         """Note that a request to a base URL failed; return whether the host was switched.
 
         A late response of a host that is no longer in use changes nothing.
         """
-        if len(self._urls) < 2 or url != self.current:
+        if len(self.urls) < 2 or url != self.current:
             return False
         if self._switched_at is not None and now - self._switched_at < self._interval:
             return False
@@ -40,7 +40,7 @@ class Hosts:
 
     def alternate(self, host: str, *, now: float) -> bool:
         """Switch from a host, if it is in use, regardless of the interval: an outage's probes try both in turn."""
-        if len(self._urls) < 2 or urlsplit(self.current).netloc != host:
+        if len(self.urls) < 2 or urlsplit(self.current).netloc != host:
             return False
         self._switch(now)
         return True

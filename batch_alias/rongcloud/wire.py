@@ -3,12 +3,16 @@
 Source: RongCloud's server API documentation ("Request signature", "Set Group Member Push Alias") and recorded traffic.
 """
 
+import contextlib
 import hashlib
 import json
 import re
+import zlib
 from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from types import MappingProxyType
-from urllib.parse import urlencode
+from urllib.parse import quote_plus
 
 from batch_alias.model import Call, Operation
 from batch_alias.settings.target import Secret
@@ -52,10 +56,10 @@ def encode(operation: Operation) -> bytes:
     UTF-8 and percent-encoded throughout. RongCloud form-decodes, so ``&``, ``=``, ``+`` and ``%`` must never go out as
     they are: an alias such as ``R&D 50%+`` would arrive damaged.
     """
-    fields = {"userId": operation.user_id, "groupId": operation.group_id}
+    form = f"userId={quote_plus(operation.user_id)}&groupId={quote_plus(operation.group_id)}"
     if operation.remark is not None:
-        fields["remark"] = operation.remark
-    return urlencode(fields).encode("ascii")
+        form += f"&remark={quote_plus(operation.remark)}"
+    return form.encode("ascii")
 
 
 def decode(body: bytes) -> tuple[int | None, str]:
@@ -63,7 +67,7 @@ def decode(body: bytes) -> tuple[int | None, str]:
 
     Lenient where RongCloud is: the code may be a number as text, the message has three spellings.
     """
-    text = body.decode("utf-8", errors="replace")
+    text = body.decode("utf-8-sig", errors="replace")
     try:
         parsed: object = json.loads(text)
     except (ValueError, RecursionError):
@@ -73,6 +77,51 @@ def decode(body: bytes) -> tuple[int | None, str]:
         return None, one_line(text)
     message = next((parsed[name] for name in _MESSAGE_FIELDS if isinstance(parsed.get(name), str)), "")
     return code, one_line(message)
+
+
+def inflate(body: bytes, encoding: str, *, most: int) -> bytes:
+    """A body without its ``Content-Encoding``, gzip or deflate; as it is, if it was not encoded so after all.
+
+    We ask for no encoding, but a proxy may add one.
+
+    Args:
+        most: Bytes that are inflated at most: a few KiB may hold many MiB.
+    """
+    match encoding.strip().lower():
+        case "gzip" | "x-gzip":
+            windows = [zlib.MAX_WBITS | 16]
+        case "deflate":
+            windows = [zlib.MAX_WBITS, -zlib.MAX_WBITS]  # some servers leave zlib's header out
+        case _:
+            return body
+    for window in windows:
+        with contextlib.suppress(zlib.error):
+            return zlib.decompressobj(window).decompress(body, most)
+    return body
+
+
+def retry_after(value: str | None, *, now: float) -> float | None:
+    """``Retry-After`` in seconds; its other form, a date, is compared with this machine's clock."""
+    if value is None:
+        return None
+    if value.strip().isdecimal():
+        return float(value)
+    date = _parse_date(value)
+    return None if date is None else max(0.0, date - now)
+
+
+def clock_skew(value: str | None, *, now: float) -> float | None:
+    """Seconds by which a ``Date`` is ahead of this machine's clock."""
+    date = None if value is None else _parse_date(value)
+    return None if date is None else date - now
+
+
+@lru_cache(maxsize=16)  # the responses of one second share it
+def _parse_date(value: str) -> float | None:
+    try:
+        return parsedate_to_datetime(value).timestamp()
+    except (ValueError, TypeError, OverflowError):
+        return None
 
 
 def one_line(text: str) -> str:

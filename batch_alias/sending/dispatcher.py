@@ -33,8 +33,8 @@ class Ledger(PendingRows, Outcomes, Protocol):
 class Connection(Protocol):
     """Executes one operation at a time."""
 
-    async def execute(self, operation: Operation) -> Response:
-        """Make one attempt; whatever goes wrong is in the response."""
+    async def execute(self, operation: Operation, *, first: bool = False) -> Response:
+        """Make one attempt, the first one for its row or a later one; whatever goes wrong is in the response."""
 
     async def aclose(self) -> None:
         """Close the connection."""
@@ -217,7 +217,7 @@ class Dispatcher:
     async def _attempt(self, work: Work, connection: Connection, probe: bool) -> None:
         started = self._clock()
         try:
-            response = await connection.execute(work.row.operation)
+            response = await connection.execute(work.row.operation, first=work.history.requests == 0)
             # No await from here on: a cancellation cannot come between a response and its record.
             self._handler.handle(work, response, started=started, now=self._clock(), probe=probe)
             if probe and response.classification.unhealthy:

@@ -4,6 +4,7 @@ import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated
@@ -26,7 +27,6 @@ REGIONS: Mapping[str, tuple[str, str]] = MappingProxyType(
 Source: RongCloud's documentation ("API domains") and the host tables of its server SDKs.
 """
 
-LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _URL = re.compile(r"(?i:https?)://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]+)?(/[A-Za-z0-9._~%/-]*)?")
 
 
@@ -128,6 +128,14 @@ class Target:
         return "sandbox" if self.sandbox else hashlib.sha256(self.app_key.encode()).hexdigest()[:16]
 
 
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine: ``localhost``, 127.0.0.0/8 or ``::1``."""
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
 def _check_url(url: str, *, allow_http: bool) -> None:
     example = "Write it as https://api.example.com."
     if "@" in url:
@@ -139,6 +147,6 @@ def _check_url(url: str, *, allow_http: bool) -> None:
         is_plain = False
     if not is_plain:
         raise UsageError("{url!r} is not the URL of a service.", example, url=url)
-    if parts.scheme == "http" and parts.hostname not in LOOPBACK and not allow_http:
+    if parts.scheme == "http" and not is_loopback(parts.hostname or "") and not allow_http:
         advice = "Use https://, or pass --allow-http if the network is yours."
         raise UsageError("{url} is not encrypted: names and ids could be read on the way.", advice, url=url)

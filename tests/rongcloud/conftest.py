@@ -3,9 +3,11 @@
 import asyncio
 import contextlib
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 
+import httpx
 import pytest
+import respx
 
 from batch_alias.model import Call, Operation, Response
 from batch_alias.rongcloud.client import Client
@@ -49,6 +51,24 @@ def attempt(operation) -> Callable[..., Response]:
     return make
 
 
+@pytest.fixture
+def router() -> Iterator[respx.MockRouter]:
+    """The service that the clients of ``mocked`` reach."""
+    router = respx.MockRouter()
+    yield router
+    router.assert_all_called()
+
+
+@pytest.fixture
+def mocked(router, target) -> Callable[..., Client]:
+    """A client of the mocked service; no attempt on any machine takes a minute."""
+
+    def make(*, timeout: float = 60.0, **more) -> Client:
+        return Client(target(), timeout=timeout, transport=lambda: httpx.MockTransport(router.async_handler), **more)
+
+    return make
+
+
 class ScriptedServer:
     """A server on this machine that keeps what it receives.
 
@@ -76,8 +96,8 @@ class ScriptedServer:
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
-                length = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length"))
-                await reader.readexactly(int(length.split(b":")[1]))
+                fields = dict(line.split(b": ", 1) for line in head.lower().split(b"\r\n")[1:-2])
+                await reader.readexactly(int(fields.get(b"content-length", 0)))
                 heads.append(head)
                 response = self._respond(head)
                 if response is None:

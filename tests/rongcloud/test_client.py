@@ -23,25 +23,25 @@ TIMEOUT = 60.0
 
 
 @pytest.fixture
-def sent(respx_mock, target, attempt) -> Callable[..., list[httpx.Request]]:
+def sent(router, mocked, attempt) -> Callable[..., list[httpx.Request]]:
     """The requests of some attempts that are all accepted."""
 
     def send(times: int = 1) -> list[httpx.Request]:
-        route = respx_mock.post(ONE).mock(return_value=ACCEPTED)
-        attempt(Client(target(), timeout=TIMEOUT), times)
+        route = router.post(ONE).mock(return_value=ACCEPTED)
+        attempt(mocked(), times)
         return [call.request for call in route.calls]
 
     return send
 
 
 @pytest.fixture
-def received(respx_mock, target, attempt) -> Callable[..., Response]:
+def received(router, mocked, attempt) -> Callable[..., Response]:
     """What the client makes of an HTTP response."""
 
     def receive(status: int, content: bytes = b"", **headers: str) -> Response:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
-        respx_mock.post(ONE).mock(return_value=httpx.Response(status, content=content, headers=named))
-        return attempt(Client(target(), timeout=TIMEOUT))
+        router.post(ONE).mock(return_value=httpx.Response(status, content=content, headers=named))
+        return attempt(mocked())
 
     return receive
 
@@ -61,15 +61,15 @@ def test_an_attempt_is_a_signed_form(sent, target, operation):
     }
 
 
-def test_reading_an_alias_has_a_path_of_its_own(respx_mock, target, operation):
+def test_reading_an_alias_has_a_path_of_its_own(router, mocked, operation):
     async def read() -> Response:
-        connection = Client(target(), timeout=TIMEOUT).connect()
+        connection = mocked().connect()
         try:
             return await connection.execute(replace(operation, call=Call.READ, remark=None))
         finally:
             await connection.aclose()
 
-    respx_mock.post("https://one.example/group/remarks/get.json").mock(return_value=ACCEPTED)
+    router.post("https://one.example/group/remarks/get.json").mock(return_value=ACCEPTED)
     assert asyncio.run(read()).code == 200
 
 
@@ -81,9 +81,9 @@ def test_every_attempt_has_a_nonce_and_a_request_id_of_the_documented_lengths(se
         assert all(0 < len(value) <= longest for value in values)
 
 
-def test_the_response_names_the_request_and_the_host(respx_mock, target, attempt):
-    route = respx_mock.post(ONE).mock(return_value=ACCEPTED)
-    response = attempt(Client(target(), timeout=TIMEOUT))
+def test_the_response_names_the_request_and_the_host(router, mocked, attempt):
+    route = router.post(ONE).mock(return_value=ACCEPTED)
+    response = attempt(mocked())
     assert response.request_id == route.calls.last.request.headers["X-Request-ID"]
     assert response.host == "one.example"
     assert 0 < response.latency < TIMEOUT
@@ -95,7 +95,7 @@ def test_no_content_encoding_is_accepted(sent):
 
 
 def test_every_seventy_ninth_request_closes_the_connection(sent):
-    closing = [request.headers["Connection"] == "close" for request in sent(times=2 * 79)]
+    closing = [request.headers.get("Connection") == "close" for request in sent(times=2 * 79)]
     assert [number for number, close in enumerate(closing, start=1) if close] == [79, 158]
 
 
@@ -134,20 +134,20 @@ def test_there_is_no_clock_skew_without_a_date(received):
 
 
 @pytest.mark.parametrize("header", ["Signature", "Nonce"])
-def test_a_page_that_echoes_the_signature_is_redacted(header, respx_mock, target, attempt):
+def test_a_page_that_echoes_the_signature_is_redacted(header, router, mocked, attempt):
     def echo(request: httpx.Request) -> httpx.Response:
         return httpx.Response(502, text=f"<p>You said {request.headers[header]}!</p>")
 
-    respx_mock.post(ONE).mock(side_effect=echo)
-    assert attempt(Client(target(), timeout=TIMEOUT)).message == "<p>You said ***!</p>"
+    router.post(ONE).mock(side_effect=echo)
+    assert attempt(mocked()).message == "<p>You said ***!</p>"
 
 
-def test_a_redirect_that_echoes_the_signature_is_redacted(respx_mock, target, attempt):
+def test_a_redirect_that_echoes_the_signature_is_redacted(router, mocked, attempt):
     def echo(request: httpx.Request) -> httpx.Response:
         return httpx.Response(302, headers={"Location": f"/login?signature={request.headers['Signature']}"})
 
-    respx_mock.post(ONE).mock(side_effect=echo)
-    assert "signature=***" in attempt(Client(target(), timeout=TIMEOUT)).message
+    router.post(ONE).mock(side_effect=echo)
+    assert "signature=***" in attempt(mocked()).message
 
 
 UNHEALTHY = {
@@ -169,11 +169,11 @@ HEALTHY = {
 
 
 @pytest.mark.parametrize("response", UNHEALTHY.values(), ids=UNHEALTHY)
-def test_an_unhealthy_host_is_left_once(response, respx_mock, target, attempt):
-    mocked = {"side_effect": response} if isinstance(response, Exception) else {"return_value": response}
-    one, two = respx_mock.post(ONE).mock(**mocked), respx_mock.post(TWO).mock(**mocked)
+def test_an_unhealthy_host_is_left_once(response, router, mocked, attempt):
+    answer = {"side_effect": response} if isinstance(response, Exception) else {"return_value": response}
+    one, two = router.post(ONE).mock(**answer), router.post(TWO).mock(**answer)
     switched: list[str] = []
-    client = Client(target(), timeout=TIMEOUT, on_switch=switched.append)
+    client = mocked(on_switch=switched.append)
     attempt(client, 3)
     assert (one.call_count, two.call_count) == (1, 2)
     assert switched == ["two.example"]
@@ -181,24 +181,24 @@ def test_an_unhealthy_host_is_left_once(response, respx_mock, target, attempt):
 
 
 @pytest.mark.parametrize("response", HEALTHY.values(), ids=HEALTHY)
-def test_a_response_that_does_not_concern_the_host_switches_nothing(response, respx_mock, target, attempt):
-    respx_mock.post(ONE).mock(return_value=response)
-    client = Client(target(), timeout=TIMEOUT, on_switch=lambda host: pytest.fail(f"switched to {host}"))
+def test_a_response_that_does_not_concern_the_host_switches_nothing(response, router, mocked, attempt):
+    router.post(ONE).mock(return_value=response)
+    client = mocked(on_switch=lambda host: pytest.fail(f"switched to {host}"))
     attempt(client, 3)
     assert client.hosts.switches == 0
 
 
-def test_the_host_can_be_switched_again_after_the_interval(respx_mock, target, attempt):
-    respx_mock.post(ONE).mock(return_value=httpx.Response(503))
-    respx_mock.post(TWO).mock(return_value=httpx.Response(503))
-    client = Client(target(), timeout=TIMEOUT, switch_interval=0)
+def test_the_host_can_be_switched_again_after_the_interval(router, mocked, attempt):
+    router.post(ONE).mock(return_value=httpx.Response(503))
+    router.post(TWO).mock(return_value=httpx.Response(503))
+    client = mocked(switch_interval=0)
     attempt(client, 4)
     assert client.hosts.switches == 4
 
 
-def test_leaving_a_host_switches_to_the_other_one_if_there_is_one(target):
+def test_leaving_a_host_switches_to_the_other_one_if_there_is_one(mocked, target):
     switched: list[str] = []
-    client = Client(target(), timeout=TIMEOUT, on_switch=switched.append)
+    client = mocked(on_switch=switched.append)
     for host in ("one.example", "one.example", "two.example"):
         client.leave(host)
     assert switched == ["two.example", "one.example"]
@@ -207,25 +207,25 @@ def test_leaving_a_host_switches_to_the_other_one_if_there_is_one(target):
     assert len(switched) == 2
 
 
-def test_leaving_a_host_that_was_left_already_does_not_switch_back(respx_mock, target, attempt):
-    respx_mock.post(ONE).mock(return_value=httpx.Response(503))
-    client = Client(target(), timeout=TIMEOUT, switch_interval=0)
+def test_leaving_a_host_that_was_left_already_does_not_switch_back(router, mocked, attempt):
+    router.post(ONE).mock(return_value=httpx.Response(503))
+    client = mocked(switch_interval=0)
     client.leave(attempt(client).host)
     assert (client.hosts.current, client.hosts.switches) == ("https://two.example", 1)
 
 
-def test_the_requests_on_a_connection_are_counted_per_host(respx_mock, target, attempt):
-    respx_mock.post(ONE).mock(side_effect=[ACCEPTED] * 40 + [httpx.Response(503)])
-    two = respx_mock.post(TWO).mock(return_value=ACCEPTED)
-    attempt(Client(target(), timeout=TIMEOUT), 41 + 79)
-    closing = [call.request.headers["Connection"] == "close" for call in two.calls]
+def test_the_requests_on_a_connection_are_counted_per_host(router, mocked, attempt):
+    router.post(ONE).mock(side_effect=[ACCEPTED] * 40 + [httpx.Response(503)])
+    two = router.post(TWO).mock(return_value=ACCEPTED)
+    attempt(mocked(), 41 + 79)
+    closing = [call.request.headers.get("Connection") == "close" for call in two.calls]
     assert closing == [False] * 78 + [True]
 
 
-def test_a_traceback_shows_neither_the_secret_nor_a_signature(respx_mock, target, attempt):
-    route = respx_mock.post(ONE).mock(side_effect=ZeroDivisionError("a defect"))
+def test_a_traceback_shows_neither_the_secret_nor_a_signature(router, mocked, target, attempt):
+    route = router.post(ONE).mock(side_effect=ZeroDivisionError("a defect"))
     with pytest.raises(ZeroDivisionError) as raised:
-        attempt(Client(target(), timeout=TIMEOUT))
+        attempt(mocked())
     with_locals = "".join(traceback.TracebackException.from_exception(raised.value, capture_locals=True).format())
     plain = "".join(traceback.format_exception(raised.value))
     assert "a defect" in plain

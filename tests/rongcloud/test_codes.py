@@ -1,12 +1,15 @@
 """The golden table: from the bytes of an HTTP response, through the real client, to its classification."""
 
 import json
+import socket
+import ssl
 
 import httpx
 import pytest
 
 from batch_alias.model import Action, Failure
-from batch_alias.rongcloud.client import Client
+from batch_alias.rongcloud.client import failure_of
+from batch_alias.rongcloud.codes import FAILURES
 
 ACCEPT, FAIL, RETRY = Action.ACCEPT, Action.FAIL, Action.RETRY
 SLOW_DOWN, SIGN_AGAIN, STOP = Action.SLOW_DOWN, Action.SIGN_AGAIN, Action.STOP
@@ -50,7 +53,7 @@ BY_STATUS = [
     (401, STOP),
     (403, STOP),
     (404, STOP),
-    (407, STOP),
+    (407, RETRY),
     (408, RETRY),
     (413, FAIL),
     (429, SLOW_DOWN),
@@ -63,15 +66,15 @@ BY_STATUS = [
 
 
 @pytest.fixture
-def received(respx_mock, target, attempt):
+def received(router, mocked, attempt):
     """What the client makes of an HTTP response, or of an exception instead of one."""
 
     def receive(status: int = 200, body: object = b"", failure: Exception | None = None):
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
-        respx_mock.post("https://one.example/group/remarks/set.json").mock(
+        router.post("https://one.example/group/remarks/set.json").mock(
             return_value=httpx.Response(status, content=content), side_effect=failure
         )
-        return attempt(Client(target(), timeout=60))
+        return attempt(mocked())
 
     return receive
 
@@ -95,6 +98,7 @@ def test_the_status_decides_without_a_code(status, action, received):
 def test_a_response_to_retry_is_in_doubt_and_unhealthy_and_no_other(code, status, action, received):
     classification = received(status, {"code": code}).classification
     assert classification.in_doubt == classification.unhealthy == (action is RETRY)
+    assert not classification.misconfigured
 
 
 @pytest.mark.parametrize(
@@ -117,7 +121,9 @@ def test_a_status_that_stops_the_run_says_which_setting_to_check(status, receive
     [
         (httpx.ConnectError("refused"), Failure.CONNECT, False),
         (httpx.ConnectTimeout("slow"), Failure.CONNECT, False),
-        (httpx.ProxyError("407"), Failure.CONNECT, False),
+        (httpx.ProxyError("407 Proxy Authentication Required"), Failure.PROXY, False),
+        (httpx.ProxyError("403 Forbidden"), Failure.PROXY, False),
+        (httpx.ProxyError("502 Bad Gateway"), Failure.CONNECT, False),
         (httpx.ReadTimeout("slow"), Failure.TIMEOUT, True),
         (httpx.WriteTimeout("slow"), Failure.TIMEOUT, True),
         (TimeoutError(), Failure.TIMEOUT, True),
@@ -134,6 +140,33 @@ def test_a_failure_is_retried_and_in_doubt_if_the_request_may_have_arrived(error
     assert response.message == (f"{type(error).__name__}: {error}" if str(error) else "")
     classification = response.classification
     assert (classification.action, classification.in_doubt, classification.unhealthy) == (RETRY, in_doubt, True)
+
+
+@pytest.mark.parametrize(
+    ("cause", "failure"),
+    [
+        (socket.gaierror(socket.EAI_NONAME, "Name or service not known"), Failure.UNRESOLVED),
+        (ssl.SSLCertVerificationError("self-signed certificate"), Failure.UNTRUSTED),
+        (ssl.SSLError("handshake failure"), Failure.CONNECT),
+        (ConnectionRefusedError("refused"), Failure.CONNECT),
+    ],
+)
+def test_why_there_is_no_connection_is_found_behind_the_exceptions_of_httpx(cause, failure):
+    error, between = httpx.ConnectError("no connection"), RuntimeError()
+    error.__cause__, between.__context__ = between, cause
+    assert failure_of(error) is failure
+
+
+@pytest.mark.parametrize("failure", [Failure.UNRESOLVED, Failure.UNTRUSTED, Failure.PROXY])
+def test_a_failure_that_a_wrong_setting_explains_says_which_one_to_check(failure):
+    assert FAILURES[failure].misconfigured
+    assert FAILURES[failure].advice.endswith(".")
+
+
+def test_a_proxy_that_asks_for_a_password_is_the_same_as_one_that_refuses_to_connect(received):
+    response = received(407, b"<html>Proxy Authentication Required</html>")
+    assert response.classification == FAILURES[Failure.PROXY]
+    assert (response.failure, response.label) == (None, "HTTP 407")
 
 
 def test_a_defect_of_ours_is_no_failure_of_the_network(received):

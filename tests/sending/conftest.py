@@ -123,9 +123,10 @@ class FakeService:
         if host == self.hosts[0]:
             self.hosts.reverse()
 
-    async def execute(self, operation: Operation) -> Response:
+    async def execute(self, operation: Operation, *, first: bool) -> Response:
         row = int(operation.user_id.removeprefix("u"))
         assert row not in self.under_way, "never two attempts of one row at once"
+        assert first == (row not in self.sent)
         began, host = self.loop.time(), self.hosts[0]
         said = self._script(self, row)
         self.starts.append(Start(began, row, host))
@@ -156,11 +157,11 @@ class FakeConnection:
         self._service = service
         self._busy = False
 
-    async def execute(self, operation: Operation) -> Response:
+    async def execute(self, operation: Operation, *, first: bool = False) -> Response:
         assert not self._busy, "one attempt at a time on a connection"
         self._busy = True
         try:
-            return await self._service.execute(operation)
+            return await self._service.execute(operation, first=first)
         finally:
             self._busy = False
 

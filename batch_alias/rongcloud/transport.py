@@ -1,0 +1,263 @@
+"""An HTTP/1.1 connection over asyncio and h11, behind httpx's interface for transports.
+
+httpx's own transport costs several times the CPU of this one, most of it for what a pool of connections and several
+async libraries need. Called directly, not through ``httpx.AsyncClient``.
+"""
+
+import asyncio
+import contextlib
+import socket
+import ssl
+import threading
+import time
+from collections.abc import AsyncIterator
+from typing import cast
+
+import h11
+import httpx
+
+Address = tuple[socket.AddressFamily, tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]]
+
+
+class Resolver:
+    """Resolves host names in daemon threads, one at a time for a name.
+
+    The event loop's own ``getaddrinfo`` runs in an executor whose threads are waited for when the process ends: a DNS
+    server that does not respond would hold it up for half a minute.
+    """
+
+    def __init__(self) -> None:
+        self._under_way: dict[tuple[str, int], asyncio.Future[list[Address]]] = {}
+
+    async def resolve(self, host: str, port: int) -> list[Address]:
+        """All addresses of a host.
+
+        Raises:
+            OSError: There are none, or DNS does not work.
+        """
+        loop, key = asyncio.get_running_loop(), (host, port)
+        future = self._under_way.get(key)
+        if future is None or future.get_loop() is not loop:
+            future = self._under_way[key] = loop.create_future()
+            threading.Thread(target=_resolve, args=(host, port, loop, future), name="resolver", daemon=True).start()
+            future.add_done_callback(lambda _future: self._under_way.pop(key, None))
+        return await asyncio.shield(future)
+
+
+def _resolve(host: str, port: int, loop: asyncio.AbstractEventLoop, future: "asyncio.Future[list[Address]]") -> None:
+    found: list[Address] = []
+    problem: OSError | None = None
+    try:
+        found = [(entry[0], entry[4]) for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+    except OSError as error:
+        problem = error
+    except UnicodeError as error:  # a label that is empty or too long
+        problem = socket.gaierror(socket.EAI_NONAME, str(error))
+
+    def settle() -> None:
+        if problem is not None:
+            future.set_exception(problem)
+        else:
+            future.set_result(found)
+
+    # The loop may have been closed meanwhile.
+    with contextlib.suppress(RuntimeError):
+        loop.call_soon_threadsafe(settle)
+
+
+class StreamTransport(httpx.AsyncBaseTransport):
+    """At most one connection, for one request at a time; it is opened when a request needs it.
+
+    A response is read as far as its reader wants: closing it before its end closes the connection, and so does
+    whatever goes wrong. ``Connection: close`` is honoured in both directions. Of the extension ``timeout`` only
+    ``connect`` is used, for DNS, TCP and TLS together; the caller limits the whole exchange.
+
+    Args:
+        tls: For ``https`` URLs.
+        resolver: Shared by the transports of a client.
+        idle: Seconds without a request after which a connection is not used again.
+    """
+
+    def __init__(self, tls: ssl.SSLContext, resolver: Resolver, *, idle: float) -> None:
+        self._tls = tls
+        self._resolver = resolver
+        self._idle = idle
+        self._link: _Link | None = None
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request and receive the head of its response.
+
+        Raises:
+            httpx.ConnectError: There is no connection; its cause is the ``OSError`` behind it.
+            httpx.ConnectTimeout: There was none in time.
+            httpx.ReadError: The connection broke.
+            httpx.RemoteProtocolError: What came is not HTTP.
+        """
+        body = await request.aread()
+        link = self._link
+        # A connection that breaks before anything was sent on it is no attempt: another one is opened.
+        if link is None or not link.is_usable(request.url, idle=self._idle) or not link.send(request, body):
+            await self.aclose()
+            link = self._link = await self._open(request)
+            if not link.send(request, body):
+                raise httpx.WriteError("the connection was closed before the request was sent")
+        try:
+            head = await link.receive()
+        except BaseException:
+            link.close()
+            raise
+        head = cast("h11.Response", head)  # h11 lets nothing else be first
+        return httpx.Response(head.status_code, headers=head.headers.raw_items(), stream=_Body(link))
+
+    async def aclose(self) -> None:
+        """Close the connection."""
+        if self._link is not None:
+            self._link.close()
+
+    async def _open(self, request: httpx.Request) -> "_Link":
+        url = request.url
+        is_https = url.scheme == "https"
+        limit = request.extensions.get("timeout", {}).get("connect")
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(limit):
+                addresses = await self._resolver.resolve(url.host, url.port or (443 if is_https else 80))
+                connected = await _connect(addresses, limit)
+                _, link = await loop.create_connection(
+                    lambda: _Link(url),
+                    sock=connected,
+                    ssl=self._tls if is_https else None,
+                    server_hostname=url.host if is_https else None,
+                )
+        except TimeoutError as error:
+            raise httpx.ConnectTimeout(str(error) or "no connection in time") from error
+        except OSError as error:  # ssl.SSLError and socket.gaierror among them
+            raise httpx.ConnectError(str(error)) from error
+        return link
+
+
+async def _connect(addresses: list[Address], limit: float | None) -> socket.socket:
+    """Connect to the first address that accepts; each has an equal share of the time."""
+    share = None if limit is None else limit / len(addresses)
+    for number, (family, address) in enumerate(addresses, start=1):
+        connecting = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            connecting.setblocking(False)
+            async with asyncio.timeout(share if number < len(addresses) else None):
+                await asyncio.get_running_loop().sock_connect(connecting, address)
+            return connecting
+        except BaseException as error:
+            connecting.close()
+            if not isinstance(error, OSError) or number == len(addresses):  # TimeoutError is one
+                raise
+    raise OSError("the host has no address")
+
+
+class _Link(asyncio.Protocol):
+    """An open connection: what arrives goes into h11 at once, and is taken from it event by event."""
+
+    def __init__(self, url: httpx.URL) -> None:
+        self._origin = (url.scheme, url.host, url.port)
+        self._http = h11.Connection(h11.CLIENT)
+        self._error: Exception | None = None
+        self._arrived: asyncio.Future[None] | None = None
+        self._used_at = 0.0
+        self._loop = asyncio.get_running_loop()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        if self._http.our_state is h11.IDLE:
+            # Nothing was asked: the end of a response that was longer than it said, or of a server's patience.
+            self.close()
+            return
+        self._http.receive_data(data)
+        self._wake()
+
+    def eof_received(self) -> None:
+        if self._http.their_state is h11.SEND_RESPONSE and not self._http.trailing_data[0]:
+            self._error = ConnectionResetError("the server closed the connection without a response")
+        else:
+            self._http.receive_data(b"")
+        self._wake()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._error = self._error or error or ConnectionResetError("the connection was closed")
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._arrived is not None and not self._arrived.done():
+            self._arrived.set_result(None)
+
+    def is_usable(self, url: httpx.URL, *, idle: float) -> bool:
+        return (
+            self._http.our_state is h11.IDLE
+            and not self._transport.is_closing()
+            and time.monotonic() - self._used_at < idle
+            and self._origin == (url.scheme, url.host, url.port)
+        )
+
+    def send(self, request: httpx.Request, body: bytes) -> bool:
+        """Send a request; whether the connection was there to send it on."""
+        http, url = self._http, request.url
+        data = http.send(h11.Request(method=request.method, target=url.raw_path, headers=request.headers.raw)) or b""
+        data += http.send(h11.Data(data=body)) or b""
+        data += http.send(h11.EndOfMessage()) or b""
+        self._transport.write(data)
+        # asyncio writes at once what the socket takes: a connection that was reset is found out here.
+        return not self._transport.is_closing()
+
+    async def receive(self) -> h11.Event:
+        """The next event of the response, other than 1xx responses."""
+        while True:
+            try:
+                event = self._http.next_event()
+            except h11.RemoteProtocolError as error:
+                raise httpx.RemoteProtocolError(str(error)) from error
+            if event is h11.NEED_DATA:
+                await self._more()
+            elif not isinstance(event, h11.InformationalResponse):
+                return cast("h11.Event", event)
+
+    async def _more(self) -> None:
+        if self._error is not None:
+            raise httpx.ReadError(str(self._error)) from self._error
+        self._arrived = self._loop.create_future()
+        await self._arrived
+
+    def end(self) -> bool:
+        """Note that the response is complete; return whether the connection can take another request."""
+        http = self._http
+        if http.trailing_data[0]:
+            raise httpx.RemoteProtocolError("data after the end of the response")
+        if not http.our_state is http.their_state is h11.DONE:
+            return False
+        http.start_next_cycle()
+        self._used_at = time.monotonic()
+        return True
+
+    def close(self) -> None:
+        self._transport.abort()
+
+
+class _Body(httpx.AsyncByteStream):
+    """The body of a response, as it arrives."""
+
+    def __init__(self, link: _Link) -> None:
+        self._link = link
+        self._keep = False
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        event = await self._link.receive()
+        if isinstance(event, h11.Data):
+            return bytes(event.data)
+        self._keep = self._link.end()
+        raise StopAsyncIteration
+
+    async def aclose(self) -> None:
+        if not self._keep:
+            self._link.close()
