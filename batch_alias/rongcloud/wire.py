@@ -80,7 +80,7 @@ def decode(body: bytes) -> tuple[int | None, str]:
 
 
 def inflate(body: bytes, encoding: str, *, most: int) -> bytes:
-    """A body without its ``Content-Encoding``, gzip or deflate; as it is, if it was not encoded so after all.
+    """A body without its ``Content-Encoding``, gzip or deflate; as it is, if that cannot be undone.
 
     We ask for no encoding, but a proxy may add one.
 

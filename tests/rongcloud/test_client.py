@@ -94,6 +94,22 @@ def test_no_content_encoding_is_accepted(sent):
     assert request.headers["Accept-Encoding"] == "identity"
 
 
+@pytest.mark.parametrize(("timeout", "limits"), [(20.0, (5.0, 20.0)), (2.0, (2.0, 2.0))])
+def test_a_first_attempt_has_at_most_five_seconds_and_connecting_always_less_than_the_attempt(
+    timeout, limits, router, mocked, operation
+):
+    async def attempts() -> None:
+        connection = mocked(timeout=timeout).connect()
+        for first in (True, False):
+            await connection.execute(operation, first=first)
+
+    route = router.post(ONE).mock(return_value=ACCEPTED)
+    asyncio.run(attempts())
+    seconds = [call.request.extensions["timeout"] for call in route.calls]
+    assert tuple(one["read"] for one in seconds) == limits
+    assert all(one["connect"] < min(5.0, one["read"]) for one in seconds)
+
+
 def test_every_seventy_ninth_request_closes_the_connection(sent):
     closing = [request.headers.get("Connection") == "close" for request in sent(times=2 * 79)]
     assert [number for number, close in enumerate(closing, start=1) if close] == [79, 158]
@@ -243,3 +259,9 @@ def test_a_ca_bundle_that_cannot_be_used_is_named(content, tmp_path, target):
         bundle.write_text(content)
     with pytest.raises(UsageError, match=re.escape(str(bundle))):
         Client(target(ca_bundle=bundle), timeout=TIMEOUT)
+
+
+def test_certificates_of_the_environment_that_cannot_be_used_are_named(tmp_path, target, monkeypatch):
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "missing.pem"))
+    with pytest.raises(UsageError, match="SSL_CERT_FILE"):
+        Client(target(), timeout=TIMEOUT)

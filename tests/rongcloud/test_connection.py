@@ -1,9 +1,12 @@
 """The client over real sockets: reuse and end of a connection, and servers that misbehave."""
 
 import asyncio
+import gzip
 import json
+import socket
 import ssl
 import time
+import zlib
 
 import pytest
 import trustme
@@ -99,10 +102,38 @@ def test_an_endless_body_is_read_within_bounds(talk):
     assert len(server.connections) == 2
 
 
-def test_a_body_is_not_decompressed(talk):
-    encoded = OK.replace(b"\r\n\r\n", b"\r\nContent-Encoding: gzip\r\n\r\n", 1)
-    _server, response = talk(lambda _head: encoded)
+@pytest.mark.parametrize(("encoding", "pack"), [("gzip", gzip.compress), ("deflate", zlib.compress), ("gzip", bytes)])
+def test_an_encoded_body_is_read_although_none_was_asked_for(encoding, pack, talk):
+    body = pack(b'{"code":200}')
+    head = f"HTTP/1.1 200 OK\r\nContent-Encoding: {encoding}\r\nContent-Length: {len(body)}\r\n\r\n"
+    server, response = talk(lambda _head: head.encode() + body, times=2)
     assert response.code == 200
+    assert len(server.connections) == 1
+
+
+def test_a_first_attempt_that_gets_no_response_ends_with_the_timeout_if_that_is_shorter(scripted, target, operation):
+    async def attempt():
+        async with scripted(lambda _head: b"") as server:
+            connection = Client(target(server.url), timeout=0.3).connect()
+            try:
+                return await connection.execute(operation, first=True)
+            finally:
+                await connection.aclose()
+
+    response = asyncio.run(attempt())
+    assert (response.failure, response.classification.in_doubt) == (Failure.TIMEOUT, True)
+
+
+def test_a_host_that_accepts_no_connection_is_not_taken_for_one_that_does_not_respond(target, operation):
+    async def attempt():
+        # It is listened on, but nothing answers the handshake.
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            url = f"https://127.0.0.1:{silent.getsockname()[1]}"
+            connection = Client(target(url), timeout=1.0).connect()
+            return await connection.execute(operation, first=True)
+
+    response = asyncio.run(attempt())
+    assert (response.failure, response.classification.in_doubt) == (Failure.CONNECT, False)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
+import gzip
 import re
 import traceback
+import zlib
 from urllib.parse import parse_qsl
 
 import pytest
@@ -7,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batch_alias.model import Call, Operation
-from batch_alias.rongcloud.wire import MOST_MESSAGE, decode, encode, one_line, sign, signed_headers
+from batch_alias.rongcloud.wire import MOST_MESSAGE, decode, encode, inflate, one_line, sign, signed_headers
 from batch_alias.settings.target import Secret
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
@@ -70,6 +72,7 @@ def test_a_call_without_a_remark_sends_none():
 BODIES = {
     b'{"code":200}': (200, ""),
     b' {"code" : "200"}\r\n': (200, ""),
+    b'\xef\xbb\xbf{"code":200}': (200, ""),
     b'{"code":" 1008 ","errorMessage":"too many"}': (1008, "too many"),
     b'{"code":1002,"msg":"userId"}': (1002, "userId"),
     b'{"code":1002,"message":"userId"}': (1002, "userId"),
@@ -96,6 +99,40 @@ BODIES = {
 @pytest.mark.parametrize(("body", "expected"), BODIES.items(), ids=[str(number) for number in range(len(BODIES))])
 def test_a_body_is_decoded_leniently_but_never_guessed(body, expected):
     assert decode(body) == expected
+
+
+def raw_deflate(body: bytes) -> bytes:
+    packer = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    return packer.compress(body) + packer.flush()
+
+
+@pytest.mark.parametrize(
+    ("encoding", "pack"),
+    [
+        ("gzip", gzip.compress),
+        (" GZIP ", gzip.compress),
+        ("x-gzip", gzip.compress),
+        ("deflate", zlib.compress),
+        ("deflate", raw_deflate),
+    ],
+)
+def test_a_content_encoding_is_undone_up_to_a_bound(encoding, pack):
+    body = b'{"code":200}' + b" " * 10_000_000
+    packed = pack(body)
+    assert len(packed) < 20_000
+    assert inflate(packed, encoding, most=65_536) == body[:65_536]
+    assert inflate(pack(b""), encoding, most=65_536) == b""
+    assert inflate(packed[: len(packed) // 2], encoding, most=100) == body[:100]
+
+
+@pytest.mark.parametrize("encoding", ["", "identity", "gzip", "x-gzip", "br"])
+def test_a_body_that_is_not_encoded_after_all_is_taken_as_it_is(encoding):
+    assert inflate(b'{"code":200}', encoding, most=100) == b'{"code":200}'
+
+
+@given(st.binary(), st.sampled_from(["gzip", "deflate"]))
+def test_whatever_is_inflated_stays_within_the_bound(body, encoding):
+    assert len(inflate(body, encoding, most=100)) <= max(100, len(body))
 
 
 @pytest.mark.parametrize("body", [b"[" * 60_000, b'{"code":' + b"9" * 60_000 + b"}"], ids=["nested", "long number"])

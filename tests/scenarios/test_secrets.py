@@ -183,14 +183,14 @@ def test_an_unknown_authority_is_trusted_only_when_it_is_named(
         run(settings(ca_bundle=tmp_path / "nothing.pem"))
     summary = run(settings())
     assert summary.exit_code == ExitCode.STOPPED
-    assert set(summary.codes) == {"connect"}
+    assert set(summary.codes) == {"certificate"}
     assert server.requests == []
     assert results().states == {State.PENDING: 5}
     assert run(settings(ca_bundle=bundle)).exit_code == ExitCode.DONE
     assert len(server.requests) == 5
 
 
-def test_a_proxy_of_the_environment_is_used_unless_it_is_to_be_ignored(
+def test_a_proxy_of_the_environment_is_used_unless_it_is_to_be_ignored_or_the_service_is_on_this_machine(
     run, sandbox, foreign_server, settings_for, target_of, write_csv, tmp_path, monkeypatch
 ):
     served, proxy = sandbox(), foreign_server()
@@ -199,9 +199,11 @@ def test_a_proxy_of_the_environment_is_used_unless_it_is_to_be_ignored(
     for name in ("ALL_PROXY", "all_proxy", "NO_PROXY", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
     source = write_csv(4)
-    assert run(settings_for(source, served, job=tmp_path / "proxied")).exit_code == ExitCode.DONE
+    elsewhere = target_of(served, url="http://service.invalid", allow_http=True)
+    assert run(settings_for(source, served, job=tmp_path / "proxied", target=elsewhere)).exit_code == ExitCode.DONE
     assert (len(proxy.requests), served.stats().requests) == (4, 0)
-    assert proxy.requests[0].line.startswith(f"POST {served.url}/group/remarks/set.json")
-    direct = settings_for(source, served, job=tmp_path / "direct", target=target_of(served, no_proxy=True))
-    assert run(direct).exit_code == ExitCode.DONE
-    assert (len(proxy.requests), served.stats().requests) == (4, 4)
+    assert proxy.requests[0].line.startswith("POST http://service.invalid/group/remarks/set.json")
+    for job, more in (("ignored", {"no_proxy": True}), ("loopback", {})):
+        direct = settings_for(source, served, job=tmp_path / job, target=target_of(served, **more))
+        assert run(direct).exit_code == ExitCode.DONE
+    assert (len(proxy.requests), served.stats().requests) == (4, 8)

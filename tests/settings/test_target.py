@@ -145,6 +145,7 @@ def test_a_malformed_url_is_refused(url, target):
         "https://api.example.com:8443/rong/cloud",
         "https://[2001:db8::1]:8443",
         "http://127.0.0.1:8100",
+        "http://127.8.9.10:8100",
         "http://localhost:8100",
         "http://[::1]:8100",
     ],
