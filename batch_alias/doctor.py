@@ -33,7 +33,7 @@ async def diagnose(target: Target, sending: Sending) -> list[Finding]:
     """Examine a target, as it would be sent to."""
     findings: list[Finding] = []
     client = Client(target, timeout=sending.timeout)
-    for url in target.urls:
+    for url in client.hosts.urls:
         findings += await _examine_connection(url, client)
     connection = client.connect()
     try:

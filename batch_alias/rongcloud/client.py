@@ -107,7 +107,8 @@ class Client:
         self.resolver = Resolver()
         self._on_switch = on_switch
         self._transport = transport
-        # Raises if the environment names a proxy that cannot be used.
+        # The environment is read once; this raises if it names a proxy that cannot be used.
+        self._proxies = {url: None if target.no_proxy else proxy_of(url) for url in self.hosts.urls}
         for url in self.hosts.urls:
             self.transport(url)
 
@@ -127,13 +128,13 @@ class Client:
 
     def proxy(self, url: str) -> str | None:
         """The proxy for a base URL, if one applies."""
-        return None if self.target.no_proxy else proxy_of(url)
+        return self._proxies[url]
 
     def transport(self, url: str) -> httpx.AsyncBaseTransport:
         """A new transport to a base URL, of one connection at most."""
         if self._transport is not None:
             return self._transport()
-        if (proxy := self.proxy(url)) is not None:
+        if (proxy := self._proxies[url]) is not None:
             return proxy_transport(proxy, self.tls, idle=IDLE_SECONDS)
         return StreamTransport(self.tls, self.resolver, idle=IDLE_SECONDS)
 
@@ -200,9 +201,9 @@ class Connection:
         request_id = str(uuid.uuid4())
         headers = {
             "Host": self._host,
-            **_HEADERS,
             **signed,
             "X-Request-ID": request_id,
+            **_HEADERS,
             "Content-Length": str(len(body)),
         }
         self._requests += 1
