@@ -1,5 +1,10 @@
 import asyncio
+import socketserver
+import ssl
+import threading
 import time
+
+import trustme
 
 from batch_alias.doctor import Finding, diagnose
 from batch_alias.sandbox import Rules, Sandbox
@@ -52,3 +57,30 @@ def test_a_host_that_does_not_listen_is_named(sandbox, target_of):
     served = sandbox()
     found = examined(target_of(served, no_proxy=True, url=f"{url},{served.url}"))
     assert bad(found)[0].startswith("TCP to 127.0.0.1")
+
+
+def test_a_certificate_that_is_not_trusted_comes_with_the_flag_that_helps(sandbox, target_of):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("localhost").configure_cert(context)
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), socketserver.BaseRequestHandler) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        server.handle_error = lambda *_: None
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        found = examined(target_of(sandbox(), url=f"https://localhost:{server.server_address[1]}"))
+        server.shutdown()
+    assert [subject.split()[0] for subject in bad(found)] == ["TLS", "Signed"]
+    assert all("--ca-bundle" in finding.detail for finding in found if not finding.good)
+
+
+def test_a_host_that_does_not_resolve_comes_with_what_to_check(sandbox, target_of):
+    found = examined(target_of(sandbox(), no_proxy=True, url="https://nowhere.invalid"))
+    assert bad(found) == ["DNS of nowhere.invalid", "Signed call"]
+    assert all("--url" in finding.detail for finding in found)
+
+
+def test_a_proxy_is_named_and_not_used_for_this_machine(sandbox, target_of, monkeypatch):
+    for name in ("http_proxy", "HTTP_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    elsewhere = target_of(sandbox(), url="http://service.invalid", allow_http=True)
+    assert "through a proxy" in examined(elsewhere)[0].detail
+    assert bad(examined(target_of(sandbox()))) == []

@@ -7,7 +7,6 @@ to 40 ms to make.
 
 import asyncio
 import secrets
-import socket
 import ssl
 import time
 import uuid
@@ -20,11 +19,11 @@ from urllib.parse import urlsplit
 import httpx
 
 from batch_alias.errors import UsageError
-from batch_alias.model import Call, Failure, Operation, Response
+from batch_alias.model import Call, Operation, Response
 from batch_alias.rongcloud.codes import FAILURES, classify
 from batch_alias.rongcloud.hosts import SWITCH_INTERVAL, Hosts
 from batch_alias.rongcloud.proxies import proxy_of, proxy_transport
-from batch_alias.rongcloud.transport import Resolver, StreamTransport
+from batch_alias.rongcloud.transport import Resolver, StreamTransport, failure_of
 from batch_alias.rongcloud.wire import (
     FORM,
     NONCE_LENGTH,
@@ -268,25 +267,6 @@ async def _exchange(transport: httpx.AsyncBaseTransport, request: httpx.Request)
     finally:
         await stream.aclose()
     return response, bytes(body[:BODY_BYTES])
-
-
-def failure_of(error: Exception) -> Failure:
-    """Why an attempt has no response, by the exception and what is behind it."""
-    if isinstance(error, httpx.ProxyError):
-        # httpx's text begins with the proxy's status; with 5xx the proxy could not connect either.
-        return Failure.PROXY if str(error).startswith("4") else Failure.CONNECT
-    if isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)):
-        cause: BaseException | None = error
-        while cause is not None:
-            if isinstance(cause, socket.gaierror):
-                return Failure.UNRESOLVED
-            if isinstance(cause, ssl.SSLCertVerificationError):
-                return Failure.UNTRUSTED
-            cause = cause.__cause__ or cause.__context__
-        return Failure.CONNECT
-    if isinstance(error, (TimeoutError, httpx.TimeoutException)):
-        return Failure.TIMEOUT
-    return Failure.DROPPED
 
 
 def _tls_context(ca_bundle: Path | None) -> ssl.SSLContext:

@@ -16,6 +16,8 @@ from typing import cast
 import h11
 import httpx
 
+from batch_alias.model import Failure
+
 Address = tuple[socket.AddressFamily, tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]]
 
 
@@ -37,11 +39,16 @@ class Resolver:
         """
         loop, key = asyncio.get_running_loop(), (host, port)
         future = self._under_way.get(key)
-        if future is None or future.get_loop() is not loop:
+        if future is None or future.get_loop() is not loop:  # one of a loop that was closed never ends
             future = self._under_way[key] = loop.create_future()
             threading.Thread(target=_resolve, args=(host, port, loop, future), name="resolver", daemon=True).start()
-            future.add_done_callback(lambda _future: self._under_way.pop(key, None))
+            future.add_done_callback(lambda ended: self._ended(key, ended))
         return await asyncio.shield(future)
+
+    def _ended(self, key: tuple[str, int], future: "asyncio.Future[list[Address]]") -> None:
+        self._under_way.pop(key, None)
+        # asyncio logs an exception that nobody has asked for, and those who wanted to know may have given up.
+        future.exception()
 
 
 def _resolve(host: str, port: int, loop: asyncio.AbstractEventLoop, future: "asyncio.Future[list[Address]]") -> None:
@@ -132,12 +139,31 @@ class StreamTransport(httpx.AsyncBaseTransport):
         except TimeoutError as error:
             raise httpx.ConnectTimeout(str(error) or "no connection in time") from error
         except OSError as error:  # ssl.SSLError and socket.gaierror among them
-            raise httpx.ConnectError(str(error)) from error
+            raise httpx.ConnectError(str(error) or type(error).__name__) from error
         return link
 
 
+def failure_of(error: Exception) -> Failure:
+    """Why an attempt has no response, by the exception and what is behind it."""
+    if isinstance(error, httpx.ProxyError):
+        # httpx's text begins with the proxy's status; with 5xx the proxy could not connect either.
+        return Failure.PROXY if str(error).startswith("4") else Failure.CONNECT
+    if isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)):
+        cause: BaseException | None = error
+        while cause is not None:
+            if isinstance(cause, socket.gaierror):
+                return Failure.UNRESOLVED
+            if isinstance(cause, ssl.SSLCertVerificationError):
+                return Failure.UNTRUSTED
+            cause = cause.__cause__ or cause.__context__
+        return Failure.CONNECT
+    if isinstance(error, (TimeoutError, httpx.TimeoutException)):
+        return Failure.TIMEOUT
+    return Failure.DROPPED
+
+
 async def _connect(addresses: list[Address], limit: float | None) -> socket.socket:
-    """Connect to the first address that accepts; each has an equal share of the time."""
+    """Connect to the first address that accepts; none takes more than its share of the time from those after it."""
     share = None if limit is None else limit / len(addresses)
     for number, (family, address) in enumerate(addresses, start=1):
         connecting = socket.socket(family, socket.SOCK_STREAM)

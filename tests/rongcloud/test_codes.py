@@ -8,8 +8,8 @@ import httpx
 import pytest
 
 from batch_alias.model import Action, Failure
-from batch_alias.rongcloud.client import failure_of
 from batch_alias.rongcloud.codes import FAILURES
+from batch_alias.rongcloud.transport import failure_of
 
 ACCEPT, FAIL, RETRY = Action.ACCEPT, Action.FAIL, Action.RETRY
 SLOW_DOWN, SIGN_AGAIN, STOP = Action.SLOW_DOWN, Action.SIGN_AGAIN, Action.STOP

@@ -5,6 +5,7 @@ Both sides are coroutines of one event loop, so that a test decides what has hap
 
 import asyncio
 import contextlib
+import gc
 import itertools
 import socket
 import ssl
@@ -475,6 +476,40 @@ def test_a_name_is_resolved_once_at_a_time_and_whoever_gives_up_does_not_stop_th
         assert asked == ["one.example"] * 2
 
     asyncio.run(main())
+
+
+def test_a_name_that_turns_out_not_to_resolve_when_all_have_given_up_is_not_logged(monkeypatch, caplog):
+    released = threading.Event()
+
+    def getaddrinfo(*_arguments, **_more):
+        released.wait(DEADLINE)
+        raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+
+    async def main() -> None:
+        task = asyncio.create_task(Resolver().resolve("one.example", 80))
+        await settle()
+        task.cancel()
+        await asyncio.wait([task])
+        released.set()
+        for thread in threading.enumerate():
+            if thread.name == "resolver":
+                thread.join(DEADLINE)
+        await settle()
+        gc.collect()
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    asyncio.run(main())
+    assert caplog.records == []
+
+
+def test_a_handshake_that_the_server_breaks_off_is_a_connect_error():
+    async def scene(listener: Listener, transport: StreamTransport) -> None:
+        async with posting(transport, listener.url.replace("http:", "https:")) as posted:
+            (await listener.accept()).close()
+            with pytest.raises(httpx.ConnectError, match=r".+"):
+                await posted
+
+    run(scene)
 
 
 def test_dns_that_does_not_respond_does_not_hold_up_the_end_of_the_event_loop(hanging):
