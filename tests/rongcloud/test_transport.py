@@ -495,10 +495,10 @@ def test_a_name_that_turns_out_not_to_resolve_when_all_have_given_up_is_not_logg
             if thread.name == "resolver":
                 thread.join(DEADLINE)
         await settle()
-        gc.collect()
 
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
     asyncio.run(main())
+    gc.collect()
     assert caplog.records == []
 
 
