@@ -192,12 +192,17 @@ def _asked_for(settings: Settings) -> Target:
 
 
 def _check_target(ledger: Ledger, settings: Settings) -> None:
-    begun = ledger.meta(TARGET)
-    if begun is None or begun == _asked_for(settings).fingerprint:
+    counts, wanted = ledger.counts(), _asked_for(settings).fingerprint
+    begun = ledger.meta(TARGET) or wanted
+    # As long as no row has an outcome, a wrong target may be corrected.
+    if begun == wanted or not counts.accepted + counts.failed + counts.unknown:
         return
-    problem = "The job {folder} was begun " + ("on the sandbox." if begun == "sandbox" else "for another App Key.")
+    places = {"begun": begun.partition(" ")[2], "wanted": wanted.partition(" ")[2]}
+    problem = "The job {folder} was begun for {begun}; this run is for {wanted}."
+    if places["begun"] == places["wanted"]:
+        problem = "The job {folder} was begun for another App Key."
     advice = "Give this run a folder of its own: --job DIR; or delete that folder if it is not needed."
-    raise LedgerError(problem, advice, folder=settings.job_folder)
+    raise LedgerError(problem, advice, folder=settings.job_folder, **places)
 
 
 def _exit_code(counts: StateCounts) -> ExitCode:
