@@ -80,7 +80,7 @@ def test_killed_while_the_reports_are_written_they_are_written_by_the_next_run(
 ):
     served = sandbox()
     arguments = ["run", write_csv(50), "--job", "job", "--rate", 1000]
-    ended = command(*arguments, to=served, before=signal_at(signal.SIGKILL, "os.rename", ".report.html.new")).end()
+    ended = command(*arguments, to=served, before=signal_at(signal.SIGKILL, "os.rename", ".report.html-")).end()
     assert ended.code == -signal.SIGKILL
     assert not (tmp_path / "job" / "report.html").exists()
     assert command(*arguments, to=served).end().code == ExitCode.DONE
