@@ -2,6 +2,7 @@
 
 import random
 import signal
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,10 @@ def test_killed_again_and_again_while_sending_the_job_ends_with_every_row_accept
     assert stats.sets - ROWS <= KILLS * WIDTH
     assert stats.keys_set_again <= KILLS * WIDTH
     assert found.summary["runs"] == KILLS + 1
+    with LedgerReader(folder) as ledger:
+        runs = ledger.runs()
+    assert [run.ended_at is None for run in runs] == [True] * KILLS + [False]
+    assert all(run.end <= later.started_at + 1 for run, later in pairwise(runs))
 
 
 @pytest.mark.parametrize(
