@@ -1,12 +1,13 @@
 """Job orchestration: stage, send, report."""
 
 import asyncio
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
-from batch_alias.errors import ExitCode, LedgerError, SourceError, StoppedByService, UsageError
+from batch_alias.errors import ExitCode, Interrupted, LedgerError, SourceError, StoppedByService, UsageError
 from batch_alias.ledger import TARGET, Ledger, LedgerReader, locked
 from batch_alias.model import Event, EventKind, State, StateCounts
 from batch_alias.reports import Summary, write_reports
@@ -29,11 +30,13 @@ Observer = Callable[[Event], None]
 class Job:
     """A job that is staged, locked and ready to be sent to a target: for the sandbox the one that has been started."""
 
-    def __init__(self, settings: Settings, target: Target, ledger: Ledger) -> None:
+    def __init__(self, settings: Settings, client: Client, ledger: Ledger, timing: Timing) -> None:
         self.settings = settings
         self.folder = settings.job_folder
         self.ledger = ledger
-        self.target = target
+        self.target = client.target
+        self._client = client
+        self._timing = timing
         self.target_name = _asked_for(settings).name
         self._dispatcher: Dispatcher | None = None
         self._end: tuple[ExitCode, str] = ExitCode.SOURCE, ""
@@ -41,8 +44,14 @@ class Job:
     @property
     def to_send(self) -> int:
         """How many rows the next ``send`` sends."""
-        unfinished = self.ledger.counts().unfinished
-        return min(unfinished, self.settings.sending.limit or unfinished)
+        left = self.unfinished
+        return min(left, self.settings.sending.limit or left)
+
+    @property
+    def unfinished(self) -> int:
+        """How many rows are left to be sent: without a source in the settings the failed ones too."""
+        counts = self.ledger.counts()
+        return counts.unfinished + (counts.failed if self.settings.source is None else 0)
 
     def progress(self) -> Progress | None:
         """Where sending stands or ended; ``None`` before it begins. May be called from another thread."""
@@ -56,25 +65,23 @@ class Job:
         dispatcher.stop()
         return True
 
-    async def send(self, observer: Observer = lambda _event: None, timing: Timing | None = None) -> None:
+    def emit(self, kind: EventKind, **values: str | float) -> None:
+        """Note an event of the run under way."""
+        if self._dispatcher is not None:
+            self._dispatcher.metrics.emit(kind, **values)
+
+    async def send(self, observer: Observer = lambda _event: None) -> None:
         """Send what is left; see ``run_job``."""
         counts = self.ledger.counts()
-        if counts.unfinished == 0:
+        if self.to_send == 0:
             self._end = _exit_code(counts), ""
             return
-        timing = timing or Timing()
-        client = Client(
-            self.target,
-            timeout=self.settings.sending.timeout,
-            switch_interval=timing.switch_interval,
-            on_switch=lambda host: dispatcher.metrics.emit(EventKind.HOST_SWITCHED, host=host),
-        )
         self._dispatcher = dispatcher = Dispatcher(
             ledger=self.ledger,
-            service=client,
+            service=self._client,
             limiter=RateLimiter(self.settings.sending.rate),
             sending=self.settings.sending,
-            timing=timing,
+            timing=self._timing,
             observer=observer,
             proven=counts.accepted > 0,
         )
@@ -82,6 +89,8 @@ class Job:
         noted = {"masked_key": self.target.masked_key, **asdict(self.settings.sending)}
         noted["max_rejected"] = self.settings.max_rejected
         self.ledger.begin_run(target=self.target_name, version=__version__, settings=noted)
+        if self.settings.source is None:
+            self.ledger.reopen_failed()
         try:
             await dispatcher.run()
             interrupted = dispatcher.was_stopped
@@ -91,7 +100,7 @@ class Job:
         finally:
             dispatcher.stop()
         code, stopped = self._end
-        self.ledger.end_run(exit_code=code, host_switches=client.hosts.switches, stopped=stopped)
+        self.ledger.end_run(exit_code=code, host_switches=self._client.hosts.switches, stopped=stopped)
 
     def report(self) -> Summary:
         """Write the reports."""
@@ -99,9 +108,9 @@ class Job:
         return write_reports(self.folder, self.ledger, xlsx=self.settings.xlsx, exit_code=code, stopped=stopped)
 
     def refuse_rejections(self) -> None:
-        """Raise ``SourceError`` when more rows than permitted, or all, are rejected; the reports name them."""
+        """Raise ``SourceError`` when too many rows are rejected and no run has begun; the reports name them."""
         counts, most = self.ledger.counts(), self.settings.max_rejected
-        if not counts.too_many_rejected(most):
+        if self.ledger.runs() or not counts.too_many_rejected(most):
             return
         self.report()
         worst = self.ledger.problems(State.REJECTED)[0]
@@ -122,28 +131,35 @@ class Job:
 
 
 @contextmanager
-def open_job(settings: Settings, *, on_read: OnRead = lambda _done, _total: None) -> Iterator[Job]:
+def open_job(
+    settings: Settings, *, timing: Timing | None = None, on_read: OnRead = lambda _done, _total: None
+) -> Iterator[Job]:
     """Stage a job, or open one that is staged, and lock it. Nothing is sent; see ``run_job`` for what is raised.
 
-    Without a source in the settings, the rows of a job that have failed are opened to be sent again.
+    Without a source in the settings it is the job in the folder; sending it sends the failed rows again as well.
     """
+    timing = timing or Timing()
     with ExitStack() as stack:
         target = _asked_for(settings)
         if target.sandbox:
             sandbox = stack.enter_context(serve(Sandbox()))
             target = Target(url=sandbox.url, no_proxy=True, app_key=sandbox.app_key, app_secret=sandbox.app_secret)
+        client = Client(  # before anything is staged, since it may raise UsageError
+            target,
+            timeout=settings.sending.timeout,
+            switch_interval=timing.switch_interval,
+            on_switch=lambda host: job.emit(EventKind.HOST_SWITCHED, host=host),
+        )
         folder = settings.job_folder
         if settings.source is None:
             LedgerReader(folder).close()  # before the lock makes a folder
             stack.enter_context(locked(folder))
             ledger = stack.enter_context(Ledger(folder))
-            ledger.reopen_failed()
         else:
             ledger = stack.enter_context(staged(settings.source, settings.reading, folder, on_read))
         _check_target(ledger, settings)
-        job = Job(settings, target, ledger)
-        if settings.source is not None:
-            job.refuse_rejections()
+        job = Job(settings, client, ledger, timing)
+        job.refuse_rejections()
         yield job
 
 
@@ -153,7 +169,8 @@ async def run_job(
     """Set every alias of a source and account for every row, as ``batch-alias run`` does.
 
     Run it again with the same settings to go on where it ended. A run that the service stopped is returned with exit
-    code 4 and the reason in ``stopped``. Cancelling it lets the attempts under way end, within seconds.
+    code 4 and the reason in ``stopped``. Cancelling it abandons staging, and lets the attempts under way end, within
+    seconds.
 
     Args:
         settings: What to do.
@@ -161,14 +178,27 @@ async def run_job(
         timing: How long to wait for what.
 
     Raises:
-        UsageError: There is no target.
+        UsageError: There is no target, or the client cannot be set up as the settings or the environment say.
         SourceError: The source cannot be used; nothing was sent.
         LedgerError: The ledger cannot be used.
         ReportError: A report could not be written; the ledger is complete.
     """
+    cancelled = threading.Event()
+
+    def on_read(_done: int, _total: int) -> None:
+        if cancelled.is_set():
+            raise Interrupted("Interrupted.")
+
     with ExitStack() as stack:
-        job = await asyncio.to_thread(stack.enter_context, open_job(settings))
-        await job.send(observer, timing)
+        opened = open_job(settings, timing=timing, on_read=on_read)
+        opening = asyncio.ensure_future(asyncio.to_thread(stack.enter_context, opened))
+        try:
+            job = await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            cancelled.set()
+            await asyncio.wait([opening])
+            raise
+        await job.send(observer)
         return await asyncio.to_thread(job.report)
 
 
@@ -192,12 +222,17 @@ def _asked_for(settings: Settings) -> Target:
 
 
 def _check_target(ledger: Ledger, settings: Settings) -> None:
-    begun = ledger.meta(TARGET)
-    if begun is None or begun == _asked_for(settings).fingerprint:
+    counts, wanted = ledger.counts(), _asked_for(settings).fingerprint
+    begun = ledger.meta(TARGET) or wanted
+    # As long as no row has an outcome, a wrong target may be corrected.
+    if begun == wanted or not counts.accepted + counts.failed + counts.unknown:
         return
-    problem = "The job {folder} was begun " + ("on the sandbox." if begun == "sandbox" else "for another App Key.")
+    places = {"begun": begun.partition(" ")[2], "wanted": wanted.partition(" ")[2]}
+    problem = "The job {folder} was begun for {begun}; this run is for {wanted}."
+    if places["begun"] == places["wanted"]:
+        problem = "The job {folder} was begun for another App Key."
     advice = "Give this run a folder of its own: --job DIR; or delete that folder if it is not needed."
-    raise LedgerError(problem, advice, folder=settings.job_folder)
+    raise LedgerError(problem, advice, folder=settings.job_folder, **places)
 
 
 def _exit_code(counts: StateCounts) -> ExitCode:

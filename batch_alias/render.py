@@ -31,7 +31,8 @@ def plan_lines(job: Job) -> Iterator[str]:
     if counts.superseded:
         yield f"Repeated  {count(counts.superseded, 'row')}: a later row sets the same user and group"
     if ledger.runs():
-        yield f"Resumed   {count(counts.accepted + counts.failed, 'row')} ended in an earlier run"
+        ended = counts.accepted + counts.failed + counts.unfinished - job.unfinished
+        yield f"Resumed   {count(ended, 'row')} ended in an earlier run"
     if job.to_send:
         rows, time = count(job.to_send, "row"), duration(round(sending_seconds(job.to_send, sending.rate)))
         yield f"To send   {rows} to {job.target_name} as {job.target.masked_key}; about {time}"

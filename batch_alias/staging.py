@@ -20,6 +20,8 @@ from batch_alias.version import __version__
 if TYPE_CHECKING:
     import pandas as pd
 
+Version = tuple[int, int, int]
+"""What changes when a file is written: inode, size, time."""
 OnRead = Callable[[int, int], None]
 """Called while a source is read, with the bytes read and the bytes in all."""
 
@@ -43,13 +45,13 @@ def staged(
         LedgerError: The ledger cannot be used, or belongs to another source.
     """
     with _spooled(source) as path:
-        sha256 = _sha256(path)
+        version, sha256 = _identify(path)
         existed = folder.exists()
         with locked(folder):
             if not _belongs(folder, path, reading, sha256):
                 try:
-                    _fill(path, reading, folder, sha256, on_read)
-                except SourceError:
+                    _fill(path, reading, folder, version, sha256, on_read)
+                except BaseException:
                     if not existed:
                         shutil.rmtree(folder)
                     raise
@@ -90,12 +92,13 @@ def _belongs(folder: Path, source: Path, reading: Reading, sha256: str) -> bool:
     raise LedgerError(problem, advice, folder=folder, source=source, other=info.source)
 
 
-def _fill(source: Path, reading: Reading, folder: Path, sha256: str, on_read: OnRead) -> None:
-    before = _version(source)
+def _fill(source: Path, reading: Reading, folder: Path, version: Version, sha256: str, on_read: OnRead) -> None:
     with open_source(source, reading) as table:
 
         def describe() -> JobInfo:
-            if _version(source) != before:
+            _, total = table.progress()
+            on_read(total, total)
+            if _version(source) != version:
                 advice = "Run again when it is complete."
                 raise SourceError("{source} changed while it was read.", advice, source=source)
             return JobInfo(
@@ -115,16 +118,15 @@ def _fill(source: Path, reading: Reading, folder: Path, sha256: str, on_read: On
             for frame in table.batches():
                 on_read(*table.progress())
                 yield frame
-            _, total = table.progress()
-            on_read(total, total)
 
         create(folder, batches(), describe, strict=reading.strict)
 
 
-def _sha256(source: Path) -> str:
+def _identify(source: Path) -> tuple[Version, str]:
+    # In this order an edit while the content is hashed is noticed too.
     try:
         with source.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+            return _version(source), hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         reason = error.strerror or error
         raise SourceError(
@@ -132,8 +134,7 @@ def _sha256(source: Path) -> str:
         ) from error
 
 
-def _version(source: Path) -> tuple[int, int, int]:
-    """What changes when a file is written."""
+def _version(source: Path) -> Version:
     stat = source.stat()
     return stat.st_ino, stat.st_size, stat.st_mtime_ns
 

@@ -38,7 +38,7 @@ class Status:
     counts: StateCounts
     runs: int
     phase: Phase
-    rate: float  # attempts per second over the last minute of sending
+    rate: float  # attempts per second over the last minute of the last run's sending
     seconds_left: float | None  # at that rate; None when it is not sending
     last_attempt_at: float | None  # seconds since the epoch
     exit_code: int | None  # of the last run; None while it has no end
@@ -60,11 +60,10 @@ def status_of(folder: Path) -> Status:
     """
     with LedgerReader(folder) as ledger:
         info, counts, runs, events = ledger.info(), ledger.counts(), ledger.runs(), ledger.events()
-        recent = deque(ledger.seconds(), maxlen=RECENT)
-    last = recent[-1].at if recent else None
-    within = [second for second in recent if last is not None and second.at > last - RECENT]
-    rate = sum(second.requests for second in within) / (last - within[0].at + 1) if last is not None else 0.0
-    phase = _phase(runs, last)
+        recent = deque(ledger.seconds(of_last_run=True), maxlen=RECENT)
+    within = [second for second in recent if second.at > recent[-1].at - RECENT]
+    rate = sum(second.requests for second in within) / (within[-1].at - within[0].at + 1) if within else 0.0
+    phase = _phase(runs)
     return Status(
         source=info.source,
         target=runs[-1].target if runs else "",
@@ -73,15 +72,15 @@ def status_of(folder: Path) -> Status:
         phase=phase,
         rate=round(rate, 1),
         seconds_left=round(counts.pending / rate) if phase is Phase.SENDING and rate else None,
-        last_attempt_at=last,
+        last_attempt_at=max((run.last_request_at for run in runs if run.last_request_at is not None), default=None),
         exit_code=runs[-1].exit_code if runs else None,
         last_event=events[-1].text if events else "",
     )
 
 
-def _phase(runs: list[RunRecord], last: float | None) -> Phase:
+def _phase(runs: list[RunRecord]) -> Phase:
     if not runs:
         return Phase.STAGED
     if runs[-1].ended_at is not None:
         return Phase.ENDED
-    return Phase.SENDING if last is not None and time.time() - last < QUIET else Phase.SILENT
+    return Phase.SENDING if time.time() - runs[-1].end < QUIET else Phase.SILENT

@@ -170,12 +170,12 @@ def run() -> Callable[..., Summary]:
         observer: Callable[[Job, Event], object] = lambda _job, _event: None,
         beside: Callable[[Job], object] | None = None,
     ) -> Summary:
-        with open_job(settings) as job, ExitStack() as stack:
+        with open_job(settings, timing=timing) as job, ExitStack() as stack:
             if beside is not None:
                 thread = threading.Thread(target=beside, args=(job,))
                 thread.start()
                 stack.callback(thread.join)
-            asyncio.run(job.send(lambda event: observer(job, event), timing))
+            asyncio.run(job.send(lambda event: observer(job, event)))
             return _write_tables(job)
 
     return run_once

@@ -3,6 +3,7 @@
 import asyncio
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from batch_alias import (
     run_job,
     write_job_reports,
 )
+from batch_alias.ledger import locked
 from batch_alias.sandbox.faults import UNAVAILABLE
 from tests.support.faults import Script
 
@@ -95,3 +97,28 @@ def test_the_secret_is_not_shown(settings_for, sandbox):
     settings = settings_for(Path("rows.csv"), served)
     assert isinstance(settings.target.app_secret, Secret)
     assert served.app_secret.reveal() not in f"{settings!r} {settings}"
+
+
+def test_cancelled_while_the_source_is_staged_it_stops_and_leaves_nothing(settings, write_csv, until):
+    async def cancel_when_staging_begins() -> None:
+        job = settings.job_folder
+        running = asyncio.create_task(run_job(replace(settings, source=write_csv(200_000), reading=Reading())))
+        await asyncio.to_thread(until, (job / "ledger.new").exists)
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        assert not job.exists()
+        with locked(job):
+            pass
+
+    asyncio.run(cancel_when_staging_begins())
+
+
+def test_a_client_that_cannot_be_made_is_an_error_before_anything_is_staged(
+    sandbox, settings_for, write_csv, target_of
+):
+    served = sandbox()
+    settings = settings_for(write_csv(5), served, target=target_of(served, ca_bundle=Path("missing.pem")))
+    with pytest.raises(UsageError, match=r"missing\.pem"):
+        asyncio.run(run_job(settings))
+    assert not settings.job_folder.exists()

@@ -1,9 +1,11 @@
 import asyncio
 import json
+import sqlite3
 import time
+from contextlib import closing
 
 from batch_alias.job import open_job, run_job
-from batch_alias.ledger import Ledger
+from batch_alias.ledger import LEDGER, Ledger
 from batch_alias.model import Second
 from batch_alias.status import Phase, status_of
 
@@ -26,7 +28,13 @@ def test_the_phases_of_a_job(sandbox, settings_for, write_csv):
 
     with Ledger(folder) as ledger:
         ledger.begin_run(target="there", version="0", settings={})
-        asyncio.run(ledger.record_metrics([Second(at=now - 3600, requests=1)], [], busiest=1))
+        asyncio.run(ledger.record_metrics([Second(at=now + 1010, requests=1)], [], busiest=1))
+    resumed = status_of(folder)
+    assert (resumed.phase, resumed.rate, resumed.last_attempt_at) == (Phase.SENDING, 1.0, now + 1010)
+
+    with closing(sqlite3.connect(folder / LEDGER)) as db, db:
+        db.execute("UPDATE runs SET started_at = started_at - 4000")
+        db.execute("UPDATE seconds SET at = ?", (now - 3600,))
     silent = status_of(folder)
     assert (silent.phase, silent.seconds_left, silent.last_attempt_at) == (Phase.SILENT, None, now - 3600)
 

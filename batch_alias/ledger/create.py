@@ -8,7 +8,7 @@ import json
 import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict
 from importlib.resources import files
 from pathlib import Path
@@ -85,38 +85,51 @@ def create(
         LedgerError: The ledger cannot be written.
     """
     unfinished = folder / _UNFINISHED
-    with translated(unfinished):
-        unfinished.unlink(missing_ok=True)
-        # Readable by its owner only; SQLite gives its companion files the same mode.
-        os.close(os.open(unfinished, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-        db = sqlite3.connect(unfinished, isolation_level=None)
     try:
         with translated(unfinished):
-            # A staging that is cut short is thrown away, so nothing needs to be synced before the end.
-            db.executescript("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;")
-            # Only the states written out in this file are inserted; checking each costs 1.5 s for a million rows.
-            db.execute("PRAGMA ignore_check_constraints = ON")
-            db.executescript(files("batch_alias.ledger").joinpath("schema.sql").read_text(encoding="utf-8"))
-            db.execute("BEGIN")
-        for frame in batches:
-            with translated(unfinished):
-                _insert(db, frame)
+            unfinished.unlink(missing_ok=True)  # left by a process that was killed
+            # Readable by its owner only; SQLite gives its companion files the same mode.
+            os.close(os.open(unfinished, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+            db = sqlite3.connect(unfinished, isolation_level=None)
+        with closing(db):
+            _fill(db, unfinished, batches, describe, strict=strict)
         with translated(unfinished):
-            db.execute("COMMIT")
-            _mark_case(db, "user_id", strict=strict)
-            _mark_case(db, "group_id", strict=strict)
-            db.executescript(_RESOLVE_DUPLICATES)
-            db.execute("INSERT INTO meta VALUES ('job', ?)", (json.dumps(asdict(describe()), ensure_ascii=False),))
-            db.executescript(
-                f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {FORMAT};"
-                "PRAGMA synchronous = FULL; PRAGMA journal_mode = WAL;"
-            )
+            for companion in ("-wal", "-shm"):
+                (folder / f"{LEDGER}{companion}").unlink(missing_ok=True)
+            unfinished.replace(folder / LEDGER)
     finally:
-        db.close()
-    with translated(unfinished):
-        for companion in ("-wal", "-shm"):
-            (folder / f"{LEDGER}{companion}").unlink(missing_ok=True)
-        unfinished.replace(folder / LEDGER)
+        with suppress(OSError):
+            unfinished.unlink(missing_ok=True)
+
+
+def _fill(
+    db: sqlite3.Connection,
+    path: Path,
+    batches: "Iterable[pd.DataFrame]",
+    describe: Callable[[], JobInfo],
+    *,
+    strict: bool,
+) -> None:
+    with translated(path):
+        # A staging that is cut short is thrown away, so nothing needs to be synced before the end.
+        db.executescript("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;")
+        # Only the states written out in this file are inserted; checking each costs 1.5 s for a million rows.
+        db.execute("PRAGMA ignore_check_constraints = ON")
+        db.executescript(files("batch_alias.ledger").joinpath("schema.sql").read_text(encoding="utf-8"))
+        db.execute("BEGIN")
+    for frame in batches:
+        with translated(path):
+            _insert(db, frame)
+    with translated(path):
+        db.execute("COMMIT")
+        _mark_case(db, "user_id", strict=strict)
+        _mark_case(db, "group_id", strict=strict)
+        db.executescript(_RESOLVE_DUPLICATES)
+        db.execute("INSERT INTO meta VALUES ('job', ?)", (json.dumps(asdict(describe()), ensure_ascii=False),))
+        db.executescript(
+            f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {FORMAT};"
+            "PRAGMA synchronous = FULL; PRAGMA journal_mode = WAL;"
+        )
 
 
 def _insert(db: sqlite3.Connection, frame: "pd.DataFrame") -> None:

@@ -18,6 +18,7 @@ APPLICATION_ID = 0x62614C67
 """Distinguishes a ledger from any other SQLite file."""
 FIRST_ROWS = 5
 """Rows named as examples of a problem."""
+_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 _REPEATS = "FROM rows AS early JOIN rows AS late ON late.number = early.superseded_by WHERE early.state = 'superseded'"
 
@@ -25,11 +26,9 @@ _REPEATS = "FROM rows AS early JOIN rows AS late ON late.number = early.supersed
 class LedgerReader:
     """The ledger in a job's folder, to read from. Every method raises ``LedgerError`` when it cannot be read."""
 
-    mode = "ro"
-
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, writable: bool = False) -> None:
         self.path = folder / LEDGER
-        self._db = _connect(self.path, mode=self.mode)
+        self._db = _connect(self.path, writable=writable)
 
     def __enter__(self) -> Self:
         return self
@@ -55,8 +54,10 @@ class LedgerReader:
 
     def counts(self) -> StateCounts:
         """How many rows are in each state."""
-        found = self._query("SELECT state, count(*) FROM rows GROUP BY state")
-        return StateCounts(**{state: rows for state, rows in found})  # noqa: C416 - sqlite3.Row is no pair to mypy
+        found = {str(state): rows for state, rows in self._query("SELECT state, count(*) FROM rows GROUP BY state")}
+        if not found.keys() <= set(State):
+            raise damaged(self.path, "a row is in no state")
+        return StateCounts(**found)
 
     def rows(self, *states: State) -> Iterator[RowRecord]:
         """Every row, or the rows in some states, in the source's order."""
@@ -119,14 +120,17 @@ class LedgerReader:
     def runs(self) -> list[RunRecord]:
         """The runs in their order."""
         query = (
-            "SELECT started_at, ended_at, target, version, settings, busiest_second, host_switches, exit_code, stopped"
-            " FROM runs ORDER BY id"
+            "SELECT started_at, ended_at, last_request_at, target, version, settings, busiest_second, host_switches,"
+            " exit_code, stopped FROM runs LEFT JOIN"
+            " (SELECT run, max(at) AS last_request_at FROM seconds WHERE requests > 0 GROUP BY run) ON run = id"
+            " ORDER BY id"
         )
         return [RunRecord(**{**dict(run), "settings": json.loads(run["settings"])}) for run in self._query(query)]
 
-    def seconds(self) -> Iterator[Second]:
-        """What happened in each second of all runs, in their order."""
-        query = "SELECT at, requests, retries, refusals, settled, codes, latencies FROM seconds ORDER BY rowid"
+    def seconds(self, *, of_last_run: bool = False) -> Iterator[Second]:
+        """What happened in each second of all runs, or of the last one, in their order."""
+        where = "WHERE run = (SELECT max(id) FROM runs)" if of_last_run else ""
+        query = f"SELECT at, requests, retries, refusals, settled, codes, latencies FROM seconds {where} ORDER BY rowid"
         for at, requests, retries, refusals, settled, codes, latencies in self._query(query):
             yield Second(
                 at=at,
@@ -148,8 +152,8 @@ class LedgerReader:
             yield from self._db.execute(query, values)
 
 
-def _connect(path: Path, *, mode: str) -> sqlite3.Connection:
-    """Open a ledger, ``ro`` or ``rw``, after making sure that it is one and undamaged.
+def _connect(path: Path, *, writable: bool) -> sqlite3.Connection:
+    """Open a ledger after making sure that it is one; it needs to be ``writable`` only to be written to.
 
     Raises:
         LedgerError: It is missing, damaged, of another format, or not a ledger.
@@ -159,16 +163,29 @@ def _connect(path: Path, *, mode: str) -> sqlite3.Connection:
             "There is no ledger in {folder}.", "Pass the folder of a job that has been run.", folder=path.parent
         )
     with translated(path):
-        # Staged by one thread, sent by another, never by two at once.
-        db = sqlite3.connect(
-            f"{path.resolve().as_uri()}?mode={mode}", uri=True, isolation_level=None, check_same_thread=False
-        )
-        db.row_factory = sqlite3.Row
         try:
-            _check(db, path)
-        except BaseException:
-            db.close()
-            raise
+            # For reading too: in mode "ro" the log and its index would be made and not be removed again.
+            return _open(path, "mode=rw")
+        except sqlite3.OperationalError as error:
+            log = path.with_name(f"{path.name}-wal")
+            no_folder = error.sqlite_errorcode & 0xFF in {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}
+            if writable or not no_folder or (log.exists() and log.stat().st_size):
+                raise
+            # In a folder that cannot be written no log can be made; none is needed to read a ledger that is at rest.
+            return _open(path, "mode=ro&immutable=1")
+
+
+def _open(path: Path, options: str) -> sqlite3.Connection:
+    # Staged by one thread, sent by another, never by two at once.
+    db = sqlite3.connect(
+        f"{path.resolve().as_uri()}?{options}", uri=True, isolation_level=None, check_same_thread=False
+    )
+    db.row_factory = sqlite3.Row
+    try:
+        _check(db, path)
+    except BaseException:
+        db.close()
+        raise
     return db
 
 
@@ -189,11 +206,10 @@ def _check(db: sqlite3.Connection, path: Path) -> None:
             version=version,
             format=FORMAT,
         )
-    if (problem := value("quick_check(1)")) != "ok":
-        raise _damaged(path, problem)
 
 
-def _damaged(path: Path, problem: object) -> LedgerError:
+def damaged(path: Path, problem: object) -> LedgerError:
+    """The error for a ledger that SQLite finds malformed."""
     advice = "It was not changed. Restore it from a copy, or start again with another --job."
     return LedgerError("The ledger {path} is damaged: {problem}.", advice, path=path, problem=problem)
 
@@ -206,8 +222,9 @@ def translated(path: Path) -> Iterator[None]:
     except sqlite3.ProgrammingError:  # a defect of batch-alias
         raise
     except sqlite3.DatabaseError as error:
-        if error.sqlite_errorcode & 0xFF in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
-            raise _damaged(path, error) from error
+        # Without a code: a text that is not UTF-8.
+        if getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF in _DAMAGED:
+            raise damaged(path, error) from error
         raise _unusable(path, error) from error
     except OSError as error:
         raise _unusable(path, error.strerror or error) from error

@@ -51,6 +51,7 @@ class RunRecord:
 
     started_at: float
     ended_at: float | None  # like the exit code None when the run was killed or is under way
+    last_request_at: int | None  # the last second with a request; None when there was none
     target: str
     version: str
     settings: Mapping[str, object]  # those of Sending and a few more, without any secret
@@ -58,6 +59,13 @@ class RunRecord:
     host_switches: int
     exit_code: int | None
     stopped: str = ""  # why it ended early
+
+    @property
+    def end(self) -> float:
+        """When it ended; for a run that was killed or is under way after its last second with a request."""
+        if self.ended_at is not None:
+            return self.ended_at
+        return self.started_at if self.last_request_at is None else max(self.started_at, self.last_request_at + 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from batch_alias.errors import LedgerError
-from batch_alias.ledger.reader import LedgerReader, translated
+from batch_alias.ledger.reader import LedgerReader, damaged, translated
 from batch_alias.model import Event, Outcome, Row, Second
 
 
@@ -22,19 +22,22 @@ class Ledger(LedgerReader):
     What sending awaits is declared ``async`` since a ledger on another machine would wait; this one does not.
     """
 
-    mode = "rw"
-
     def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
+        super().__init__(folder, writable=True)
         self._run = 0
         with translated(self.path):
             self._inode = self.path.stat().st_ino
-            self._db.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;")
+            # The empty transaction fails where nothing can be written.
+            self._db.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; BEGIN IMMEDIATE; COMMIT;")
+        if any(run.ended_at is None for run in self.runs()[-1:]):  # it was killed, or its machine was
+            [(problem,)] = self._query("PRAGMA quick_check(1)")
+            if problem != "ok":
+                raise damaged(self.path, problem)
 
     def close(self) -> None:
-        """Close the file and leave only it: it can be copied, and read in a folder that cannot be written."""
-        with contextlib.suppress(sqlite3.Error):  # it is being read, or the disk is full: WAL mode does no harm
-            self._db.execute("PRAGMA journal_mode = DELETE")
+        """Close the file, so that it has everything even where a reader keeps the log from being removed."""
+        with contextlib.suppress(sqlite3.Error):  # it is being read, or the disk is full
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         super().close()
 
     def set_meta(self, key: str, value: str) -> None:

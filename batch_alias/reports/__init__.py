@@ -1,9 +1,12 @@
 """The reports: files written from the ledger alone, so that they can be written again at any time."""
 
 import shlex
+import shutil
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from batch_alias.errors import ReportError
 from batch_alias.ledger import LedgerReader
@@ -13,6 +16,8 @@ from batch_alias.reports.wording import Step, next_steps
 
 __all__ = ["Step", "Summary", "next_steps", "write_reports"]
 
+LEFT = 3600.0
+"""Seconds after which an unfinished report is taken for one of a process that was killed, and removed."""
 _WORKBOOK = "results.xlsx"
 _EXCEL = frozenset({".xlsx", ".xlsm", ".xls"})
 
@@ -36,15 +41,17 @@ def write_reports(
         del reports[_WORKBOOK]
     problems = []
     for name, write in reports.items():
-        unfinished = folder / f".{name}.new"
+        for left in folder.glob(f".{name}-*"):
+            with suppress(OSError):
+                if time.time() - left.stat().st_mtime > LEFT:
+                    shutil.rmtree(left)
         try:
-            write(unfinished)
-            unfinished.replace(folder / name)
+            # A folder of its own: another process may be writing the same report.
+            with TemporaryDirectory(prefix=f".{name}-", dir=folder, ignore_cleanup_errors=True) as scratch:
+                write(Path(scratch) / name)
+                (Path(scratch) / name).replace(folder / name)
         except OSError as error:
             problems.append(f"{folder / name} ({error.strerror or error})")
-        finally:
-            with suppress(OSError):
-                unfinished.unlink(missing_ok=True)
     if problems:
         raise ReportError(
             "Not written: {files}.",

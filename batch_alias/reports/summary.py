@@ -2,7 +2,7 @@
 
 import json
 import math
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -57,7 +57,7 @@ def summarize(ledger: LedgerReader, *, exit_code: int | None, stopped: str) -> S
         refusals += second.refusals
         codes.update(second.codes)
         latencies.update(second.latencies)
-    sending = sum(end - run.started_at for run, end in zip(runs, run_ends(ledger), strict=True))
+    sending = sum(run.end - run.started_at for run in runs)
     return Summary(
         version=__version__,
         source=info.source,
@@ -81,22 +81,6 @@ def summarize(ledger: LedgerReader, *, exit_code: int | None, stopped: str) -> S
         exit_code=exit_code,
         stopped=stopped,
     )
-
-
-def run_ends(ledger: LedgerReader) -> list[float]:
-    """When each run ended, in seconds since the epoch.
-
-    A run that was killed, or is under way, has no end in the ledger: its last second with a request counts.
-    """
-    runs = ledger.runs()
-    starts = [math.floor(run.started_at) for run in runs]
-    ends = [run.started_at if run.ended_at is None else run.ended_at for run in runs]
-    unended = {number for number, run in enumerate(runs) if run.ended_at is None}
-    for second in ledger.seconds() if unended else ():
-        run = bisect_right(starts, second.at) - 1
-        if run in unended:
-            ends[run] = max(ends[run], second.at + 1)
-    return ends
 
 
 def percentiles(latencies: Mapping[int, int]) -> dict[str, float]:

@@ -13,7 +13,6 @@ from math import ceil, floor
 
 from batch_alias.ledger import LedgerReader
 from batch_alias.model import Event, EventKind
-from batch_alias.reports.summary import run_ends
 
 POINTS = 600
 """Most points; a chart is hardly wider in pixels."""
@@ -39,7 +38,7 @@ class Timeline:
     def __init__(self, ledger: LedgerReader) -> None:
         runs, events = ledger.runs(), ledger.events()
         self.starts = [floor(run.started_at) for run in runs]  # in seconds since the epoch
-        self.lengths = [max(1, ceil(end) - start) for start, end in zip(self.starts, run_ends(ledger), strict=True)]
+        self.lengths = [max(1, ceil(run.end) - floor(run.started_at)) for run in runs]
         self.offsets = [0, *accumulate(self.lengths)][:-1]  # where the runs begin in sending time
         self.total = sum(self.lengths)
         # Seconds in a point; the last one may be shorter. Edges are where points begin, and where the last one ends.

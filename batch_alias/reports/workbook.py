@@ -13,7 +13,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from io import BytesIO
 from math import ceil
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import IO
 
 import xlsxwriter  # type: ignore[import-untyped]  # it has annotations, but no py.typed that says so
@@ -44,6 +43,11 @@ _COLORS: Mapping[str, tuple[str, str]] = {
 """Text and background colour of each state."""
 
 
+class _Sink(BytesIO):
+    def close(self) -> None:
+        """Stay open: it is collected together with that ZipFile, maybe before it."""
+
+
 class _Target:
     """A file to be replaced after a failure, when XlsxWriter leaves a ZipFile that writes again as it is collected."""
 
@@ -57,12 +61,12 @@ class _Target:
 def write(path: Path, folder: Path, ledger: LedgerReader, summary: Summary, *, most_rows: int = EXCEL_ROWS) -> None:
     """Write the workbook, in constant memory; the commands that it names are for the job in ``folder``.
 
-    The header of a sheet is one of its ``most_rows``.
+    The header of a sheet is one of its ``most_rows``. Temporary files are made beside it; a failure leaves them there.
     """
     # XlsxWriter keeps each sheet in a temporary file; there is room for it beside the ledger, but maybe not in /tmp.
-    with TemporaryDirectory(prefix=".results-", dir=path.parent) as scratch, path.open("wb") as file:
+    with path.open("wb") as file:
         target = _Target(file)
-        book = xlsxwriter.Workbook(target, {"constant_memory": True, "tmpdir": scratch, "use_zip64": True})
+        book = xlsxwriter.Workbook(target, {"constant_memory": True, "tmpdir": path.parent, "use_zip64": True})
         try:
             formats = _formats(book)
             _write_summary(_add_sheet(book, "Summary"), formats, _summary_lines(folder, ledger, summary))
@@ -73,7 +77,7 @@ def write(path: Path, folder: Path, ledger: LedgerReader, summary: Summary, *, m
         except FileCreateError as error:
             raise error.args[0] from error  # the OSError that it is about
         finally:
-            target.file = BytesIO()
+            target.file = _Sink()
 
 
 def _formats(book: xlsxwriter.Workbook) -> dict[str, Format]:

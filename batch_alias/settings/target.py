@@ -124,8 +124,15 @@ class Target:
 
     @property
     def fingerprint(self) -> str:
-        """Identifies the app in a job's ledger without giving the App Key away."""
-        return "sandbox" if self.sandbox else hashlib.sha256(self.app_key.encode()).hexdigest()[:16]
+        """Identifies app and place in a job's ledger: a hash of the App Key, so that it is not given away, and a name.
+
+        The place is a region or a set of hosts; how they are reached may be corrected.
+        """
+        if self.sandbox:
+            return "- the sandbox"
+        hosts = sorted({urlsplit(url).netloc.lower() for url in self.urls})
+        place = f"the region {self.region}" if self.region is not None else " and ".join(hosts)
+        return f"{hashlib.sha256(self.app_key.encode()).hexdigest()[:16]} {place}"
 
 
 def is_loopback(host: str) -> bool:

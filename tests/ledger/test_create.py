@@ -156,6 +156,7 @@ def test_a_staging_that_fails_at_its_end_leaves_the_ledger_that_was_there(staged
     with pytest.raises(SourceError):
         create(folder, [frame({"number": 9})], changed)
     assert states(folder) == {2: "pending", 3: "pending"}
+    assert [path.name for path in folder.iterdir()] == [LEDGER]
 
 
 def test_a_staging_removes_what_a_killed_one_left(staged, tmp_path):

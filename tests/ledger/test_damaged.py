@@ -51,12 +51,37 @@ def test_a_file_that_cannot_be_used_is_named_and_not_changed(damage, problem, ki
     path = staged(*range(2, 2000)) / LEDGER
     damage(path)
     before = path.read_bytes()
-    with pytest.raises(LedgerError, match=problem) as raised:
-        kind(path.parent)
+    with pytest.raises(LedgerError, match=problem) as raised, kind(path.parent) as ledger:
+        ledger.counts()
     assert str(path) in raised.value.problem
     assert raised.value.exit_code == ExitCode.LEDGER
     assert raised.value.advice
     assert path.read_bytes() == before
+
+
+def test_after_an_unclean_end_the_whole_file_is_checked(staged):
+    path = staged(*range(2, 2000)) / LEDGER
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("CREATE TABLE last (value)")
+        db.execute("INSERT INTO last VALUES (zeroblob(?))", (20 * PAGE,))
+    with Ledger(path.parent) as ledger:
+        ledger.begin_run(target="h", version="v", settings={})
+        size = path.stat().st_size
+    overwrite(path, size - 10 * PAGE, b"\xff" * PAGE)
+    with pytest.raises(LedgerError, match="damaged"):
+        Ledger(path.parent)
+    with LedgerReader(path.parent) as reader:
+        assert reader.counts().pending == 1998
+
+
+def test_texts_and_states_that_cannot_be_are_damage(staged):
+    path = staged(2, 3) / LEDGER
+    for value, problem in (("CAST(x'ff' AS TEXT)", "UTF-8"), ("'sent'", "no state")):
+        with closing(sqlite3.connect(path)) as db, db:
+            db.execute("PRAGMA ignore_check_constraints = ON")
+            db.execute(f"UPDATE rows SET state = {value}")
+        with LedgerReader(path.parent) as reader, pytest.raises(LedgerError, match=f"damaged.*{problem}"):
+            reader.counts()
 
 
 @pytest.mark.parametrize("kind", [LedgerReader, Ledger])

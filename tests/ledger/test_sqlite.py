@@ -114,14 +114,32 @@ def test_a_fact_is_kept_and_can_be_replaced(staged):
         assert reader.meta("target") == "two"
 
 
-def test_a_closed_ledger_is_one_file_in_a_mode_that_needs_no_other(staged):
+def test_a_closed_ledger_is_one_file(staged):
     folder = staged(2)
     with Ledger(folder) as ledger:
         ledger.set_meta("target", "x")
         assert (folder / f"{LEDGER}-wal").exists()
     assert [path.name for path in folder.iterdir()] == [LEDGER]
-    with closing(sqlite3.connect(folder / LEDGER)) as db:
-        assert db.execute("PRAGMA journal_mode").fetchone() == ("delete",)
+
+
+def test_beside_a_reader_a_ledger_is_opened_written_and_closed_and_the_file_alone_has_everything(staged, tmp_path):
+    folder = staged(2)
+    with closing(sqlite3.connect(folder / LEDGER)) as reader:
+        for value in ("one", "two"):
+            with Ledger(folder) as ledger:
+                ledger.set_meta("target", value)
+            reader.execute("SELECT count(*) FROM meta").fetchall()
+        copy = tmp_path / "copy"
+        copy.mkdir()
+        (copy / LEDGER).write_bytes((folder / LEDGER).read_bytes())
+        reader.execute("BEGIN")
+        assert reader.execute("SELECT value FROM meta WHERE key = 'target'").fetchone() == ("two",)
+        with Ledger(folder) as ledger:
+            ledger.set_meta("target", "three")
+    for place, value in ((copy, "two"), (folder, "three")):
+        with LedgerReader(place) as ledger:
+            assert ledger.meta("target") == value
+        assert [path.name for path in place.iterdir()] == [LEDGER]
 
 
 RECORDING = """

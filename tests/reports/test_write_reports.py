@@ -1,10 +1,15 @@
 """Which files are written, and what happens when one cannot be."""
 
+import gc
 import json
-from pathlib import Path
+import os
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import pytest
 
+from batch_alias import write_job_reports
 from batch_alias.errors import ReportError
 from batch_alias.model import State
 from batch_alias.reports import write_reports
@@ -14,6 +19,10 @@ FILES = {"summary.json", "not-accepted.csv", "results.csv", "report.html", "resu
 
 def contents(folder):
     return {path.name for path in folder.iterdir()}
+
+
+def hidden(folder):
+    return {name for name in contents(folder) if name.startswith(".")}
 
 
 @pytest.mark.parametrize(
@@ -38,37 +47,65 @@ def test_an_existing_workbook_is_kept_up_to_date(job):
 
 
 @pytest.mark.parametrize("name", sorted(FILES))
-@pytest.mark.parametrize("blocked", ["{}", ".{}.new"])
-def test_a_report_that_cannot_be_written_is_named_and_the_others_are_written(job, name, blocked):
+def test_a_report_that_cannot_be_written_is_named_and_the_others_are_written(job, name):
     job.stage({"remark": "a"})
-    (job.folder / blocked.format(name)).mkdir()
+    (job.folder / name).mkdir()
     with pytest.raises(ReportError) as caught:
         job.write(exit_code=None, xlsx=True)
     assert caught.value.problem.count(str(job.folder)) == 1
     assert str(job.folder / name) in caught.value.problem
     assert f"batch-alias report {job.folder}" in caught.value.advice
     assert all((job.folder / other).is_file() for other in FILES - {name})
+    assert not hidden(job.folder)
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
-@pytest.mark.parametrize("name", sorted(FILES))
-def test_a_full_disk_is_reported_and_nothing_unfinished_remains(job, name):
+@pytest.fixture
+def full_disk():
+    """To this process a limit on the size of its files is what a full disk is."""
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    @contextmanager
+    def limited():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (64, before[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    return limited
+
+
+def test_on_a_full_disk_the_previous_reports_are_left_and_nothing_unfinished(job, full_disk):
     job.stage({"remark": "a"})
-    (job.folder / f".{name}.new").symlink_to("/dev/full")
-    with pytest.raises(ReportError, match="No space left on device"):
-        job.write(exit_code=None, xlsx=True)
-    assert not (job.folder / name).exists()
-    assert not [each for each in contents(job.folder) if each.startswith(".")]
+    job.write(exit_code=None, xlsx=True)
+    before = {name: (job.folder / name).read_bytes() for name in FILES}
+    with warnings.catch_warnings(action="ignore", category=ResourceWarning):  # XlsxWriter leaves files open
+        with full_disk(), pytest.raises(ReportError) as caught:
+            job.write(exit_code=0, xlsx=True)
+        gc.collect()
+    assert caught.value.problem.count("File too large") == len(FILES)
+    assert {name: (job.folder / name).read_bytes() for name in FILES} == before
+    assert not hidden(job.folder)
 
 
-def test_a_report_that_cannot_be_written_leaves_the_previous_one(job):
+def test_reports_can_be_written_by_several_at_once(job):
+    job.stage(*({"remark": f"r{n}"} for n in range(200)))
+    with ThreadPoolExecutor() as pool:
+        for written in [pool.submit(write_job_reports, job.folder, xlsx=True) for _ in range(4)]:
+            written.result()
+    assert not hidden(job.folder)
+
+
+def test_what_a_killed_process_left_is_removed_after_an_hour(job):
     job.stage({"remark": "a"})
+    old, new = job.folder / ".results.csv-old", job.folder / ".results.csv-new"
+    for left in (old, new):
+        left.mkdir()
+        (left / "results.csv").write_text("half")
+    os.utime(old, (0, 0))
     job.write(exit_code=None)
-    before = (job.folder / "report.html").read_bytes()
-    (job.folder / ".report.html.new").mkdir()
-    with pytest.raises(ReportError):
-        job.write(exit_code=0)
-    assert (job.folder / "report.html").read_bytes() == before
+    assert hidden(job.folder) == {new.name}
 
 
 def test_without_the_folder_every_report_is_named(job, tmp_path):

@@ -133,3 +133,19 @@ def test_a_read_only_ledger_stops_the_run_before_the_first_request(
     assert str(job) in ended.err
     assert served.stats().requests == 5
     assert (job / LEDGER).read_bytes() == before
+
+
+def test_a_job_in_a_folder_that_cannot_be_written_can_be_read(run, command, sandbox, settings_for, write_csv):
+    settings = settings_for(write_csv(5), sandbox())
+    run(settings)
+    job = settings.job_folder
+    log = job / f"{LEDGER}-wal"
+    job.chmod(0o555)
+    try:
+        ended = command("status", job, before=BOUND_BY_MODES).end()
+        assert ended.code == ExitCode.DONE, ended.err
+        assert "5 accepted of 5" in ended.out
+        log.write_bytes(b"of a run that was killed")
+        assert command("status", job, before=BOUND_BY_MODES).end().code == ExitCode.LEDGER
+    finally:
+        job.chmod(0o755)

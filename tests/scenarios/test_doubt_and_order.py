@@ -4,9 +4,11 @@ import shlex
 
 import pytest
 
-from batch_alias.errors import ExitCode
-from batch_alias.ledger import LedgerReader
+from batch_alias.errors import ExitCode, LedgerError, SourceError
+from batch_alias.job import open_job
+from batch_alias.ledger import LEDGER, LedgerReader
 from batch_alias.model import State
+from batch_alias.render import plan_lines
 from batch_alias.reports import next_steps
 from batch_alias.sandbox import Faults
 from batch_alias.sandbox.faults import (
@@ -60,6 +62,33 @@ def test_retry_sends_failed_and_unknown_rows_and_run_only_unknown_ones(run, sand
     assert results().states == {State.ACCEPTED: 47, State.FAILED: 3}
     assert run(settings_for(None, served)).exit_code == ExitCode.DONE
     assert served.stats().requests == 50 + 15 + 1 + 3
+
+
+def test_retry_changes_nothing_before_it_sends(run, sandbox, settings_for, write_csv):
+    served, other = sandbox(Script(lambda number: coded(1005) if number % 2 else None)), sandbox()
+    settings = settings_for(write_csv(20), served, max_failed=1.0)
+    run(settings)
+    path = settings.job_folder / LEDGER
+    before = path.read_bytes()
+    with pytest.raises(LedgerError, match="was begun for"), open_job(settings_for(None, other)):
+        pass
+    with open_job(settings_for(None, served)) as job:
+        assert job.to_send == 10
+        assert "Resumed   10 rows ended in an earlier run" in plan_lines(job)
+    with open_job(settings_for(None, served, limit=4)) as job:
+        assert job.to_send == 4
+    assert path.read_bytes() == before
+
+
+def test_too_many_rejections_are_refused_by_run_and_retry_until_a_run_has_begun(run, sandbox, settings_for, write_csv):
+    served = sandbox()
+    source = write_csv([("u1", "g", "n"), ("u2", "g", "n"), ("", "g", "n")])
+    for again in (source, None):
+        with pytest.raises(SourceError, match="nothing was sent"):
+            run(settings_for(again, served))
+    assert served.stats().requests == 0
+    run(settings_for(source, served, max_rejected=0.5, limit=1))
+    assert run(settings_for(source, served)).states["accepted"] == 2
 
 
 def test_the_suggested_command_sends_the_failed_rows_again(command, run, sandbox, settings_for, write_csv, results):

@@ -87,7 +87,7 @@ def test_after_a_signal_while_the_reports_are_written_the_same_command_writes_th
 ):
     served = sandbox()
     source = write_csv(50)
-    signalled = signal_at(signal.SIGTERM, "os.rename", ".results.csv.new")
+    signalled = signal_at(signal.SIGTERM, "os.rename", ".results.csv-")
     ended = command("run", source, "--job", "job", to=served, before=signalled).end()
     assert ended.code == ExitCode.INTERRUPTED, ended.err
     assert "Traceback" not in ended.err

@@ -2,6 +2,7 @@
 
 import random
 import signal
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,10 @@ def test_killed_again_and_again_while_sending_the_job_ends_with_every_row_accept
     assert stats.sets - ROWS <= KILLS * WIDTH
     assert stats.keys_set_again <= KILLS * WIDTH
     assert found.summary["runs"] == KILLS + 1
+    with LedgerReader(folder) as ledger:
+        runs = ledger.runs()
+    assert [run.ended_at is None for run in runs] == [True] * KILLS + [False]
+    assert all(run.end <= later.started_at + 1 for run, later in pairwise(runs))
 
 
 @pytest.mark.parametrize(
@@ -80,7 +85,7 @@ def test_killed_while_the_reports_are_written_they_are_written_by_the_next_run(
 ):
     served = sandbox()
     arguments = ["run", write_csv(50), "--job", "job", "--rate", 1000]
-    ended = command(*arguments, to=served, before=signal_at(signal.SIGKILL, "os.rename", ".report.html.new")).end()
+    ended = command(*arguments, to=served, before=signal_at(signal.SIGKILL, "os.rename", ".report.html-")).end()
     assert ended.code == -signal.SIGKILL
     assert not (tmp_path / "job" / "report.html").exists()
     assert command(*arguments, to=served).end().code == ExitCode.DONE

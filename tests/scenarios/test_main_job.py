@@ -136,13 +136,33 @@ def test_a_second_run_of_a_job_that_is_being_sent_is_refused(command, run, sandb
     assert "locked" in second[0].err
 
 
-def test_a_job_is_not_continued_for_another_app(run, sandbox, settings_for, write_csv):
-    source = write_csv(5)
-    run(settings_for(source, sandbox()))
-    other = sandbox()
+def test_a_job_is_not_continued_for_another_app(run, sandbox, settings_for, target_of, write_csv):
+    served, source = sandbox(), write_csv(5)
+    run(settings_for(source, served))
+    target = target_of(served, app_key="another")
     with pytest.raises(LedgerError, match="another App Key"):
-        run(settings_for(source, other))
-    assert other.stats().requests == 0
+        run(settings_for(source, served, target=target))
+
+
+def test_a_job_that_was_rehearsed_elsewhere_is_refused_and_not_reported_as_sent(
+    run, sandbox, settings_for, target_of, write_csv
+):
+    mock, real, source = sandbox(), sandbox(), write_csv(5)
+    run(settings_for(source, mock))
+    target = target_of(real, app_key=mock.app_key)
+    for again in (source, None):
+        with pytest.raises(LedgerError) as caught:
+            run(settings_for(again, real, target=target))
+        for named in (mock.url, real.url):
+            assert named.removeprefix("http://") in caught.value.problem
+    assert real.stats().requests == 0
+
+
+def test_a_target_that_refused_everything_may_be_corrected(run, sandbox, settings_for, target_of, write_csv):
+    wrong, right, source = sandbox(), sandbox(), write_csv(5)
+    target = target_of(wrong, app_key=right.app_key)
+    assert run(settings_for(source, wrong, target=target)).exit_code == ExitCode.STOPPED
+    assert run(settings_for(source, right)).exit_code == ExitCode.DONE
 
 
 def test_of_a_repeated_pair_only_the_last_row_is_sent(run, sandbox, settings_for, write_csv, results):

@@ -57,7 +57,7 @@ def test_there_is_exactly_one_target(target):
 
 def test_the_sandbox_needs_no_credentials():
     sandbox = Target(sandbox=True)
-    assert (sandbox.urls, sandbox.name, sandbox.fingerprint) == ((), "the sandbox", "sandbox")
+    assert (sandbox.urls, sandbox.name, sandbox.fingerprint) == ((), "the sandbox", "- the sandbox")
 
 
 @pytest.mark.parametrize("region", REGIONS)
@@ -182,7 +182,15 @@ def test_an_app_key_is_masked(target):
     assert target(key="short").masked_key == "…"
 
 
-def test_an_app_is_identified_by_its_key_alone(target):
-    assert target(key="one").fingerprint == target("https://other.example", key="one", secret="other").fingerprint
-    assert target(key="one").fingerprint != target(key="two").fingerprint
-    assert "one" not in target(key="one").fingerprint
+def test_app_and_hosts_identify_a_target_whatever_the_order_the_path_or_the_secret(target):
+    one = target("https://a.example/path,https://b.example", key="one").fingerprint
+    assert one == target("http://B.example, https://a.example", key="one", secret="other", allow_http=True).fingerprint
+    assert one != target("https://a.example,https://b.example", key="two").fingerprint
+    assert one != target("https://a.example", key="one").fingerprint
+    assert "one" not in one
+
+
+def test_a_region_is_identified_by_its_name():
+    regions = [Target(region=name, app_key="key", app_secret=Secret("s")).fingerprint for name in REGIONS]
+    assert len(set(regions)) == len(REGIONS)
+    assert regions[0].endswith("the region beijing")

@@ -1,0 +1,54 @@
+"""From a source to a ledger: what a failure leaves, and a source that is edited meanwhile."""
+
+import io
+import os
+from pathlib import Path
+
+import pytest
+
+from batch_alias.errors import SourceError
+from batch_alias.ledger import LEDGER
+from batch_alias.settings import Reading
+from batch_alias.staging import staged
+
+
+class Edited(type(Path())):
+    """A source that is edited as soon as it has been read for the first time."""
+
+    opened = 0
+
+    def open(self, *arguments, **more):
+        self.opened += 1
+        return ReadOnce(self) if self.opened == 1 else super().open(*arguments, **more)
+
+
+class ReadOnce(io.FileIO):
+    def close(self) -> None:
+        super().close()
+        path = Path(self.name)
+        path.write_bytes(path.read_bytes().replace(b"alias 1 ", b"ALIAS 1 "))
+        os.utime(path, (1, 1))
+
+
+def test_a_source_that_is_edited_between_hash_and_reading_is_refused(write_csv, tmp_path):
+    source = Edited(write_csv(20))
+    with pytest.raises(SourceError, match="changed while it was read"), staged(source, Reading(), tmp_path / "job"):
+        pass
+    assert not (tmp_path / "job").exists()
+
+
+@pytest.mark.parametrize("error", [OSError, KeyboardInterrupt])
+def test_a_staging_that_fails_leaves_the_folder_as_it_was(error, write_csv, tmp_path):
+    def fail(_done: int, _total: int) -> None:
+        raise error
+
+    for folder, begun in ((tmp_path / "new", False), (tmp_path / "old", True)):
+        if begun:
+            with staged(write_csv(5), Reading(), folder):
+                pass
+        before = {path.name: path.read_bytes() for path in folder.glob("*")}
+        with pytest.raises(error), staged(write_csv(6), Reading(), folder, fail):
+            pass
+        assert {path.name: path.read_bytes() for path in folder.glob("*")} == before
+        assert folder.exists() is begun
+        assert (LEDGER in before) is begun
