@@ -28,6 +28,7 @@ REQUIRED = {SET: ("userId", "groupId", "remark"), CLEAR: ("userId", "groupId"), 
 MAX_USER_ID = 64  # bytes
 MAX_GROUP_ID = 64  # characters
 MAX_NONCE = 64
+DAY = 86_400  # seconds
 DOCUMENTED_NONCE = 18  # but the vendor's own Go SDK sends 19 characters, and works
 
 _SIGNED = ("app-key", "nonce", "timestamp", "signature")  # all of them may have the prefix "rc-"
@@ -118,6 +119,9 @@ class Stats:
     connections_over_79: int = 0  # RongCloud asks for less than 80 requests on one
     longest_idle: float = 0.0  # seconds that a connection waited for a request; RongCloud asks for less than 55
     long_nonces: int = 0  # longer than RongCloud documents
+    reused_nonces: int = 0
+    odd_timestamps: int = 0  # more than a day off
+    longest_remark: int = 0  # characters
 
 
 def in_last_second(instants: deque[float], now: float) -> int:
@@ -138,6 +142,7 @@ class Emulator:
     stats: Stats = field(default_factory=Stats)  # kept up to date as far as aliases and nonces go
     aliases: dict[Key, str] = field(default_factory=dict)
     _set_again: set[Key] = field(default_factory=set)
+    _nonces: set[str] = field(default_factory=set)
     _counted: defaultdict[str, deque[float]] = field(default_factory=lambda: defaultdict(deque))
 
     def handle(self, request: Request) -> Response:
@@ -177,6 +182,9 @@ class Emulator:
             return SIGNATURE_REFUSED, ""
         # Milliseconds are documented, but the vendor's own SDKs send seconds and are accepted.
         seconds = float(timestamp) / (1000 if float(timestamp) >= _FIRST_MILLISECONDS else 1)
+        self.stats.reused_nonces += nonce in self._nonces
+        self._nonces.add(nonce)
+        self.stats.odd_timestamps += abs(request.now - seconds) > DAY
         if self.rules.max_skew is not None and abs(request.now - seconds) > self.rules.max_skew:
             return SIGNATURE_REFUSED, "Timestamp is too far from the server's clock"
         return None
@@ -202,6 +210,7 @@ class Emulator:
             if key in self.aliases:
                 self._set_again.add(key)
             self.aliases[key] = remark
+            self.stats.longest_remark = max(self.stats.longest_remark, len(remark))
             self.stats.sets += 1
         self.stats.aliases, self.stats.keys_set_again = len(self.aliases), len(self._set_again)
         if self.on_write is not None:

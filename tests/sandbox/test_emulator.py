@@ -134,6 +134,14 @@ def test_a_nonce_has_at_most_64_characters_and_a_long_one_is_counted(length, cod
     assert emulator.stats.long_nonces == long
 
 
+def test_extreme_values_are_accepted_and_counted(emulator, request_for, signed):
+    for nonce, timestamp in (("one", "1000000000000"), ("two", str(int(NOW))), ("two", str(int(NOW * 1000)))):
+        assert emulator.handle(request_for(**signed(nonce=nonce, timestamp=timestamp))).code == 200
+    assert emulator.handle(request_for(b"userId=u&groupId=g&remark=" + b"x" * 2**20, nonce="14314")).code == 200
+    stats = emulator.stats
+    assert (stats.odd_timestamps, stats.reused_nonces, stats.longest_remark) == (1, 1, 2**20)
+
+
 def test_the_other_spelling_of_the_headers_is_accepted(emulator, request_for, signed):
     headers = {f"rc-{name}": value for name, value in signed().items()}
     assert emulator.handle(request_for(without=tuple(signed()), **headers)).code == 200
