@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import queue
 import shlex
 import signal
 import sys
@@ -48,8 +49,8 @@ class Console:
         self._terminal = sys.stderr.isatty() if terminal is None else terminal
         self._interval = interval or (REDRAW if self._terminal else LINE)
         self._colour = self._terminal and "NO_COLOR" not in os.environ
-        self._bar: tqdm[Never] | None = None
-        self._lock = threading.RLock()
+        self._bar: tqdm[Never] | None = None  # shown while the source is read
+        self._lines: queue.SimpleQueue[str | None] | None = None  # to be printed by the thread that shows the progress
 
     @property
     def is_interactive(self) -> bool:
@@ -78,7 +79,7 @@ class Console:
 
     def confirm(self) -> bool:
         """Ask whether to send."""
-        self._write("Send these rows? [y/N] ", end="")
+        _print("Send these rows? [y/N] ", end="")
         return sys.stdin.readline().strip().casefold() in {"y", "yes"}
 
     def event(self, event: Event) -> None:
@@ -112,56 +113,71 @@ class Console:
 
     @contextlib.contextmanager
     def progress(self, progress: Callable[[], Progress | None], total: int) -> Iterator[None]:
-        """Show the progress of a run until the block ends, from a thread, so that a slow terminal delays no request."""
-        if self._quiet:
-            yield
-            return
-        ended = threading.Event()
-        thread = threading.Thread(target=self._show, args=(progress, total, ended), daemon=True)
+        """Show the progress of a run until the block ends.
+
+        A thread writes it, and all that is printed meanwhile: a terminal that is stopped (Ctrl-S) delays no request.
+        """
+        lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._lines = lines
+        thread = threading.Thread(target=self._show, args=(progress, total, lines), daemon=True)
         thread.start()
         try:
             yield
         finally:
-            ended.set()
+            self._lines = None
+            lines.put(None)
             thread.join(1.0)
 
-    def _show(self, progress: Callable[[], Progress | None], total: int, ended: threading.Event) -> None:
-        estimate = _Estimate(total)
-        if self._terminal:
+    def _show(
+        self, progress: Callable[[], Progress | None], total: int, lines: "queue.SimpleQueue[str | None]"
+    ) -> None:
+        estimate, bar = _Estimate(total), None
+        if self._terminal and not self._quiet:
             # tqdm itself puts ", " before the postfix.
             form = "{percentage:3.0f}%|{bar}| {n:,}/{total:,}{postfix}"
             colour = "green" if self._colour else None
-            self._bar = tqdm(total=total, file=sys.stderr, bar_format=form, dynamic_ncols=True, colour=colour)
-        is_last = False
-        while not is_last:
-            is_last = ended.wait(self._interval)
-            now = progress()
-            if now is None or (is_last and self._bar is None):
-                continue
-            text = progress_text(now, estimate.seconds_left(now))
-            if self._bar is None:
-                self._write(f"{now.settled:,} of {count(total, 'row')}, {text}")
-            else:
-                with self._lock:
-                    self._bar.n = now.settled
-                    self._bar.postfix = text
-                    self._bar.refresh()
-        if self._bar is not None:
-            with self._lock:
-                self._bar.close()
-                self._bar = None
+            bar = tqdm(total=total, file=sys.stderr, bar_format=form, dynamic_ncols=True, colour=colour)
+        drawn_at, ended = time.monotonic(), False
+        while not ended:
+            with contextlib.suppress(queue.Empty):
+                text = lines.get(timeout=max(0.0, drawn_at + self._interval - time.monotonic()))
+                ended = text is None
+                if text is not None:
+                    _print(text, bar)
+            if time.monotonic() - drawn_at >= self._interval or (ended and bar is not None):
+                drawn_at = time.monotonic()
+                if (now := progress()) is not None:
+                    self._draw(now, total, estimate, bar)
+        if bar is not None:
+            bar.close()
+
+    def _draw(self, now: Progress, total: int, estimate: "_Estimate", bar: "tqdm[Never] | None") -> None:
+        text = progress_text(now, estimate.seconds_left(now))
+        if bar is not None:
+            bar.n = now.settled
+            bar.postfix = text
+            bar.refresh()
+        elif not self._quiet:
+            _print(f"{now.settled:,} of {count(total, 'row')}, {text}")
 
     def _highlight(self, text: str) -> str:
         return f"\x1b[1;31m{text}\x1b[0m" if self._colour else text
 
-    def _write(self, text: str, end: str = "\n") -> None:
-        # A reader that has gone away (`2>&1 | head`) must not end the run.
-        with contextlib.suppress(OSError), self._lock:
-            if self._bar is not None:
-                self._bar.clear()
-            print(text, file=sys.stderr, end=end, flush=True)
-            if self._bar is not None:
-                self._bar.refresh()
+    def _write(self, text: str) -> None:
+        if self._lines is None:
+            _print(text)
+        else:
+            self._lines.put(text)
+
+
+def _print(text: str, bar: "tqdm[Never] | None" = None, end: str = "\n") -> None:
+    # A reader that has gone away (`2>&1 | head`) must not end the run.
+    with contextlib.suppress(OSError):
+        if bar is not None:
+            bar.clear()
+        print(text, file=sys.stderr, end=end, flush=True)
+        if bar is not None:
+            bar.refresh()
 
 
 class _Estimate:

@@ -2,6 +2,7 @@
 
 import io
 import sys
+import threading
 
 import pytest
 
@@ -123,3 +124,25 @@ def test_a_reader_that_has_gone_away_does_not_end_the_run(monkeypatch):
     monkeypatch.setattr(sys, "stderr", Gone())
     Console(terminal=False).say("unread")
     assert written
+
+
+@pytest.mark.parametrize("quiet", [True, False])
+def test_a_terminal_that_is_stopped_delays_nothing(quiet, monkeypatch, until):
+    writing, go_on = threading.Event(), threading.Event()
+
+    class Stopped(io.StringIO):
+        def write(self, text: str) -> int:
+            writing.set()
+            go_on.wait()
+            return super().write(text)
+
+    terminal = Stopped()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    console = Console(terminal=True, quiet=quiet, interval=0.01)
+    with console.progress(progress, 12_345):
+        console.event(EVENT)
+        console.warn("Stopping")
+        assert writing.wait(60)
+    assert terminal.getvalue() == ""
+    go_on.set()
+    until(lambda: "Stopping" in terminal.getvalue())
