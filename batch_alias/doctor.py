@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from batch_alias.model import Action, Call, Failure, Operation, Response
+from batch_alias.model import HARMLESS, Action, Failure, Response
 from batch_alias.rongcloud.client import CONNECT_SECONDS, Client
 from batch_alias.rongcloud.codes import FAILURES
 from batch_alias.settings import Sending
@@ -16,8 +16,6 @@ from batch_alias.settings.target import Target
 _LATE = f"no response within {CONNECT_SECONDS:g} s"
 TOLERATED_SKEW = 30.0
 """Seconds between the server's clock and this machine's that are in order."""
-READ = Operation(call=Call.READ, user_id="batch-alias-doctor", group_id="batch-alias-doctor")
-"""Reads the alias of a user and a group that do not exist."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,10 +35,10 @@ async def diagnose(target: Target, sending: Sending) -> list[Finding]:
         findings += await _examine_connection(url, client)
     connection = client.connect()
     try:
-        response = await connection.execute(READ)
+        response = await connection.execute(HARMLESS)
         if response.classification.action is Action.ACCEPT:
             # The first call has opened the connection; the second one shows the round trip.
-            response = await connection.execute(READ)
+            response = await connection.execute(HARMLESS)
     finally:
         await connection.aclose()
     return [*findings, *_examine_response(response, sending.rate)]

@@ -58,11 +58,16 @@ class Row:
     user_id: str
     group_id: str
     remark: str
+    in_doubt: bool = False  # an earlier run has sent it without a confirmation
 
     @property
     def operation(self) -> Operation:
         """What is sent for the row."""
         return Operation(call=Call.SET, user_id=self.user_id, group_id=self.group_id, remark=self.remark)
+
+
+HARMLESS = Operation(call=Call.READ, user_id="batch-alias", group_id="batch-alias")
+"""Well-formed, and changes nothing: when it is refused, a setting is wrong."""
 
 
 class Failure(StrEnum):
@@ -106,9 +111,10 @@ class Classification:
     action: Action
     meaning: str  # in plain words
     in_doubt: bool = False  # the operation may have been carried out although it was not confirmed
-    unhealthy: bool = False  # the service, or the way to it, does not work: towards an outage and a switch of hosts
+    unhealthy: bool = False  # the service, or the way to it, does not work: counts towards an outage
+    congestion: bool = False  # it may be asked too much at once: counts towards a lower rate
     systematic: bool = False  # when all of the first rows are answered so, a setting is wrong and not the rows
-    misconfigured: bool = False  # at the very start of a run a setting is wrong, not the service
+    misconfigured: bool = False  # at the first request of a run it shows a wrong setting, later an outage
     advice: str = ""  # which setting to check when the run stops
     status: int = 0  # the HTTP status that RongCloud sends with the code; 0 where there is no code
 
@@ -163,8 +169,8 @@ EVENT_SENTENCES: Mapping[EventKind, str] = MappingProxyType(
     {
         EventKind.OUTAGE_BEGAN: "The service does not work ({detail}). Sending is on hold; one row at a time is tried.",
         EventKind.OUTAGE_ENDED: "The service works again; the rate rises to its full value step by step.",
-        EventKind.RATE_LOWERED: "Refused by the rate limit; the rate is lowered to {rate:.0f} requests per second.",
-        EventKind.ASKED_TO_WAIT: "Refused by the rate limit; the server asks to wait {seconds:.0f} s.",
+        EventKind.RATE_LOWERED: "{seen}; the rate is lowered to {rate:.0f} requests per second.",
+        EventKind.ASKED_TO_WAIT: "The server asks to wait {seconds:.0f} s.",
         EventKind.HOST_SWITCHED: "All connections move to {host}.",
     }
 )

@@ -44,7 +44,11 @@ def test_a_response_is_labelled_by_its_code_its_status_or_its_failure(response, 
     [
         (EventKind.OUTAGE_BEGAN, {"detail": "{HTTP 503}"}, "The service does not work ({HTTP 503})."),
         (EventKind.OUTAGE_ENDED, {}, "The service works again"),
-        (EventKind.RATE_LOWERED, {"rate": 40.4}, "lowered to 40 requests per second."),
+        (
+            EventKind.RATE_LOWERED,
+            {"seen": "9 of 20 responses were refusals", "rate": 40.4},
+            "lowered to 40 requests per second.",
+        ),
         (EventKind.ASKED_TO_WAIT, {"seconds": 7.0}, "asks to wait 7 s."),
         (EventKind.HOST_SWITCHED, {"host": "b.example"}, "All connections move to b.example."),
     ],

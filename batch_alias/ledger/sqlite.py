@@ -58,8 +58,12 @@ class Ledger(LedgerReader):
         return list({row.number: row for row in (*first, *last, *middle)}.values())[:most]
 
     def _to_send(self, where: str, values: Sequence[int] = ()) -> list[Row]:
-        query = f"SELECT number, user_id, group_id, remark FROM rows WHERE state IN ('pending', 'unknown') {where}"
-        return [Row(**dict(row)) for row in self._query(query, values)]
+        columns = "number, user_id, group_id, remark, state = 'unknown'"
+        query = f"SELECT {columns} FROM rows WHERE state IN ('pending', 'unknown') {where}"
+        return [
+            Row(number=number, user_id=user_id, group_id=group_id, remark=remark, in_doubt=bool(in_doubt))
+            for number, user_id, group_id, remark, in_doubt in self._query(query, values)
+        ]
 
     def record(self, outcome: Outcome) -> None:
         """Record a row's outcome. Synchronous: nothing may be awaited between a response and this."""

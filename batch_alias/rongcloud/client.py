@@ -21,8 +21,7 @@ import httpx
 from batch_alias.errors import UsageError
 from batch_alias.model import Call, Operation, Response
 from batch_alias.rongcloud.codes import FAILURES, classify
-from batch_alias.rongcloud.hosts import SWITCH_INTERVAL, Hosts
-from batch_alias.rongcloud.proxies import proxy_of, proxy_transport
+from batch_alias.rongcloud.hosts import SWITCH_INTERVAL, Hosts, proxy_of, proxy_transport
 from batch_alias.rongcloud.transport import Resolver, StreamTransport, failure_of
 from batch_alias.rongcloud.wire import (
     FORM,
@@ -104,6 +103,7 @@ class Client:
         self.hosts = Hosts(target.urls, interval=switch_interval)
         self.tls = _tls_context(target.ca_bundle)
         self.resolver = Resolver()
+        self.deadlines: set[asyncio.Timeout] = set()  # of the attempts under way
         self._on_switch = on_switch
         self._transport = transport
         # The environment is read once; this raises if it names a proxy that cannot be used.
@@ -124,6 +124,12 @@ class Client:
         """Report a failed request; all connections move to the other host, unless they did so lately."""
         if self.hosts.report_unhealthy(url, now=time.monotonic()):
             self._on_switch(urlsplit(self.hosts.current).netloc)
+
+    def extend(self, seconds: float) -> None:
+        """Give all attempts under way so much more time."""
+        for deadline in self.deadlines:
+            if not deadline.expired() and (when := deadline.when()) is not None:
+                deadline.reschedule(when + seconds)
 
     def proxy(self, url: str) -> str | None:
         """The proxy for a base URL, if one applies."""
@@ -162,7 +168,8 @@ class Connection:
             transport = await self._move(url)
         attempt = self._attempt(operation, limit)
         try:
-            async with asyncio.timeout(limit):
+            async with asyncio.timeout(limit) as deadline:
+                client.deadlines.add(deadline)
                 received, body = await _exchange(transport, attempt.request)
         except (httpx.TransportError, httpx.StreamError, OSError) as error:  # TimeoutError is an OSError
             # No transport promises to be usable after a cancelled or broken request.
@@ -170,7 +177,9 @@ class Connection:
             response = self._failed(attempt, error)
         else:
             response = self._responded(attempt, received, body)
-        if response.classification.unhealthy:
+        finally:
+            client.deadlines.discard(deadline)
+        if response.classification.unhealthy and not response.classification.congestion:
             client.report_unhealthy(url)
         return response
 

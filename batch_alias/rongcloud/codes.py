@@ -14,6 +14,7 @@ from batch_alias.model import Action, Classification, Failure
 
 SUCCESS = 200
 
+_CHECK_PATH = "Check --region or --url."
 _CHECK_KEYS = "Check RONGCLOUD_APP_KEY and RONGCLOUD_APP_SECRET, and that the region is the one the app lives in."
 
 CODES: Mapping[int, Classification] = MappingProxyType(
@@ -46,7 +47,7 @@ CODES: Mapping[int, Classification] = MappingProxyType(
             meaning="refused for this app",
             advice="Check in RongCloud's console that the app permits this machine's IP address and this call.",
         ),
-        1008: Classification(status=429, action=Action.SLOW_DOWN, meaning="over the rate limit"),
+        1008: Classification(status=429, action=Action.SLOW_DOWN, meaning="over the rate limit", congestion=True),
         1009: Classification(
             status=430,
             action=Action.STOP,
@@ -54,7 +55,7 @@ CODES: Mapping[int, Classification] = MappingProxyType(
             advice="Enable the group member push alias for the app in RongCloud's console.",
         ),
         1050: Classification(
-            status=504, action=Action.RETRY, meaning="internal timeout", in_doubt=True, unhealthy=True
+            status=504, action=Action.RETRY, meaning="internal timeout", in_doubt=True, unhealthy=True, congestion=True
         ),
     }
 )
@@ -87,7 +88,7 @@ FAILURES: Mapping[Failure, Classification] = MappingProxyType(
             " --no-proxy.",
         ),
         Failure.TIMEOUT: Classification(
-            action=Action.RETRY, meaning="no response in time", in_doubt=True, unhealthy=True
+            action=Action.RETRY, meaning="no response in time", in_doubt=True, unhealthy=True, congestion=True
         ),
         Failure.DROPPED: Classification(
             action=Action.RETRY, meaning="the connection broke", in_doubt=True, unhealthy=True
@@ -104,13 +105,19 @@ def classify(*, status: int, code: int | None) -> Classification:
         return known
     # The code is missing, unknown, or contradicts the status: the status decides.
     if status == 429:
-        return Classification(action=Action.SLOW_DOWN, meaning="over the rate limit of a gateway")
+        return Classification(action=Action.SLOW_DOWN, meaning="over the rate limit of a gateway", congestion=True)
     if status == 407:
         return FAILURES[Failure.PROXY]
     if status == 408 or status >= 500:
-        return Classification(action=Action.RETRY, meaning=f"HTTP {status}", in_doubt=True, unhealthy=True)
+        return Classification(
+            action=Action.RETRY,
+            meaning=f"HTTP {status}",
+            in_doubt=True,
+            unhealthy=True,
+            congestion=status in {503, 504},  # gateways limit with 503, and nginx by default
+        )
     if code is not None and code != SUCCESS:
-        return Classification(action=Action.FAIL, meaning=f"code {code}")
+        return Classification(action=Action.FAIL, meaning=f"code {code}", advice=_CHECK_PATH)
     if status in {401, 403}:
         return Classification(
             action=Action.STOP,
@@ -121,10 +128,10 @@ def classify(*, status: int, code: int | None) -> Classification:
         return Classification(
             action=Action.STOP,
             meaning="HTTP 404: this host does not know the call",
-            advice="Check --region or --url.",
+            advice=_CHECK_PATH,
         )
     if status >= 400:
-        return Classification(action=Action.FAIL, meaning=f"HTTP {status} from a gateway")
+        return Classification(action=Action.FAIL, meaning=f"HTTP {status} from a gateway", advice=_CHECK_PATH)
     # A page instead of JSON, or a redirect, which a signed request never follows: a gateway that does not work.
     return Classification(
         action=Action.RETRY, meaning=f"HTTP {status} without RongCloud's JSON", in_doubt=True, unhealthy=True

@@ -8,7 +8,7 @@ import pytest
 from batch_alias.errors import UsageError
 from batch_alias.model import Action, Failure
 from batch_alias.rongcloud.client import Client
-from batch_alias.rongcloud.proxies import proxy_of
+from batch_alias.rongcloud.hosts import proxy_of
 
 OK = b'HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\n{"code":200}'
 SERVICE = "http://service.example"
