@@ -25,8 +25,7 @@ from batch_alias.reports.summary import summarize
 from batch_alias.sandbox import Rules, Sandbox
 from batch_alias.sandbox.server import serve
 from batch_alias.sending import Timing
-from batch_alias.sending.breaker import BreakerRules
-from batch_alias.sending.controller import ControllerRules
+from batch_alias.sending.controller import BreakerRules, ControllerRules
 from batch_alias.sending.retry import Backoff
 from batch_alias.settings import Sending, Settings
 from batch_alias.settings.target import Target
@@ -39,7 +38,7 @@ DEADLINE = 60.0
 """Seconds after which a condition that does not come true, or a command that does not end, fails its test."""
 FAST = Timing(
     backoff=Backoff(base=0.02, cap=0.2),
-    controller=ControllerRules(pause=0.05, ramp=1.0),
+    controller=ControllerRules(fast_climb=9.0),
     breaker=BreakerRules(first_interval=0.05, longest_interval=0.4),
     switch_interval=0.5,
     grace=2.0,

@@ -5,8 +5,7 @@ It is given a ledger, a service that executes operations, and a rate limiter, an
 
 from dataclasses import dataclass, field
 
-from batch_alias.sending.breaker import BreakerRules
-from batch_alias.sending.controller import ControllerRules
+from batch_alias.sending.controller import BreakerRules, ControllerRules
 from batch_alias.sending.retry import Backoff
 
 

@@ -1,102 +1,246 @@
-"""The rate controller: how fast to send while the rate limit refuses (pure).
+"""What the service bears: the rate controller while it is congested, the circuit breaker while it is down (pure).
 
-Multiplicative decrease, additive increase. RongCloud counts its limit per App Key, so other services of the same app
-share it, and how long a refusal lasts is not documented. A refusal therefore pauses sending for a moment and lowers the
-rate to a little below what was granted in the second before, within bounds; each second without one raises it a little,
-slowly at first, since the quota that was just refused is probably still in use.
+A lone refusal says little; their share says much. As DCTCP does with marked packets, the rate controller takes the
+share of *signals* (refusals by the rate limit, 503, 504, timeouts) among the responses of a window and lowers the rate
+in proportion to it, once per window. It climbs back fast while windows are clean, and slowly near the rate that was
+refused. A queue in front of the service gives no signal until it is full, so the requests in flight are bounded too, by
+what the rate needs at the latency of a service without a queue.
 """
 
-from collections import deque
+import math
 from dataclasses import dataclass
-
-FLOOR = 0.02
-"""Share of the full rate that is always tried."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ControllerRules:
-    """The numbers; times are in seconds."""
+    """The numbers: times in seconds, the others shares of the rate or of the responses."""
 
-    of_granted: float = 0.95  # of the requests granted in the last second, to go on with after a refusal
-    least_cut: float = 0.95  # factor by which a single refusal lowers the rate
-    deepest_cut: float = 0.3  # factor by which refusals lower the rate at most
-    window: float = 1.0  # that the server's limit probably looks back
-    pause: float = 0.1  # without any attempt after a refusal that names no time
+    window: float = 1.0  # over which the share of signals is taken,
+    responses: int = 10  # or longer, until there are so many
+    tolerated: float = 0.1  # signals that do not lower the rate
+    deepest_cut: float = 0.7
+    near: float = 0.2  # how far from the rate that was refused is near, to both sides
+    slow_climb: float = 0.01  # for a clean window near the rate that was refused
+    fast_climb: float = 0.2  # and elsewhere
+    floor: float = 0.02  # of the full rate: always tried
+    restart: float = 0.1  # of the full rate: after an outage
     longest_pause: float = 300.0  # that a server's Retry-After is honoured
-    climb: float = 0.005  # of the full rate, gained per second
-    fast_climb: float = 0.02  # the same once `patience` has passed without a refusal
-    patience: float = 15.0  # after which the quota is assumed to be free again
-    restart: float = 0.1  # of the full rate, at which sending begins again after an outage
-    ramp: float = 0.1  # of the full rate, gained per second after an outage
+    most_in_flight: float = 5.0  # requests, as a multiple of the rate times the latency without a queue
+    least_in_flight: int = 10
+    remeasure: float = 5.0  # least time between two measurements of the latency without a queue
 
 
 class RateController:
-    """The rate now, in attempts per second, between a floor and the full one. Times are monotonic readings."""
+    """The rate now, between a floor and the full one. All times are monotonic readings in seconds."""
 
     def __init__(self, rate: float, rules: ControllerRules) -> None:
         self._full = rate
         self._rules = rules
-        self._now = rate
-        self._cut_at: float | None = None
-        self._climbed_at = 0.0
-        self._ramping = False
-        self._granted: deque[float] = deque()
-        self.paused_until = 0.0
-
-    @property
-    def rate(self) -> float:
-        """Attempts per second now."""
-        return self._now
+        self.rate = rate  # attempts per second
+        self.paused_until = 0.0  # the server has asked for it
+        self._next_start = 0.0
+        self._refused: float | None = None  # the rate that was lowered last
+        self._clean = 0.0  # the rate in the window before, if it had no more signals than tolerated
+        self._since = 0.0  # responses to attempts that started before say nothing about the rate now
+        self._opened_at = 0.0
+        self._signals = self._responses = 0
+        self._latency = UnqueuedLatency(rules.remeasure)
 
     @property
     def lowered(self) -> bool:
         """Whether the rate is below the full one."""
-        return self._now < self._full
+        return self.rate < self._full
 
-    def granted(self, *, now: float) -> None:
-        """Note a response that the limit did not refuse."""
-        self._granted.append(now)
-        while self._granted[0] <= now - 1:
-            self._granted.popleft()
+    @property
+    def next_start(self) -> float:
+        """When the next attempt may start. At the full rate the rate limiter alone spaces attempts."""
+        return max(self.paused_until, self._next_start) if self.lowered else self.paused_until
 
-    def refused(self, *, started: float, now: float, retry_after: float | None) -> bool:
-        """Note a refusal by the limit of an attempt that started at a reading; return whether the rate was lowered."""
-        rules = self._rules
-        pause = rules.pause if retry_after is None else min(retry_after, rules.longest_pause)
-        # Attempts that were under way at the cut were sent at the old rate: their refusals ask for no further pause.
-        if self._cut_at is None or started > self._cut_at or retry_after is not None:
-            self.paused_until = max(self.paused_until, now + pause)
-        if self._cut_at is not None and started <= self._cut_at + rules.window:
-            return False
-        granted = sum(1 for at in self._granted if at > now - 1)
-        lower = min(max(rules.of_granted * granted, rules.deepest_cut * self._now), rules.least_cut * self._now)
-        self._now = max(self._full * FLOOR, lower)
-        self._cut_at = self._climbed_at = now
-        self._ramping = False
-        return True
+    def started(self, *, now: float) -> None:
+        """Note an attempt that starts."""
+        # A timer that was late is made up for, within 20 ms: more would be a burst.
+        self._next_start = max(self._next_start + 1 / self.rate, now - 0.02)
+
+    def may_start(self, in_flight: int, *, now: float) -> bool:
+        """Whether one more request may be in flight."""
+        most = self._latency.most_in_flight(in_flight, now=now)
+        if most is None and self._latency.value is not None:
+            needed = self._rules.most_in_flight * self.rate * self._latency.value
+            most = max(self._rules.least_in_flight, math.ceil(needed))
+        return most is None or in_flight < most
+
+    def responded(self, *, signal: bool, started: float, now: float, latency: float | None) -> str | None:
+        """Note a response to an attempt that started at a reading; ``latency`` only if the service has worked on it.
+
+        Returns:
+            What was seen, in a few words, if the rate was lowered.
+        """
+        if latency is not None:
+            self._latency.note(latency, started=started, now=now)
+        if started < self._since:
+            return None
+        if not self._responses:
+            self._opened_at = now
+        self._responses += 1
+        self._signals += signal
+        if now - self._opened_at < self._rules.window or self._responses < self._rules.responses:
+            return None
+        return self._close_window(now)
+
+    def asked_to_wait(self, seconds: float, *, now: float) -> bool:
+        """Pause as the server has asked; return whether that is a new pause."""
+        is_new = now >= self.paused_until
+        self.paused_until = max(self.paused_until, now + min(seconds, self._rules.longest_pause))
+        return is_new
 
     def restart(self, *, now: float) -> None:
         """Begin again at a low rate after an outage."""
-        self._now = max(self._full * FLOOR, self._full * self._rules.restart)
-        self._climbed_at = now
-        self._ramping = True
-
-    def climb(self, *, now: float) -> None:
-        """Raise the rate for the whole seconds that have passed since it last changed."""
-        if not self.lowered:
-            return
-        seconds = int(now - max(self._climbed_at, self.paused_until))
-        if seconds < 1:
-            return
         rules = self._rules
-        if self._ramping:
-            step = rules.ramp
-        elif self._cut_at is not None and now - self._cut_at < rules.patience:
-            step = rules.climb
+        self.rate = self._full * max(rules.floor, rules.restart)
+        self._refused, self._clean, self._since = None, 0.0, now
+        self._signals = self._responses = 0
+        self._latency = UnqueuedLatency(rules.remeasure)
+
+    def _close_window(self, now: float) -> str | None:
+        rules, signals, responses = self._rules, self._signals, self._responses
+        share, granted = signals / responses, (responses - signals) / (now - self._opened_at)
+        self._signals = self._responses = 0
+        if share <= rules.tolerated:
+            # Only if the rate was used: the first responses of a run come to a window that is nearly empty.
+            self._clean, self._since = self.rate if granted > self.rate / 2 else 0.0, now
+            self._climb()
+            return None
+        lower = min(self.rate * (1 - share), 0.95 * granted)
+        lower = max(lower, self.rate * (1 - rules.deepest_cut))
+        lower = max(lower, self._clean * (1 - rules.tolerated))
+        self._refused, self._clean = self.rate, 0.0
+        self.rate = max(self._full * rules.floor, lower)
+        # A limiter that looks back over a second goes on refusing for as long.
+        self._since = now + rules.window
+        return f"{signals} of {responses} responses were refusals or came too late"
+
+    def _climb(self) -> None:
+        rules, refused = self._rules, self._refused
+        fast = self.rate * (1 + rules.fast_climb)
+        if refused is None:
+            higher = fast
+        elif refused * (1 - rules.near) <= self.rate < refused * (1 + rules.near):
+            higher = self.rate * (1 + rules.slow_climb)
+        elif self.rate < refused:
+            higher = min(fast, refused * (1 - rules.near))
         else:
-            step = rules.fast_climb
-        self._now = min(self._full, self._now + step * self._full * seconds)
-        self._climbed_at = now
-        if not self.lowered:
-            self._ramping = False
-            self._cut_at = None
+            higher = fast
+        self.rate = min(self._full, higher)
+
+
+class UnqueuedLatency:
+    """The latency of a service without a queue in front of it: the least mean that was seen.
+
+    When the mean is twice as high, there is a queue, or the service has become slower. To know which, the requests in
+    flight are let end, and the next three responses show the latency.
+    """
+
+    def __init__(self, remeasure: float) -> None:
+        self._remeasure = remeasure
+        self.value: float | None = None
+        self._mean = 0.0
+        self._measured_at = 0.0
+        self._drained_at: float | None = None  # infinity while requests are let end
+        self._samples: list[float] = []
+
+    def note(self, latency: float, *, started: float, now: float) -> None:
+        """Note the latency of a response to an attempt that started at a reading."""
+        if self._drained_at is not None:
+            if started >= self._drained_at:
+                self._samples.append(latency)
+            if len(self._samples) == 3:
+                self.value = self._mean = sum(self._samples) / 3
+                self._measured_at, self._drained_at, self._samples = now, None, []
+        elif self.value is None:
+            self.value, self._mean, self._measured_at = latency, latency, now
+        else:
+            self._mean += (latency - self._mean) * 0.05
+            self.value = min(self.value, self._mean)
+
+    def most_in_flight(self, in_flight: int, *, now: float) -> int | None:
+        """Most requests in flight while the latency is measured; ``None`` while it is not."""
+        if self._drained_at is None:
+            if self.value is None or self._mean <= 2 * self.value or now - self._measured_at <= self._remeasure:
+                return None
+            self._drained_at = math.inf
+        if self._drained_at == math.inf:
+            if in_flight:
+                return 0
+            self._drained_at = now
+        return 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BreakerRules:
+    """How many failures in a row, of how many different rows, make an outage; and how many seconds to each probe.
+
+    Each interval is twice the one before.
+    """
+
+    failures: int = 20
+    rows: int = 10
+    first_interval: float = 1.0
+    longest_interval: float = 30.0
+
+
+class CircuitBreaker:
+    """Whether the service is down: closed while it works, open during an outage. Times are monotonic readings.
+
+    A run of attempts in which the service failed, over several rows and without one success in between, is an outage:
+    nothing is sent but one probe at a time, at growing intervals, until one succeeds. Rows that the service cannot
+    process must not look like an outage, hence several rows, and none that had failed already when another succeeded.
+    """
+
+    def __init__(self, rules: BreakerRules) -> None:
+        self._rules = rules
+        self._failures = 0
+        self._rows: set[int] = set()
+        self._interval = rules.first_interval
+        self._succeeded_at = -math.inf
+        self.opened_at: float | None = None
+        self.next_probe_at = 0.0
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is an outage."""
+        return self.opened_at is not None
+
+    def success(self, *, now: float) -> bool:
+        """Note a response that shows a working service; return whether it ended an outage."""
+        ended = self.is_open
+        self._succeeded_at = now
+        self._failures = 0
+        self._rows.clear()
+        self._interval = self._rules.first_interval
+        self.opened_at = None
+        return ended
+
+    def failure(self, row: int, *, failed_at: float, now: float) -> bool:
+        """Note a failure of the service for the row of a number, which failed first at a reading.
+
+        Returns:
+            Whether it began an outage.
+        """
+        if self.is_open or failed_at < self._succeeded_at:
+            return False
+        self._failures += 1
+        self._rows.add(row)
+        if self._failures < self._rules.failures or len(self._rows) < self._rules.rows:
+            return False
+        self.open(now=now)
+        return True
+
+    def open(self, *, now: float) -> None:
+        """Begin an outage: the first probe follows after the first interval."""
+        self.opened_at = now
+        self.next_probe_at = now + self._interval
+
+    def probe_failed(self, *, now: float) -> None:
+        """Note a probe without success: the next one comes later."""
+        self._interval = min(self._rules.longest_interval, self._interval * 2)
+        self.next_probe_at = now + self._interval

@@ -12,12 +12,17 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
-from batch_alias.model import Event, Operation, Response, Row, Second, State
+from batch_alias.model import HARMLESS, Event, Operation, Response, Row, Second, State
 from batch_alias.sending import Timing
 from batch_alias.sending.metrics import Metrics, Progress
-from batch_alias.sending.response_handler import OPENING_ROWS, Outcomes, ResponseHandler
+from batch_alias.sending.response_handler import DOUBTFUL_ROWS, Outcomes, ResponseHandler
 from batch_alias.sending.work_queue import PendingRows, Work, WorkQueue
 from batch_alias.settings import Sending
+
+HEARTBEAT = 0.5
+"""Seconds between two checks whether this process stood still."""
+STALL = 1.0
+"""Seconds that are worth it."""
 
 
 class Ledger(PendingRows, Outcomes, Protocol):
@@ -49,15 +54,15 @@ class Service(Protocol):
     def leave(self, host: str) -> None:
         """Move from a host to the other one, if there is one and that has not happened yet."""
 
+    def extend(self, seconds: float) -> None:
+        """Give all attempts under way so much more time."""
+
 
 class RateLimiter(Protocol):
     """The promise of the rate."""
 
     async def acquire(self) -> None:
         """Wait until an attempt may start."""
-
-    async def change(self, rate: float) -> None:
-        """Continue at another rate, attempts per second."""
 
 
 class Dispatcher:
@@ -106,6 +111,7 @@ class Dispatcher:
         self._idle: deque[tuple[float, Connection]] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
+        self._heartbeat: asyncio.TimerHandle | None = None
         self._crash: BaseException | None = None
         self.was_stopped = False
 
@@ -138,8 +144,9 @@ class Dispatcher:
         """
         grace = self._timing.grace
         stored_at = self._clock()
+        self._beat(stored_at)
         try:
-            self._queue.put_first(await self._ledger.opening_rows(OPENING_ROWS))
+            self._queue.put_first(await self._ledger.opening_rows(DOUBTFUL_ROWS))
             await self._queue.refill()
             while not self._is_over():
                 now = self._clock()
@@ -148,7 +155,6 @@ class Dispatcher:
                     await self._store_metrics()
                     await self._close_idle(before=now - self._timing.idle)
                 await self._queue.refill()
-                self._handler.controller.climb(now=now)
                 self._handler.check_patience(now=now)
                 if (wait := self._wait(now=now)) > 0:
                     await self._sleep(wait)
@@ -163,37 +169,46 @@ class Dispatcher:
             raise
         finally:
             await self._wind_up(grace=grace)
+            if self._heartbeat is not None:
+                self._heartbeat.cancel()
         if self._crash is not None:
             raise self._crash
         if self._handler.stopped is not None:
             raise self._handler.stopped
 
+    def _beat(self, due: float) -> None:
+        """Notice that this process stood still, and let no attempt time out for it.
+
+        A callback of the loop, since it must come before the timeouts that are due at the same time.
+        """
+        if (late := self._clock() - due) > STALL:
+            self._service.extend(late)
+        self._heartbeat = asyncio.get_running_loop().call_later(HEARTBEAT, self._beat, self._clock() + HEARTBEAT)
+
     def _is_over(self) -> bool:
         if self._must_end():
             return True
-        if self._tasks or not self._queue.is_empty:
+        if self._tasks or self._handler.unclear or not self._queue.is_empty:
             return False
         self._handler.settle_last(now=self._clock())
-        return self._queue.is_empty
+        return self._queue.is_empty and not self._handler.unclear
 
     def _must_end(self) -> bool:
         return self.was_stopped or self._handler.stopped is not None or self._crash is not None
 
     def _wait(self, *, now: float) -> float:
         """Seconds until an attempt may start: 0 now, infinity when something else must happen first."""
-        handler = self._handler
-        one_at_a_time = handler.breaker.is_open or handler.opening
-        most = 1 if one_at_a_time else self._sending.max_in_flight
-        if self._must_end() or len(self._tasks) >= most:
+        handler, in_flight = self._handler, len(self._tasks)
+        most = 1 if handler.one_at_a_time else self._sending.max_in_flight
+        if self._must_end() or in_flight >= most or not handler.controller.may_start(in_flight, now=now):
             return math.inf
-        not_before = handler.breaker.next_probe_at if handler.breaker.is_open else handler.controller.paused_until
-        return max(not_before - now, self._queue.due(now=now), 0.0)
+        not_before = handler.breaker.next_probe_at if handler.breaker.is_open else handler.controller.next_start
+        return max(not_before - now, 0.0 if handler.unclear else self._queue.due(now=now), 0.0)
 
     async def _permission(self) -> bool:
         """Wait for the rate limiter, but not longer than a tick: a stop does not wait for a low rate."""
         try:
             async with asyncio.timeout(self._timing.tick):
-                await self._limiter.change(self._handler.controller.rate)
                 await self._limiter.acquire()
         except TimeoutError:
             return False
@@ -207,21 +222,34 @@ class Dispatcher:
         except TimeoutError:
             pass
 
-    def _next(self) -> tuple[Work, Connection, bool]:
-        """What the next attempt is for, on which connection, and whether it is the probe of an outage."""
-        now, is_probe = self._clock(), self._handler.breaker.is_open
-        work = self._queue.take(now=now, new_first=is_probe)
-        self.metrics.started(retry=work.history.requests > 0, now=now)
-        return work, self._idle.pop()[1] if self._idle else self._service.connect(), is_probe
+    def _next(self) -> tuple[Work | None, Connection, bool]:
+        """What the next attempt is for, on which connection, and whether it is the probe of an outage.
 
-    async def _attempt(self, work: Work, connection: Connection, probe: bool) -> None:
-        started = self._clock()
+        It is for no row when a call that changes nothing must show if the rows are wrong or a setting.
+        """
+        now, handler = self._clock(), self._handler
+        work = None if handler.unclear else self._queue.take(now=now, new_first=handler.new_rows_first)
+        self.metrics.started(retry=work is not None and work.history.requests > 0, now=now)
+        handler.controller.started(now=now)
+        connection = self._idle.pop()[1] if self._idle else self._service.connect()
+        return work, connection, handler.breaker.is_open
+
+    async def _attempt(self, work: Work | None, connection: Connection, probe: bool) -> None:
+        started, handler = self._clock(), self._handler
         try:
+            if work is None:
+                handler.checked(await connection.execute(HARMLESS, first=True), now=self._clock())
+                return
             response = await connection.execute(work.row.operation, first=work.history.requests == 0)
             # No await from here on: a cancellation cannot come between a response and its record.
-            self._handler.handle(work, response, started=started, now=self._clock(), probe=probe)
-            if probe and response.classification.unhealthy:
+            was_open = handler.breaker.is_open
+            handler.handle(work, response, started=started, now=self._clock(), probe=probe)
+            if response.classification.unhealthy and handler.breaker.is_open and (probe or not was_open):
                 self._service.leave(response.host)
+        except asyncio.CancelledError:
+            if work is not None and self._crash is None:
+                handler.cut_off(work)
+            raise
         finally:
             self._idle.append((self._clock(), connection))
 
@@ -232,7 +260,7 @@ class Dispatcher:
         self._changed.set()
 
     async def _wind_up(self, *, grace: float) -> None:
-        """Let the attempts under way end, within the grace; rows without a response stay pending."""
+        """Let the attempts under way end, within the grace; what was sent and not confirmed then is unknown."""
         try:
             if self._tasks:
                 await asyncio.wait(self._tasks, timeout=grace)
@@ -243,6 +271,7 @@ class Dispatcher:
                 await asyncio.wait(self._tasks)
             await self._close_idle(before=math.inf)
             if self._crash is None:
+                self._handler.cut_off()
                 await self._store_metrics(all_of_it=True)
 
     async def _store_metrics(self, *, all_of_it: bool = False) -> None:

@@ -2,7 +2,9 @@
 
 Two kinds of outcome are held back, because they may say more about the service than about the row:
 
-* Until one of the first rows was answered otherwise, "invalid parameter" may mean an unknown App Key or a wrong column.
+* A refusal that may concern every row: "invalid parameter" may mean an unknown App Key or a wrong column, a gateway's
+  page a wrong path. Rows go one at a time until another one shows whether it is so; where none can, a signed call that
+  changes nothing does.
 * A row that has used up its attempts on an unhealthy service is settled only when another request succeeds. When an
   outage is recognised instead, the row goes back to the queue and its attempts are forgiven.
 """
@@ -17,22 +19,19 @@ from batch_alias.errors import StoppedByService
 from batch_alias.logs import log_attempt, log_retry
 from batch_alias.model import Action, EventKind, Outcome, Response, State
 from batch_alias.sending import Timing
-from batch_alias.sending.breaker import CircuitBreaker
-from batch_alias.sending.controller import RateController
+from batch_alias.sending.controller import CircuitBreaker, RateController
 from batch_alias.sending.metrics import Metrics
-from batch_alias.sending.retry import History, Retry, Settle, Stop, decide
+from batch_alias.sending.retry import Retry, Settle, Stop, decide, described, outcome_of, refusal
 from batch_alias.sending.work_queue import Work, WorkQueue
 from batch_alias.settings import Sending
 from batch_alias.text import duration, percent
 
-OPENING_ROWS = 3
-"""Rows that are sent one after the other while their responses may be due to a wrong setting."""
+DOUBTFUL_ROWS = 3
+"""Rows whose refusal in a row decides that a setting is wrong."""
 RECENT_ROWS = 1000
 """Settled rows over which the share of failures is taken."""
 NOTABLE_CHANGE = 0.25
 """Share by which the rate must have changed for another event."""
-CLOCK_TOLERANCE = 60.0
-"""Seconds of difference between the server's clock and this machine's that are worth naming."""
 
 
 class Outcomes(Protocol):
@@ -49,10 +48,6 @@ class ResponseHandler:
         proven: Whether this job has had a row accepted before.
         wall: The wall clock, seconds since the epoch.
         draw: Uniform random numbers from [0, 1).
-
-    Attributes:
-        opening: Whether the first rows are still being tried one after the other.
-        stopped: Why the run must stop; ``None`` while it need not.
     """
 
     def __init__(
@@ -75,41 +70,73 @@ class ResponseHandler:
         self._proven = proven
         self._wall = wall
         self._draw = draw
-        self._held_back: list[tuple[Work, Outcome]] = []
+        self._opening = True  # until a row was accepted or refused in this run
+        self._refused: list[tuple[Work, Outcome]] = []  # held back: the refusal may concern every row
+        self._refused_at = 0.0
+        self._held_back: list[tuple[Work, Outcome]] = []  # the service may be unhealthy
+        self._misconfigured = 0
         self._recent: deque[bool] = deque(maxlen=RECENT_ROWS)
         self._progress_at: float | None = None
         self._reported_rate = float(sending.rate)
         self.controller = RateController(sending.rate, timing.controller)
         self.breaker = CircuitBreaker(timing.breaker)
-        self.opening = True
-        self.stopped: StoppedByService | None = None
+        self.unclear = False  # a call that changes nothing must show if the rows are wrong or a setting
+        self.stopped: StoppedByService | None = None  # why the run must stop
+
+    @property
+    def one_at_a_time(self) -> bool:
+        """Whether the next request must wait for the response to the one before."""
+        return self._opening or bool(self._refused) or self.unclear or self.breaker.is_open
+
+    @property
+    def new_rows_first(self) -> bool:
+        """Whether a row that was sent before may be the one that the service cannot process."""
+        return bool(self._refused) or self.breaker.is_open
 
     def handle(self, work: Work, response: Response, *, started: float, now: float, probe: bool) -> None:
-        """Act on the response to an attempt that started, and has ended now, at monotonic readings in seconds.
-
-        ``probe`` says whether it was the probe of an outage.
-        """
+        """Act on the response to an attempt, maybe the probe of an outage; times are monotonic readings in seconds."""
         classification = response.classification
         self._metrics.responded(response)
         log_attempt(work.row, work.history.requests + 1, response)
+        self._adapt(response, started=started, now=now)
         if classification.unhealthy:
             self._unhealthy(work, response, now=now, probe=probe)
             return
-        if self.breaker.success():
+        if self.breaker.success(now=now):
             self.controller.restart(now=now)
             self._metrics.emit(EventKind.OUTAGE_ENDED)
-        if classification.action is Action.SLOW_DOWN:
-            self._refused(response, started=started, now=now)
-        else:
+        if classification.action is not Action.SLOW_DOWN:
             self._progress_at = now
-            self.controller.granted(now=now)
-        if classification.systematic and self.opening and not self._proven:
-            self._hold_back_opening(work, response)
+        of_gateway = self._proven and classification.action is Action.STOP and response.code is None
+        if of_gateway or (self._opening and classification.systematic and not self._proven):
+            self._hold_back(work, response, started=started, now=now)
             return
         if classification.action in {Action.ACCEPT, Action.FAIL}:
-            self.opening = False
-            self._settle_held_back()
+            if not self._proven and classification.action is Action.FAIL and not classification.status:
+                self._stop(refusal(response))  # no answer of RongCloud's, and none was before
+                return
+            self._opening = False
+            self._proven = self._proven or classification.action is Action.ACCEPT
+            if started >= self._refused_at:
+                self._settle(self._refused)
+            self._settle(self._held_back)
         self._apply(work, response, now=now)
+
+    def checked(self, response: Response, *, now: float) -> None:
+        """Act on the response to the call that changes nothing, made while it was ``unclear`` what is wrong."""
+        self.unclear = False
+        classification = response.classification
+        if classification.unhealthy or classification.action is Action.SLOW_DOWN:
+            for work, _ in self._refused:
+                self._queue.put_back(work, due=now + 1)
+            self._refused.clear()
+        elif classification.status and classification.action is not Action.ACCEPT:
+            problem = "All of the first rows were refused: code {code}, {message}."
+            advice = classification.advice
+            self._stop(StoppedByService(problem, advice, code=response.code, message=described(response)))
+        else:
+            self._opening = False
+            self._settle(self._refused)
 
     def check_patience(self, *, now: float) -> None:
         """Stop the run when nothing has made progress for too long; the time counts from the first call."""
@@ -118,11 +145,14 @@ class ResponseHandler:
         patience = self._sending.patience
         if not patience or now - self._progress_at < patience:
             return
-        advice = "Run the same command again when it works; every row that was not sent is still pending."
         if self.breaker.is_open:
-            self._stop("The service has been down for {patience}.", advice, patience=duration(patience))
+            problem = "The service has been down for {patience}."
         elif self.controller.paused_until > now or self.controller.lowered:
-            self._stop("The rate limit has refused every request for {patience}.", advice, patience=duration(patience))
+            problem = "The rate limit has refused every request for {patience}."
+        else:
+            return
+        advice = "Run the same command again when it works; every row that was not sent is still pending."
+        self._stop(StoppedByService(problem, advice, patience=duration(patience)))
 
     def settle_last(self, *, now: float) -> None:
         """Settle the outcomes that are held back, when no request is left whose response could decide.
@@ -135,21 +165,62 @@ class ResponseHandler:
                 self.breaker.open(now=now)
                 self._begin_outage(outcome.message)
                 return
-        self._settle_held_back()
+        if self._refused and not self._proven:
+            self.unclear = True
+        else:
+            self._settle(self._refused)
+            self._settle(self._held_back)
+
+    def cut_off(self, under_way: Work | None = None) -> None:
+        """Record as unknown what was sent and not confirmed when the run ends: a row under way, or all that wait."""
+        if under_way is not None:
+            history = under_way.history
+            works = [Work(under_way.row, replace(history, requests=history.requests + 1, in_doubt=True))]
+        else:
+            works = [*self._queue.drain(), *(work for work, _ in self._held_back)]
+            self._held_back.clear()
+        for work in works:
+            if work.history.requests and work.history.in_doubt:
+                self._record(outcome_of(work.row, work.history, State.UNKNOWN, None, at=self._wall()))
+
+    def _adapt(self, response: Response, *, started: float, now: float) -> None:
+        """Adapt rate and requests in flight to what the service bears."""
+        if self.breaker.is_open:
+            return
+        signal = response.classification.congestion
+        if signal and (wait := response.retry_after) is not None and self.controller.asked_to_wait(wait, now=now):
+            self._metrics.emit(EventKind.ASKED_TO_WAIT, seconds=wait)
+        worked = response.classification.action in {Action.ACCEPT, Action.FAIL}
+        seen = self.controller.responded(
+            signal=signal, started=started, now=now, latency=response.latency if worked else None
+        )
+        rate = self.controller.rate
+        # The rate follows the limit, for hours if need be: only a notable change is an event.
+        if seen is not None and abs(rate - self._reported_rate) >= self._reported_rate * NOTABLE_CHANGE:
+            self._reported_rate = rate
+            self._metrics.emit(EventKind.RATE_LOWERED, seen=seen, rate=rate)
 
     def _unhealthy(self, work: Work, response: Response, *, now: float, probe: bool) -> None:
-        again = Work(work.row, work.history.after(response.classification))
+        classification, failed_at = response.classification, work.history.failed_at or now
+        work = Work(work.row, replace(work.history, failed_at=failed_at))
+        again = Work(work.row, work.history.after(classification))
         if self.breaker.is_open:
             if probe:
                 self.breaker.probe_failed(now=now)
             self._queue.put_back(again, due=now)
             return
+        if self._opening and classification.misconfigured:
+            # Once more, since there may be another host.
+            self._misconfigured += 1
+            self._queue.put_back(again, due=now)
+            if self._misconfigured > 1:
+                self._stop(refusal(response))
+            return
         # RongCloud's own code shows a service that is there; if it fails for all rows, the breaker will find out.
-        if self.opening and response.code is None:
+        if self._opening and response.code is None:
             self.breaker.open(now=now)
-        if self.breaker.is_open or self.breaker.failure(work.row.number, now=now):
-            meaning = response.classification.meaning
-            self._begin_outage(f"{response.host}: {_with_detail(meaning, response.message)}")
+        if self.breaker.is_open or self.breaker.failure(work.row.number, failed_at=failed_at, now=now):
+            self._begin_outage(f"{response.host}: {described(response)}")
             self._queue.put_back(again, due=now)
             return
         self._apply(work, response, now=now)
@@ -160,28 +231,21 @@ class ResponseHandler:
             self._queue.put_back(Work(work.row, replace(work.history, failures=0)), due=0.0)
         self._held_back.clear()
 
-    def _refused(self, response: Response, *, started: float, now: float) -> None:
-        wait = response.retry_after
-        if not self.controller.refused(started=started, now=now, retry_after=wait):
+    def _hold_back(self, work: Work, response: Response, *, started: float, now: float) -> None:
+        history = work.history.after(response.classification)
+        if self._refused and started < self._refused_at:
+            # It was under way already, so it cannot decide.
+            self._queue.put_back(Work(work.row, history), due=now)
             return
-        rate = self.controller.rate
-        if wait is not None:
-            self._metrics.emit(EventKind.ASKED_TO_WAIT, seconds=wait)
-        # The rate follows the limit, for hours if need be: only a notable change is an event.
-        elif abs(rate - self._reported_rate) >= self._reported_rate * NOTABLE_CHANGE:
-            self._reported_rate = rate
-            self._metrics.emit(EventKind.RATE_LOWERED, rate=rate)
-
-    def _hold_back_opening(self, work: Work, response: Response) -> None:
-        outcome = self._outcome(work, work.history.after(response.classification), State.FAILED, response)
-        self._held_back.append((work, outcome))
-        if len(self._held_back) >= OPENING_ROWS or self._queue.is_empty:
-            self._stop(
-                "All of the first rows were refused: code {code}, {message}.",
-                response.classification.advice,
-                code=response.code,
-                message=outcome.message,
-            )
+        self._refused.append(
+            (Work(work.row, history), outcome_of(work.row, history, State.FAILED, response, at=self._wall()))
+        )
+        self._refused_at = now
+        if self._proven:
+            if len(self._refused) == DOUBTFUL_ROWS:
+                self._stop(refusal(response))
+        elif len(self._refused) == DOUBTFUL_ROWS or self._queue.is_empty:
+            self.unclear = True
 
     def _apply(self, work: Work, response: Response, *, now: float) -> None:
         decision = decide(
@@ -196,19 +260,20 @@ class ResponseHandler:
                 log_retry(work.row, history.requests, response, wait)
                 self._queue.put_back(Work(work.row, history), due=now + wait)
             case Settle(state=state, history=history):
-                outcome = self._outcome(work, history, state, response)
+                outcome = outcome_of(work.row, history, state, response, at=self._wall())
                 if response.classification.unhealthy:
                     self._held_back.append((Work(work.row, history), outcome))
                 else:
                     self._record(outcome)
             case Stop():
-                self._stop_for(response)
+                self._stop(refusal(response))
             case _:
                 assert_never(decision)
 
-    def _settle_held_back(self) -> None:
-        held_back, self._held_back = self._held_back, []
-        for _, outcome in held_back:
+    def _settle(self, held_back: list[tuple[Work, Outcome]]) -> None:
+        outcomes = [outcome for _, outcome in held_back]
+        held_back.clear()
+        for outcome in outcomes:
             self._record(outcome)
 
     def _record(self, outcome: Outcome) -> None:
@@ -217,45 +282,10 @@ class ResponseHandler:
         self._recent.append(outcome.state is not State.ACCEPTED)
         most = self._sending.max_failed
         if outcome.state is not State.ACCEPTED and sum(self._recent) > most * RECENT_ROWS:
-            self._stop(
-                "More than {share} of the last {rows:,} rows have failed; the last: {message}.",
-                "Check not-accepted.csv; to go on all the same, raise --max-failed.",
-                share=percent(most),
-                rows=RECENT_ROWS,
-                message=outcome.message,
-            )
+            problem = "More than {share} of the last {rows:,} rows have failed; the last: {message}."
+            advice = "Check not-accepted.csv; to go on all the same, raise --max-failed."
+            values = {"share": percent(most), "rows": RECENT_ROWS, "message": outcome.message}
+            self._stop(StoppedByService(problem, advice, **values))
 
-    def _outcome(self, work: Work, history: History, state: State, response: Response) -> Outcome:
-        detail = "" if state is State.ACCEPTED else response.message
-        return Outcome(
-            row=work.row.number,
-            state=state,
-            code=response.code,
-            message=_with_detail(response.classification.meaning, detail),
-            attempts=history.requests,
-            request_id=response.request_id,
-            finished_at=self._wall(),
-        )
-
-    def _stop_for(self, response: Response) -> None:
-        problem = "{host} refuses the run: {code}, {meaning}."
-        advice = response.classification.advice
-        skew = response.clock_skew
-        if skew is not None and abs(skew) > CLOCK_TOLERANCE:
-            side = "behind" if skew > 0 else "ahead of"
-            advice = f"{advice} This machine's clock is {abs(skew):.0f} s {side} the server's: set it."
-        self._stop(
-            problem,
-            advice,
-            host=response.host,
-            code=f"HTTP {response.status}" if response.code is None else f"code {response.code}",
-            meaning=_with_detail(response.classification.meaning, response.message),
-        )
-
-    def _stop(self, problem: str, advice: str, **values: object) -> None:
-        if self.stopped is None:
-            self.stopped = StoppedByService(problem, advice, **values)
-
-
-def _with_detail(meaning: str, detail: str) -> str:
-    return f"{meaning}: {detail}" if detail else meaning
+    def _stop(self, why: StoppedByService) -> None:
+        self.stopped = self.stopped or why

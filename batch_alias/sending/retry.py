@@ -1,9 +1,15 @@
-"""What to do with a row after a response: a pure decision."""
+"""What a response means for its row: pure decisions, and their sentences."""
 
 from dataclasses import dataclass, replace
 from typing import assert_never
 
-from batch_alias.model import Action, Classification, State
+from batch_alias.errors import StoppedByService
+from batch_alias.model import Action, Classification, Outcome, Response, Row, State
+
+LONGEST_REFUSAL = 2.0
+"""Most seconds until a row that the rate limit has refused is sent again."""
+CLOCK_TOLERANCE = 60.0
+"""Seconds of difference between the server's clock and this machine's that are worth naming."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +33,7 @@ class History:
 
     requests: int = 0
     failures: int = 0  # attempts that count against the row
+    failed_at: float | None = None  # when the service failed for it first, a monotonic reading
     in_doubt: bool = False  # any attempt may have reached the server unconfirmed
     signed_again: bool = False  # a refused signature has been tried afresh
 
@@ -74,10 +81,46 @@ def decide(
             if after.failures >= attempts:
                 return Settle(state=State.UNKNOWN if after.in_doubt else State.FAILED, history=after)
             return Retry(wait=backoff.wait(after.failures, draw), history=after)
-        case Action.SLOW_DOWN:  # as soon as the rate permits
-            return Retry(wait=0.0, history=after)
+        case Action.SLOW_DOWN:
+            refusals = after.requests - after.failures
+            return Retry(wait=min(LONGEST_REFUSAL, backoff.wait(refusals, draw)), history=after)
         case Action.SIGN_AGAIN:
             return Stop() if before.signed_again else Retry(wait=0.0, history=replace(after, signed_again=True))
         case Action.STOP:
             return Stop()
     assert_never(classification.action)
+
+
+def outcome_of(row: Row, history: History, state: State, response: Response | None, *, at: float) -> Outcome:
+    """How a row has ended, at seconds since the epoch; without a response if the run ended before there was one."""
+    if response is None:
+        message = "not confirmed before the run ended"
+    else:
+        message = response.classification.meaning if state is State.ACCEPTED else described(response)
+    return Outcome(
+        row=row.number,
+        state=state,
+        code=None if response is None else response.code,
+        message=message,
+        attempts=history.requests,
+        request_id="" if response is None else response.request_id,
+        finished_at=at,
+    )
+
+
+def refusal(response: Response) -> StoppedByService:
+    """Why a response ends the run."""
+    advice, skew = response.classification.advice, response.clock_skew
+    if skew is not None and abs(skew) > CLOCK_TOLERANCE:
+        side = "behind" if skew > 0 else "ahead of"
+        advice = f"{advice} This machine's clock is {abs(skew):.0f} s {side} the server's: set it."
+    problem = "{host} refuses the run: code {code}, {meaning}."
+    if response.code is None:
+        problem = "{host} cannot be used: {meaning}."
+    return StoppedByService(problem, advice, host=response.host, code=response.code, meaning=described(response))
+
+
+def described(response: Response) -> str:
+    """What a response means, with its message."""
+    meaning = response.classification.meaning
+    return f"{meaning}: {response.message}" if response.message else meaning

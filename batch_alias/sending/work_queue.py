@@ -3,7 +3,7 @@
 import heapq
 import math
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import count
 from typing import Protocol
 
@@ -28,7 +28,7 @@ class Work:
     """A row to send, and the attempts made for it in this run."""
 
     row: Row
-    history: History = field(default_factory=History)
+    history: History
 
 
 class WorkQueue:
@@ -92,7 +92,13 @@ class WorkQueue:
         if retry_is_due and not (new_first and self._has_new):
             return heapq.heappop(self._retries)[2]
         self._left -= 1
-        return Work(self._new.popleft())
+        row = self._new.popleft()
+        return Work(row, History(in_doubt=row.in_doubt))
+
+    def drain(self) -> list[Work]:
+        """Remove and return the rows that wait to be sent again."""
+        waiting, self._retries = [work for _, _, work in self._retries], []
+        return waiting
 
     @property
     def _has_new(self) -> bool:

@@ -37,7 +37,11 @@ def folder(job, second, start):
     )
     settings = {"masked_key": "abc…xyz", "max_in_flight": 512, "timeout": 10.0, "max_failed": 0.1, "patience": 1800.0}
     events = [
-        Event(at=start + 1, kind=EventKind.RATE_LOWERED, values={"rate": 45.0}),
+        Event(
+            at=start + 1,
+            kind=EventKind.RATE_LOWERED,
+            values={"seen": "12 of 60 were refused", "rate": 45.0},
+        ),
         Event(at=start + 2, kind=EventKind.OUTAGE_BEGAN, values={"detail": "HTTP 503"}),
         Event(at=start + 3, kind=EventKind.HOST_SWITCHED, values={"host": "api-b.example.com"}),
         Event(at=start + 4, kind=EventKind.OUTAGE_ENDED, values={}),

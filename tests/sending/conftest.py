@@ -1,13 +1,13 @@
 """A ledger in memory and a service that responds from a script, on a driven clock."""
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field, replace
 
 import pytest
 
 from batch_alias.errors import BatchAliasError
-from batch_alias.model import Event, Failure, Operation, Outcome, Response, Row, Second
+from batch_alias.model import Call, Event, Failure, Operation, Outcome, Response, Row, Second
 from batch_alias.rongcloud.codes import CODES, FAILURES, classify
 from batch_alias.sending import Timing
 from batch_alias.sending.dispatcher import Dispatcher
@@ -16,6 +16,10 @@ from batch_alias.settings import Sending
 
 EPOCH = 1_800_000_000.0
 """What the wall clock says when the driven clock says 0."""
+
+
+CHECK = 0
+"""Stands for a row in the call that changes nothing."""
 
 
 def rows_of(count: int) -> list[Row]:
@@ -109,6 +113,7 @@ class FakeService:
         self.under_way: set[int] = set()
         self.most_under_way = 0
         self.opened = self.closed = 0
+        self.extended = 0.0
 
     @property
     def sent(self) -> list[int]:
@@ -123,10 +128,13 @@ class FakeService:
         if host == self.hosts[0]:
             self.hosts.reverse()
 
+    def extend(self, seconds: float) -> None:
+        self.extended += seconds
+
     async def execute(self, operation: Operation, *, first: bool) -> Response:
-        row = int(operation.user_id.removeprefix("u"))
+        row = CHECK if operation.call is Call.READ else int(operation.user_id.removeprefix("u"))
         assert row not in self.under_way, "never two attempts of one row at once"
-        assert first == (row not in self.sent)
+        assert row == CHECK or first == (row not in self.sent)
         began, host = self.loop.time(), self.hosts[0]
         said = self._script(self, row)
         self.starts.append(Start(began, row, host))
@@ -201,12 +209,13 @@ def send(driven) -> Callable[..., Run]:
         latency: float = 0.05,
         timing: Timing | None = None,
         proven: bool = False,
+        doubted: Collection[int] = (),
         meanwhile=None,
         **sending,
     ) -> Run:
         async def main(loop) -> Run:
             service = FakeService(loop, script, latency)
-            ledger = FakeLedger(rows_of(count))
+            ledger = FakeLedger([replace(row, in_doubt=row.number in doubted) for row in rows_of(count)])
             settings = Sending(**sending)
             events: list[Event] = []
             dispatcher = Dispatcher(

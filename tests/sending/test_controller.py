@@ -2,167 +2,191 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch_alias.sending.controller import FLOOR, ControllerRules, RateController
+from batch_alias.sending.controller import ControllerRules, RateController
 
-RULES = ControllerRules(
-    of_granted=0.95,
-    least_cut=0.9,
-    deepest_cut=0.5,
-    window=1.0,
-    pause=0.25,
-    longest_pause=60.0,
-    climb=0.01,
-    fast_climb=0.05,
-    patience=10.0,
-    restart=0.1,
-    ramp=0.2,
-)
+RULES = ControllerRules()
 
 
 @pytest.fixture
-def pace() -> RateController:
+def controller() -> RateController:
     return RateController(100.0, RULES)
 
 
-def climbed(pace: RateController, start: float, seconds: int) -> float:
-    for second in range(1, seconds + 1):
-        pace.climb(now=start + second)
-    return pace.rate
+class Windows:
+    """Feeds a controller windows of 101 responses within a second, to attempts that have all started in them."""
+
+    def __init__(self, controller: RateController) -> None:
+        self.controller = controller
+        self.now = 1000.0
+
+    def __call__(self, signals: int, windows: int = 1) -> list[str]:
+        """So many signals in each window; what was seen where the rate was lowered."""
+        seen = []
+        for _ in range(windows):
+            self.now += RULES.window + 0.1  # responses to attempts from before a cut are over
+            for number in range(101):
+                self.now += 0.01005
+                signal = number < signals
+                seen.append(self.controller.responded(signal=signal, started=self.now, now=self.now, latency=0.05))
+        return [text for text in seen if text]
 
 
-def grant(pace: RateController, count: int, *, until: float) -> None:
-    """So many answers within the second before."""
-    for place in range(count):
-        pace.granted(now=until - 1 + (place + 1) / (count + 1))
+@pytest.fixture
+def windows(controller) -> Windows:
+    return Windows(controller)
 
 
-def test_it_begins_at_the_full_pace_without_a_pause(pace):
-    assert (pace.rate, pace.lowered, pace.paused_until) == (100.0, False, 0.0)
+def test_it_begins_at_the_full_rate_without_a_pause(controller):
+    assert (controller.rate, controller.lowered, controller.next_start) == (100.0, False, 0.0)
 
 
-def test_a_refusal_that_comes_alone_costs_little_and_a_short_pause(pace):
-    grant(pace, 99, until=100.0)
-    assert pace.refused(started=99.9, now=100.0, retry_after=None)
-    assert pace.rate == pytest.approx(90)
-    assert pace.lowered
-    assert pace.paused_until == 100.25
+@pytest.mark.parametrize("signals", [1, 5, 10])
+def test_a_tolerated_share_of_signals_costs_nothing(signals, controller, windows):
+    assert windows(signals, 5) == []
+    assert controller.rate == 100.0
 
 
-def test_a_refusal_goes_down_to_a_little_below_what_was_granted(pace):
-    grant(pace, 80, until=100.0)
-    pace.refused(started=99.9, now=100.0, retry_after=None)
-    assert pace.rate == pytest.approx(76)
+def test_the_rate_is_lowered_in_proportion_to_the_share_of_signals(controller, windows):
+    (seen,) = windows(30)
+    assert seen == "30 of 101 responses were refusals or came too late"
+    assert controller.rate == pytest.approx(0.95 * 71 / 1.005)
 
 
-def test_one_refusal_never_costs_more_than_the_deepest_cut(pace):
-    grant(pace, 40, until=100.0)
-    pace.refused(started=99.9, now=100.0, retry_after=None)
-    assert pace.rate == pytest.approx(50)
-    grant(pace, 40, until=101.2)
-    pace.refused(started=101.1, now=101.2, retry_after=None)
-    assert pace.rate == pytest.approx(38)
+def test_after_a_clean_window_it_is_lowered_by_little(controller, windows):
+    windows(0)
+    windows(60)
+    assert controller.rate == pytest.approx(0.9 * 100)
 
 
-def test_what_was_granted_long_ago_does_not_count(pace):
-    grant(pace, 99, until=90.0)
-    pace.refused(started=99.9, now=100.0, retry_after=None)
-    assert pace.rate == pytest.approx(50)
+def test_one_cut_is_never_deeper_than_the_deepest(controller, windows):
+    windows(101)
+    assert controller.rate == pytest.approx(30)
+    windows(101)
+    assert controller.rate == pytest.approx(9)
 
 
-def test_refusals_say_nothing_new_until_the_window_has_forgotten_the_old_pace(pace):
-    grant(pace, 99, until=100.0)
-    pace.refused(started=99.9, now=100.0, retry_after=None)
-    for n in range(101):
-        assert not pace.refused(started=100.0 + n / 100, now=100.0 + n / 100, retry_after=None)
-    assert pace.rate == pytest.approx(90)
-    assert pace.paused_until == 101.25
-    assert pace.refused(started=101.1, now=101.1, retry_after=None)
+def test_responses_to_attempts_from_before_a_cut_say_nothing(controller, windows):
+    windows(101)
+    rate, now = controller.rate, windows.now
+    for _ in range(300):
+        now += 0.01
+        assert controller.responded(signal=True, started=windows.now, now=now, latency=None) is None
+    assert controller.rate == rate
 
 
-def test_refusals_of_attempts_that_were_under_way_at_the_cut_ask_for_no_further_pause(pace):
-    grant(pace, 99, until=100.0)
-    pace.refused(started=99.9, now=100.0, retry_after=None)
-    assert not pace.refused(started=99.95, now=101.5, retry_after=None)
-    assert pace.paused_until == 100.25
+def test_few_responses_make_no_window(controller):
+    for second in range(RULES.responses - 1):
+        assert controller.responded(signal=True, started=second, now=second, latency=None) is None
+    assert controller.rate == 100.0
 
 
-def test_a_time_that_the_server_names_is_waited_whenever_it_is_heard(pace):
-    pace.refused(started=99.9, now=100.0, retry_after=7.0)
-    assert pace.paused_until == 107.0
-    assert not pace.refused(started=99.95, now=100.1, retry_after=20.0)
-    assert pace.paused_until == pytest.approx(120.1)
-    assert not pace.refused(started=99.96, now=100.2, retry_after=1.0)
-    assert pace.paused_until == pytest.approx(120.1)
+def test_it_climbs_slowly_near_the_rate_that_was_refused_and_fast_elsewhere(controller, windows):
+    windows(101)
+    low, edge = 30.0, 100 * (1 - RULES.near)
+    fast, slow = 1 + RULES.fast_climb, 1 + RULES.slow_climb
+    for rate in (low * fast, low * fast**2, low * fast**3, low * fast**4, low * fast**5, edge, edge * slow):
+        windows(0)
+        assert controller.rate == pytest.approx(rate)
 
 
-def test_a_time_beyond_reason_is_not_waited(pace):
-    pace.refused(started=99.9, now=100.0, retry_after=86_400.0)
-    assert pace.paused_until == 160.0
+def test_it_climbs_back_to_the_full_rate(controller, windows):
+    windows(101)
+    windows(0, 50)
+    assert controller.rate == 100.0
+    assert not controller.lowered
 
 
-def test_it_climbs_slowly_while_the_quota_is_probably_still_in_use_and_then_faster(pace):
-    for now in (100.0, 101.2):
-        pace.refused(started=now - 0.1, now=now, retry_after=None)
-    assert pace.rate == pytest.approx(25)
-    assert climbed(pace, 102.0, 9) == pytest.approx(25 + 9 * 1)
-    assert climbed(pace, 111.0, 5) == pytest.approx(25 + 9 * 1 + 5 * 5)
+def test_after_an_outage_it_begins_low_and_climbs_fast(controller, windows):
+    controller.restart(now=windows.now)
+    assert controller.rate == pytest.approx(10)
+    windows(0, 13)
+    assert controller.rate == 100.0
 
 
-def test_there_is_no_climb_during_a_pause(pace):
-    grant(pace, 99, until=100.0)
-    pace.refused(started=99.9, now=100.0, retry_after=30.0)
-    assert climbed(pace, 100.0, 29) == pytest.approx(90)
-    assert climbed(pace, 130.0, 1) > 90
+def test_starts_are_spaced_evenly_below_the_full_rate(controller, windows):
+    windows(101)
+    controller.started(now=2000.0)
+    assert controller.next_start == pytest.approx(2000.0 - 0.02)
+    controller.started(now=2000.0)
+    assert controller.next_start == pytest.approx(2000.0 - 0.02 + 1 / controller.rate)
 
 
-def test_a_climb_ends_at_the_full_pace_and_forgets_the_cut(pace):
-    pace.refused(started=99.9, now=100.0, retry_after=None)
-    assert climbed(pace, 100.5, 1000) == 100.0
-    assert not pace.lowered
-    grant(pace, 99, until=1101.0)
-    pace.refused(started=1101.0, now=1101.0, retry_after=None)
-    assert pace.rate == pytest.approx(90)
+def test_a_pause_that_the_server_asks_for_is_new_once(controller):
+    assert controller.asked_to_wait(7.0, now=100.0)
+    assert controller.next_start == 107.0
+    assert not controller.asked_to_wait(20.0, now=100.1)
+    assert controller.next_start == pytest.approx(120.1)
+    assert not controller.asked_to_wait(1.0, now=100.2)
+    assert controller.next_start == pytest.approx(120.1)
+    assert controller.asked_to_wait(1.0, now=121.0)
 
 
-def test_after_an_outage_it_ramps_up(pace):
-    pace.restart(now=500.0)
-    assert pace.rate == pytest.approx(10)
-    assert [round(climbed(pace, 500.0 + n, 1)) for n in range(5)] == [30, 50, 70, 90, 100]
+def test_a_pause_beyond_reason_is_cut(controller):
+    controller.asked_to_wait(86_400.0, now=100.0)
+    assert controller.next_start == 100.0 + RULES.longest_pause
 
 
-def test_a_refusal_ends_the_ramp(pace):
-    pace.restart(now=500.0)
-    climbed(pace, 500.0, 2)
-    grant(pace, 50, until=502.1)
-    pace.refused(started=502.0, now=502.1, retry_after=None)
-    assert pace.rate == pytest.approx(45)
-    assert climbed(pace, pace.paused_until, 1) == pytest.approx(46)
+def in_flight(controller: RateController, now: float) -> int:
+    """How many requests may be in flight at once."""
+    return next(number for number in range(10_000) if not controller.may_start(number, now=now))
+
+
+def respond(controller: RateController, count: int, latency: float, now: float) -> None:
+    for _ in range(count):
+        controller.responded(signal=False, started=now, now=now, latency=latency)
+
+
+def test_requests_in_flight_are_bounded_by_rate_times_latency(controller):
+    assert controller.may_start(5000, now=0.0)
+    respond(controller, 1, 0.2, now=1.0)
+    assert in_flight(controller, 1.0) == 100
+    respond(controller, 200, 0.05, now=1.5)
+    assert in_flight(controller, 1.5) == pytest.approx(25, abs=1)
+    respond(controller, 500, 0.005, now=2.0)
+    assert in_flight(controller, 2.0) == RULES.least_in_flight
+
+
+def test_a_queue_does_not_raise_the_bound(controller):
+    respond(controller, 20, 0.2, now=1.0)
+    respond(controller, 500, 2.0, now=2.0)
+    assert in_flight(controller, 2.0) == 100
+
+
+def test_when_the_latency_has_doubled_it_is_measured_again_with_nothing_in_flight(controller):
+    respond(controller, 20, 0.05, now=1.0)
+    respond(controller, 100, 1.0, now=10.0)
+    assert not controller.may_start(7, now=10.0)  # those in flight are let end
+    assert not controller.may_start(1, now=10.5)
+    assert in_flight(controller, 11.0) == 3
+    respond(controller, 3, 0.8, now=10.9)  # they started before
+    assert in_flight(controller, 11.0) == 3
+    respond(controller, 3, 0.8, now=11.5)
+    assert in_flight(controller, 12.0) == pytest.approx(400, abs=1)
 
 
 EVENTS = st.lists(
-    st.tuples(
-        st.sampled_from(["refused", "asked", "restart", "climb", "climb"]),
-        st.floats(0, 40),
-    ),
-    max_size=60,
+    st.tuples(st.sampled_from(["signal", "clean", "wait", "restart"]), st.floats(0, 40), st.integers(1, 150)),
+    max_size=40,
 )
 
 
 @given(events=EVENTS, full=st.sampled_from([1.0, 40.0, 100.0, 1000.0]))
-def test_whatever_happens_it_stays_between_a_floor_and_the_full_pace(events, full):
-    pace, now = RateController(full, ControllerRules()), 1000.0
-    for kind, seconds in events:
+def test_whatever_happens_it_stays_between_a_floor_and_the_full_rate(events, full):
+    controller, now = RateController(full, RULES), 1000.0
+    for kind, seconds, count in events:
         now += seconds
-        match kind:
-            case "refused":
-                pace.refused(started=now - 0.1, now=now, retry_after=None)
-            case "asked":
-                pace.refused(started=now - 0.1, now=now, retry_after=seconds)
-            case "restart":
-                pace.restart(now=now)
-            case _:
-                pace.climb(now=now)
-        assert full * FLOOR <= pace.rate <= full
-        assert pace.paused_until <= now + ControllerRules().longest_pause
-    now = max(now, pace.paused_until)
-    assert climbed(pace, now, 300) == full
+        for _ in range(count):
+            now += 0.02
+            match kind:
+                case "wait":
+                    controller.asked_to_wait(seconds, now=now)
+                case "restart":
+                    controller.restart(now=now)
+                case _:
+                    controller.responded(signal=kind == "signal", started=now, now=now, latency=0.05)
+        assert full * RULES.floor <= controller.rate <= full
+        assert controller.paused_until <= now + RULES.longest_pause
+    for _ in range(500):
+        now += 0.2
+        respond(controller, 10, 0.05, now)
+    assert controller.rate == full or controller.rate > 0.5 * full

@@ -1,5 +1,4 @@
 import asyncio
-import math
 import random
 
 import pytest
@@ -15,21 +14,18 @@ STALLS = st.lists(st.tuples(st.floats(0.01, 2.0), st.floats(0.001, 5.0)), max_si
 
 @pytest.fixture(scope="module")
 def starts(driven):
-    """When attempts start in so many seconds, with a task always waiting."""
+    """When attempts start in so many seconds, with somebody always waiting."""
 
-    def run(rate: float, seconds: float, *, stalls=(), changes=(), late=lambda: 0.0, workers: int = 1) -> list[float]:
+    def run(rate: float, seconds: float, *, stalls=(), late=lambda: 0.0, workers: int = 1) -> list[float]:
         async def main(loop) -> list[float]:
             loop.late = late
-            throttle = RateLimiter(rate)
+            limiter = RateLimiter(rate)
             started: list[float] = []
             stall_at = list(stalls)
-            change_at = list(changes)
 
             async def work() -> None:
                 while loop.time() < seconds:
-                    if change_at and loop.time() >= change_at[0][0]:
-                        await throttle.change(change_at.pop(0)[1])
-                    await throttle.acquire()
+                    await limiter.acquire()
                     if stall_at and loop.time() >= stall_at[0][0]:
                         # Nothing runs: a suspended laptop, a blocked loop, a stalled terminal.
                         loop.now += stall_at.pop(0)[1]
@@ -93,32 +89,3 @@ def test_a_stall_is_not_made_up_for_by_a_burst(starts, rate, gaps):
         stalls.append((at, stalled))
         at += stalled
     assert busiest(starts(rate, at + 1.1, stalls=stalls)) <= rate
-
-
-@settings(max_examples=40, deadline=None)
-# So far apart that no task still waits for a token of the rate before the last one.
-@given(changes=st.lists(st.tuples(st.floats(1.1, 2.5), st.floats(1, 500)), min_size=1, max_size=4))
-def test_a_change_of_rate_is_no_gift(starts, changes):
-    plan, at = [(0.0, 50.0)], 0.0
-    for after, rate in changes:
-        at += after
-        plan.append((at, rate))
-    started = starts(50.0, at + 1.5, changes=plan[1:])
-    assert busiest(started) <= math.ceil(max(rate for _, rate in plan))
-    # A task that waited when the last change came still has the token of the rate before.
-    last = [start for start in started if start >= at][1:]
-    assert busiest(last) <= math.ceil(plan[-1][1])
-
-
-def test_a_change_to_the_same_rate_costs_nothing(starts):
-    unchanged = starts(100, 3)
-    assert starts(100, 3, changes=[(0.1 * n, 100) for n in range(1, 30)]) == unchanged
-
-
-def test_the_rate_is_the_one_it_was_changed_to(driven):
-    async def main(loop) -> float:
-        throttle = RateLimiter(100)
-        await throttle.change(40)
-        return throttle.rate
-
-    assert driven(main) == 40
