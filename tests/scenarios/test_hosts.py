@@ -10,7 +10,7 @@ from batch_alias.model import EventKind, State
 from batch_alias.sandbox import Faults
 from batch_alias.sandbox.faults import DROP_BEFORE, GATEWAY_PAGE_OK, HANG_BEFORE, REFUSAL, UNAVAILABLE
 from batch_alias.sending import Timing
-from batch_alias.sending.breaker import BreakerRules
+from batch_alias.sending.controller import BreakerRules
 from batch_alias.sending.retry import Backoff
 from batch_alias.settings.target import Secret
 from tests.support.faults import GATEWAY_LIMIT, Script, coded
@@ -37,9 +37,7 @@ def pair(sandbox):
 
 
 @pytest.mark.parametrize("fault", [UNAVAILABLE, DROP_BEFORE, GATEWAY_PAGE_OK], ids=lambda fault: fault.name)
-def test_when_the_primary_fails_all_connections_move_to_the_backup_at_once(
-    fault, run, pair, settings_for, write_csv, results
-):
+def test_when_the_primary_fails_all_connections_move_to_the_backup(fault, run, pair, settings_for, write_csv, results):
     primary, backup = pair(Script(lambda number: fault if number >= 20 else None))
     events = []
     settings = settings_for(write_csv(ROWS), primary, backup, max_in_flight=32)
@@ -50,7 +48,8 @@ def test_when_the_primary_fails_all_connections_move_to_the_backup_at_once(
     (switch,) = [event for event in events if event.kind is EventKind.HOST_SWITCHED]
     assert urlsplit(backup.url).netloc in switch.text
     assert summary.host_switches == 1
-    assert primary.stats().requests - primary.stats().sets <= 32
+    # A 503 may be congestion, until the breaker recognises an outage.
+    assert primary.stats().requests - primary.stats().sets <= (64 if fault is UNAVAILABLE else 32)
 
 
 def test_a_primary_that_hangs_is_left(run, pair, settings_for, write_csv, results):
@@ -74,7 +73,7 @@ def test_a_primary_that_cannot_be_reached_is_left_after_one_attempt(
 
 
 def test_the_host_is_not_switched_more_often_than_permitted(run, pair, settings_for, write_csv):
-    unreliable = Script(lambda number: UNAVAILABLE if number % 3 == 2 else None)
+    unreliable = Script(lambda number: DROP_BEFORE if number % 3 == 2 else None)
     primary, backup = pair(unreliable, unreliable)
     settings = settings_for(write_csv(200), primary, backup, attempts=50)
     began = time.monotonic()

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from batch_alias.errors import ExitCode
+from batch_alias.ledger import LedgerReader
 from batch_alias.model import State
 from batch_alias.sandbox import Faults
 from batch_alias.sandbox.faults import HANG_AFTER
@@ -64,7 +65,9 @@ def test_requests_without_a_response_are_cut_off_after_the_grace(run, sandbox, s
     summary = run(settings, timing=replace(Timing(), grace=0.5, tick=0.1), beside=stop)
     assert summary.exit_code == ExitCode.INTERRUPTED
     found = results()
-    assert found.states == {State.ACCEPTED: 20, State.PENDING: 80}
+    unknown = found.states[State.UNKNOWN]
+    assert unknown == served.stats().requests - 20
+    assert found.states == {State.ACCEPTED: 20, State.UNKNOWN: unknown, State.PENDING: 80 - unknown}
     assert found.accepted.items() <= served.aliases().items()
 
 
@@ -94,3 +97,14 @@ def test_after_a_signal_while_the_reports_are_written_the_same_command_writes_th
     assert command("run", source, "--job", "job", to=served).end().code == ExitCode.DONE
     assert results().states == {State.ACCEPTED: 50}
     assert served.stats().requests == 50
+
+
+def test_a_signal_while_dns_does_not_respond_ends_the_run(command, sandbox, write_csv, until, tmp_path):
+    hang = "import socket, time; socket.getaddrinfo = lambda *_given, **_more: time.sleep(3600)"
+    started = command("run", write_csv(20), "--job", "job", to=sandbox(), before=hang)
+    ledger = tmp_path / "job" / "ledger.sqlite"
+    until(lambda: ledger.exists() and LedgerReader(ledger.parent).runs(), started)
+    started.signal(signal.SIGTERM)
+    ended = started.end()
+    assert ended.code == ExitCode.INTERRUPTED, ended.err
+    assert "Traceback" not in ended.err

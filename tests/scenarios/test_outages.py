@@ -105,7 +105,7 @@ def test_a_service_that_is_down_from_the_start_is_waited_for(patience, run, sand
     assert events == [BEGAN, ENDED]
 
 
-def test_when_the_patience_ends_the_run_stops_and_rows_not_sent_are_pending(
+def test_when_the_patience_ends_the_run_stops_and_rows_not_confirmed_are_unknown(
     run, sandbox, settings_for, write_csv, results
 ):
     served = sandbox(failing(DROP_AFTER, 40))
@@ -113,7 +113,10 @@ def test_when_the_patience_ends_the_run_stops_and_rows_not_sent_are_pending(
     summary = run(settings)
     assert summary.exit_code == ExitCode.STOPPED
     assert "down" in summary.stopped
-    assert results().states == {State.ACCEPTED: 40, State.PENDING: ROWS - 40}
+    found = results()
+    assert found.states[State.ACCEPTED] == 40
+    assert found.states.keys() == {State.ACCEPTED, State.PENDING, State.UNKNOWN}
+    assert len(found.of(State.UNKNOWN)) == len(served.aliases()) - 40  # those were sent, and not confirmed
     assert results().accepted.items() <= served.aliases().items()
     served.faults = Faults()
     assert run(settings).exit_code == ExitCode.DONE

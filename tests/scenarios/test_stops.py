@@ -22,8 +22,8 @@ def test_a_code_for_the_whole_run_stops_it_within_the_requests_in_flight(
     summary = run(settings)
     assert summary.exit_code == ExitCode.STOPPED
     assert str(code) in summary.stopped
-    # A refused signature is tried again once.
-    assert 40 < served.stats().requests <= 40 + WIDTH * (2 if code == 1004 else 1)
+    # A refused signature is tried again once, and a gateway's refusal with two other rows.
+    assert 40 < served.stats().requests <= 40 + {1004: 2 * WIDTH, 404: WIDTH + 2}.get(code, WIDTH)
     assert results().states == {State.ACCEPTED: 40, State.PENDING: 60}
     assert served.aliases() == results().accepted
     served.faults = Faults()
@@ -51,11 +51,13 @@ def test_key_and_secret_that_do_not_match_cost_one_request(run, sandbox, setting
     assert "RONGCLOUD_APP_SECRET" in summary.stopped
 
 
-def test_an_unknown_app_key_costs_three_requests(run, sandbox, settings_for, write_csv, target_of, results):
+def test_an_unknown_app_key_costs_three_rows_and_a_call_that_changes_nothing(
+    run, sandbox, settings_for, write_csv, target_of, results
+):
     served = sandbox()
     target = target_of(served, app_key="unknown", app_secret=Secret("x"))
     summary = run(settings_for(write_csv(40), served, target=target))
-    assert (summary.exit_code, served.stats().requests) == (ExitCode.STOPPED, 3)
+    assert (summary.exit_code, served.stats().requests) == (ExitCode.STOPPED, 4)
     assert "RONGCLOUD_APP_KEY" in summary.stopped
     assert "column" in summary.stopped
     assert results().states == {State.PENDING: 40}
