@@ -1,5 +1,6 @@
 """From a source to a ledger: what a failure leaves, and a source that is edited meanwhile."""
 
+import io
 import os
 from pathlib import Path
 
@@ -12,16 +13,21 @@ from batch_alias.staging import staged
 
 
 class Edited(type(Path())):
-    """A source that is edited just after its content has been read for the first time."""
+    """A source that is edited as soon as it has been read for the first time."""
 
     opened = 0
 
     def open(self, *arguments, **more):
         self.opened += 1
-        if self.opened == 2:
-            self.write_bytes(self.read_bytes().replace(b"alias 1 ", b"ALIAS 1 "))
-            os.utime(self, (1, 1))
-        return super().open(*arguments, **more)
+        return ReadOnce(self) if self.opened == 1 else super().open(*arguments, **more)
+
+
+class ReadOnce(io.FileIO):
+    def close(self) -> None:
+        super().close()
+        path = Path(self.name)
+        path.write_bytes(path.read_bytes().replace(b"alias 1 ", b"ALIAS 1 "))
+        os.utime(path, (1, 1))
 
 
 def test_a_source_that_is_edited_between_hash_and_reading_is_refused(write_csv, tmp_path):

@@ -28,9 +28,9 @@ def test_the_phases_of_a_job(sandbox, settings_for, write_csv):
 
     with Ledger(folder) as ledger:
         ledger.begin_run(target="there", version="0", settings={})
-        asyncio.run(ledger.record_metrics([Second(at=now + 2000, requests=1)], [], busiest=1))
+        asyncio.run(ledger.record_metrics([Second(at=now + 1010, requests=1)], [], busiest=1))
     resumed = status_of(folder)
-    assert (resumed.phase, resumed.rate, resumed.last_attempt_at) == (Phase.SENDING, 1.0, now + 2000)
+    assert (resumed.phase, resumed.rate, resumed.last_attempt_at) == (Phase.SENDING, 1.0, now + 1010)
 
     with closing(sqlite3.connect(folder / LEDGER)) as db, db:
         db.execute("UPDATE runs SET started_at = started_at - 4000")
