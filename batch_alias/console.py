@@ -221,7 +221,7 @@ def run(settings: Settings, output: Output) -> int:
         for line in plan_lines(job):
             console.say(line)
         if job.to_send and not confirmed and not console.confirm():
-            console.warn("Nothing was sent.")
+            console.warn("This run has sent nothing.")
             return ExitCode.INTERRUPTED
         with console.progress(job.progress, job.to_send), asyncio.Runner() as runner:
             _stop_on_signals(runner.get_loop(), job, console)
