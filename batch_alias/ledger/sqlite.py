@@ -37,7 +37,7 @@ class Ledger(LedgerReader):
     def close(self) -> None:
         """Close the file, so that it has everything even where a reader keeps the log from being removed."""
         with contextlib.suppress(sqlite3.Error):  # it is being read, or the disk is full
-            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            self._db.executescript("PRAGMA busy_timeout = 0; PRAGMA wal_checkpoint(TRUNCATE);")
         super().close()
 
     def set_meta(self, key: str, value: str) -> None:

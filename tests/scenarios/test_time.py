@@ -80,14 +80,14 @@ def test_a_machine_that_sleeps_does_not_catch_up_in_a_burst(command, sandbox, wr
 
 
 def test_a_process_that_stood_still_holds_nothing_against_the_service(command, sandbox, write_csv, results, until):
-    served = sandbox(Faults(latency=1.0))
-    started = command("run", write_csv(300), "--job", "job", "--timeout", 5, to=served)
-    until(lambda: served.stats().in_flight >= 50, started)
+    served = sandbox(Faults(latency=0.5))
+    started = command("run", write_csv(150), "--job", "job", "--timeout", 4, to=served)
+    until(lambda: served.stats().in_flight >= 20, started)
     started.signal(signal.SIGSTOP)
-    awake_at = time.monotonic() + 6
+    awake_at = time.monotonic() + 5
     until(lambda: time.monotonic() >= awake_at)
     started.signal(signal.SIGCONT)
     ended = started.end()
     assert ended.code == ExitCode.DONE, ended.err
-    assert results().summary["codes"] == {"200": 300}
+    assert results().summary["codes"] == {"200": 150}
     assert "does not work" not in ended.err
