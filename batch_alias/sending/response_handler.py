@@ -181,7 +181,10 @@ class ResponseHandler:
             self._held_back.clear()
         for work in works:
             if work.history.requests and work.history.in_doubt:
-                self._record(outcome_of(work.row, work.history, State.UNKNOWN, None, at=self._wall()))
+                # Not by _record: they are no failures of the service that would stop the run.
+                outcome = outcome_of(work.row, work.history, State.UNKNOWN, None, at=self._wall())
+                self._outcomes.record(outcome)
+                self._metrics.ended(outcome)
 
     def _adapt(self, response: Response, *, started: float, now: float) -> None:
         """Adapt rate and requests in flight to what the service bears."""

@@ -216,6 +216,19 @@ def test_after_the_grace_the_rest_is_cut_off_and_unknown(send, answer):
     assert sent.service.closed == sent.service.opened
 
 
+def test_many_rows_that_are_cut_off_are_no_failures_of_the_service(send, answer):
+    async def stop(sent, loop):
+        await asyncio.sleep(5)
+        sent.dispatcher.stop()
+
+    def script(service, _row):
+        return answer(latency=2.0 if len(service.starts) < 5 else 100.0)
+
+    sent = send(script, count=5000, meanwhile=stop)
+    assert Counter(sent.ledger.states().values())[State.UNKNOWN] > 101
+    assert sent.error is None
+
+
 def test_a_run_that_is_cancelled_keeps_what_is_answered_within_the_grace(send, always):
     async def cancel(sent, loop):
         await asyncio.sleep(2)
