@@ -1,18 +1,21 @@
-"""What the benchmarks share: rows, a sandbox and a client in processes of their own, and what both of them cost."""
+"""Shared by the benchmarks: rows, a sandbox and a client in processes of their own, and what a process uses."""
 
 import csv
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 
+from batch_alias.sandbox import Sandbox
+
 GIVE_UP = 120.0
-"""Seconds a client may take beyond what was expected of it."""
+"""Seconds a client may take beyond what is expected."""
 
 
 def make_rows(path: Path, rows: int) -> Path:
@@ -29,15 +32,15 @@ class Service:
     """A sandbox in a process of its own."""
 
     environment: Mapping[str, str]
-    _looks: httpx.Client
+    _client: httpx.Client
 
     @property
     def url(self) -> str:
         return self.environment["RONGCLOUD_URL"]
 
     def stats(self) -> dict:
-        """What it has seen."""
-        return self._looks.get(f"{self.url}/sandbox/stats").json()
+        """What it has counted."""
+        return self._client.get(f"{self.url}/sandbox/stats").json()
 
 
 @contextmanager
@@ -47,17 +50,40 @@ def sandbox_process(*flags: object) -> Iterator[Service]:
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         lines = [process.stdout.readline().strip() for _ in range(3)]
-        with httpx.Client(timeout=GIVE_UP, trust_env=False) as looks:
-            yield Service(dict(line.split("=", 1) for line in lines), looks)
+        with httpx.Client(timeout=GIVE_UP, trust_env=False) as client:
+            yield Service(dict(line.split("=", 1) for line in lines), client)
     finally:
         process.terminate()
         process.communicate()
 
 
 def start_client(*arguments: object, environment: Mapping[str, str]) -> subprocess.Popen:
-    """Start ``batch-alias`` without a word to people."""
-    command = [sys.executable, "-m", "batch_alias", *map(str, arguments), "--quiet"]
+    """Start a command of ``batch-alias`` that sends; it prints problems only."""
+    command = [sys.executable, "-m", "batch_alias", *map(str, arguments), "--quiet", "--yes"]
     return subprocess.Popen(command, env={**os.environ, **environment}, stdout=subprocess.DEVNULL)
+
+
+def wait_for(condition: Callable[[], object], seconds: float = GIVE_UP) -> None:
+    """Wait until a condition holds.
+
+    Raises:
+        TimeoutError: It does not come true in time.
+    """
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError("The run has made no progress.")
+        time.sleep(0.001)
+
+
+def environment_of(*sandboxes: Sandbox) -> dict[str, str]:
+    """The variables with which ``batch-alias`` sends to sandboxes of one app, the primary first."""
+    first = sandboxes[0]
+    return {
+        "RONGCLOUD_URL": ",".join(one.url for one in sandboxes),
+        "RONGCLOUD_APP_KEY": first.app_key,
+        "RONGCLOUD_APP_SECRET": first.app_secret.reveal(),
+    }
 
 
 def cpu_seconds(pid: int) -> float:
