@@ -1,12 +1,14 @@
 """The pace at several latencies, beside one shared httpx client: ``python -m tests.benchmarks.pace [--rows N]``.
 
-The sandbox runs in a process of its own, grants 100 requests in any sliding second and counts what arrives. The rate
-is that of accepted rows between two looks at its statistics, both at full pace. The ratios are of this one run.
+The sandbox runs in a process of its own, grants 100 requests in any sliding second and counts what arrives. Printed for
+each client: accepted rows per second and CPU time, of a row and as a share of a core, between two samples at full pace;
+the busiest second, the share of refused requests, and the connections opened. The ratio is of this one run.
 """
 
 import argparse
 import asyncio
 import hashlib
+import os
 import subprocess
 import sys
 import tempfile
@@ -22,49 +24,52 @@ RATE = 100
 OPENING = 10
 """Rows after which the pace is the full one."""
 WORKERS = 200
-LOOK = 0.05
+INTERVAL = 0.05
+"""Seconds between two samples."""
 
 
-def watched(service: Service, client: subprocess.Popen, rows: int) -> dict:
-    """Look on until a client has ended: accepted rows a second, and its CPU time meanwhile."""
+def observe(service: Service, client: subprocess.Popen, rows: int) -> dict[str, float]:
+    """Take samples until a client has ended."""
     first = last = None
-    give_up = time.monotonic() + GIVE_UP + rows / RATE
-    while client.poll() is None and time.monotonic() < give_up:
-        seen, now = service.stats(), time.monotonic()
-        if OPENING <= seen["sets"] < rows:
-            last = (now, seen["sets"], cpu_seconds(client.pid))
+    deadline = time.monotonic() + GIVE_UP + rows / RATE
+    while client.poll() is None and time.monotonic() < deadline:
+        stats, now = service.stats(), time.monotonic()
+        if OPENING <= stats["sets"] < rows:
+            last = (now, stats["sets"], cpu_seconds(client.pid))
             first = first or last
-        time.sleep(LOOK)
+        time.sleep(INTERVAL)
     if client.poll() is None:
         client.kill()
     client.wait()
-    seen = service.stats()
+    stats = service.stats()
     seconds, accepted, cpu = (b - a for a, b in zip(first, last, strict=True))
     return {
         "rate": accepted / seconds,
-        "busiest": seen["busiest_second"],
-        "refused": seen["refusals"] / seen["requests"],
-        "cpu": cpu / seconds,
-        "connections": seen["connections_opened"],
+        "busiest": stats["busiest_second"],
+        "refused": stats["refusals"] / stats["requests"],
+        "share": cpu / seconds,
+        "cpu": 1000 * cpu / accepted,
+        "connections": stats["connections_opened"],
     }
 
 
-def ours(latency: float, rows: int) -> dict:
+def batch_alias(latency: float, rows: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder, sandbox_process("--latency", latency, "--jitter", JITTER) as service:
         source = make_rows(Path(folder) / "rows.csv", rows)
         client = start_client("run", source, "--job", Path(folder) / "job", environment=service.environment)
-        return watched(service, client, rows)
+        return observe(service, client, rows)
 
 
-def shared(latency: float, rows: int, seconds: float) -> dict:
+def shared_client(latency: float, seconds: float) -> dict[str, float]:
     with sandbox_process("--latency", latency, "--jitter", JITTER) as service:
-        words = [service.environment[name] for name in ("RONGCLOUD_URL", "RONGCLOUD_APP_KEY", "RONGCLOUD_APP_SECRET")]
-        command = [sys.executable, "-m", "tests.benchmarks.pace", "--shared", *words, str(seconds)]
-        return watched(service, subprocess.Popen(command), rows)
+        target = [service.environment[name] for name in ("RONGCLOUD_URL", "RONGCLOUD_APP_KEY", "RONGCLOUD_APP_SECRET")]
+        command = [sys.executable, "-m", "tests.benchmarks.pace", "--shared", *target, str(seconds)]
+        client = subprocess.Popen(command)
+        return observe(service, client, int(seconds * RATE * 10))
 
 
 async def send_shared(url: str, key: str, secret: str, seconds: float) -> None:
-    """The twenty-line script: one client, ``AsyncLimiter(100, 1)``, 200 workers, nothing retried."""
+    """The usual script: one client, ``AsyncLimiter(100, 1)``, 200 workers, nothing retried."""
     import httpx
     from aiolimiter import AsyncLimiter
 
@@ -89,16 +94,17 @@ async def send_shared(url: str, key: str, secret: str, seconds: float) -> None:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def tell(name: str, found: dict) -> None:
+def print_result(name: str, found: dict[str, float]) -> None:
     print(
         f"  {name:14}{found['rate']:7.1f}/s   busiest second {found['busiest']:4}   refused {found['refused']:7.2%}"
-        f"   CPU {found['cpu']:5.1%} of a core   connections {found['connections']}",
+        f"   CPU {found['cpu']:5.2f} ms a row, {found['share']:5.1%} of a core   connections {found['connections']}"
+        f"   load {os.getloadavg()[0]:.1f}",
         flush=True,
     )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=2000, help="rows for each latency")
     parser.add_argument("--seconds", type=float, default=15, help="seconds for the shared client")
     parser.add_argument("--shared", nargs=4, metavar=("URL", "KEY", "SECRET", "SECONDS"), help=argparse.SUPPRESS)
@@ -108,11 +114,11 @@ def main() -> None:
         return
     for latency in LATENCIES:
         print(f"latency {latency * 1000:,.0f} ms ± {JITTER}, {given.rows:,} rows", flush=True)
-        mine = ours(latency, given.rows)
-        tell("batch-alias", mine)
-        theirs = shared(latency, 10**9, given.seconds)
-        tell("shared client", theirs)
-        print(f"    batch-alias : shared client = {mine['rate'] / max(theirs['rate'], 0.1):.2f}", flush=True)
+        ours = batch_alias(latency, given.rows)
+        print_result("batch-alias", ours)
+        shared = shared_client(latency, given.seconds)
+        print_result("shared client", shared)
+        print(f"    batch-alias : shared client = {ours['rate'] / max(shared['rate'], 0.1):.2f}", flush=True)
 
 
 if __name__ == "__main__":

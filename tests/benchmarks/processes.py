@@ -1,7 +1,9 @@
 """Shared by the benchmarks: rows, a sandbox and a client in processes of their own, and what a process uses."""
 
 import csv
+import json
 import os
+import resource
 import subprocess
 import sys
 import time
@@ -9,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple, Self
 
 import httpx
 
@@ -84,6 +87,37 @@ def environment_of(*sandboxes: Sandbox) -> dict[str, str]:
         "RONGCLOUD_APP_KEY": first.app_key,
         "RONGCLOUD_APP_SECRET": first.app_secret.reveal(),
     }
+
+
+class Measured(NamedTuple):
+    """What a call has returned and used; CPU time and memory with those of its child processes."""
+
+    result: int
+    seconds: float
+    cpu: float  # seconds
+    peak: float  # MiB
+
+    @classmethod
+    def of_process(cls, module: str, *arguments: object) -> Self:
+        """Run a module that calls ``print_measured`` in a process of its own.
+
+        The peak of a process is never below that of its parent, so the caller must be small itself.
+        """
+        command = [sys.executable, "-m", module, *map(str, arguments)]
+        return cls(*json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout))
+
+
+def print_measured(call: Callable[[], int]) -> None:
+    """Print what ``Measured.of_process`` reads."""
+    began, (used, _) = time.perf_counter(), _used()
+    result = call()
+    seconds, (cpu, peak) = time.perf_counter() - began, _used()
+    print(json.dumps((result, seconds, cpu - used, peak)))
+
+
+def _used() -> tuple[float, float]:
+    used = [resource.getrusage(whose) for whose in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in used), sum(one.ru_maxrss for one in used) / 1024
 
 
 def cpu_seconds(pid: int) -> float:

@@ -1,23 +1,24 @@
 """Where the quota is raised: ``python -m tests.benchmarks.raised_quota [--rows N] [--rates 1000,2000]``.
 
-First the transports alone, side by side: CPU time of a request, and how many of the requests that are due each second
-get their responses. ``client`` is ours with all that an attempt takes: signing, decoding, classifying. Then whole jobs
-through ``batch-alias run``: rows a second at full pace, and the process's CPU time for each row meanwhile.
+First the transports alone, side by side: how many of the requests that are due each second are answered, and CPU time
+per request. ``ours`` is the transport, ``client`` the whole of an attempt: signing, decoding and classifying too. Then
+whole jobs through ``batch-alias run``: rows per second at full pace, and the process's CPU time per row meanwhile.
 
-The server is a process of its own that answers every POST after a latency and looks at nothing.
+The server is a process of its own that accepts every request after a latency and checks nothing.
 """
 
 import argparse
 import asyncio
 import importlib.util
 import json
+import os
 import ssl
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
@@ -28,21 +29,18 @@ from batch_alias.rongcloud.client import Client
 from batch_alias.rongcloud.transport import Resolver, StreamTransport
 from batch_alias.settings.target import Secret, Target
 from tests.benchmarks.processes import GIVE_UP, cpu_seconds, make_rows, start_client
+from tests.benchmarks.server import server_process
 
 MODULE = "tests.benchmarks.raised_quota"
-KEY, SECRET = "the-key", "the-secret"
 TRANSPORT_RATE = 1000
 IN_FLIGHT = 2000
-LOOK = 0.05
-ANSWER = (
-    b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 12\r\n"
-    b'Date: Mon, 23 Nov 2026 10:00:00 GMT\r\n\r\n{"code":200}'
-)
+INTERVAL = 0.05
+"""Seconds between two samples."""
 PATH = "/group/remarks/set.json"
 FORM = b"userId=user1&groupId=group1&remark=R%26D"
 HEADERS = MappingProxyType(
     {
-        "App-Key": KEY,
+        "App-Key": "the-key",
         "Nonce": "1" * 16,
         "Timestamp": "1700000000000",
         "Signature": "a" * 40,
@@ -57,50 +55,14 @@ Send = Callable[[], Awaitable[bool]]
 """Makes one request on a connection of its own; whether it was accepted."""
 
 
-class Answering(asyncio.Protocol):
-    """A connection on which every POST is answered after a latency; a GET gets the number of them."""
+@dataclass
+class Accepting:
+    """Accepts everything after a latency."""
 
-    latency = 0.0
-    posts = 0
+    latency: float
 
-    def connection_made(self, transport: asyncio.Transport) -> None:
-        self.transport, self.received = transport, b""
-
-    def data_received(self, data: bytes) -> None:
-        head, _, body = (self.received + data).partition(b"\r\n\r\n")
-        if head.startswith(b"GET"):
-            posts = b"%d" % Answering.posts
-            self.transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(posts), posts))
-            return
-        length = head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0]
-        if length and len(body) >= int(length):
-            self.received = b""
-            asyncio.get_running_loop().call_later(self.latency, self.respond)
-        else:
-            self.received += data
-
-    def respond(self) -> None:
-        Answering.posts += 1
-        self.transport.write(ANSWER)
-
-
-async def serve(latency: float) -> None:
-    Answering.latency = latency
-    server = await asyncio.get_running_loop().create_server(Answering, "127.0.0.1", 0, backlog=4096)
-    print(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", flush=True)
-    await server.serve_forever()
-
-
-@contextmanager
-def server_process(latency: float) -> Iterator[str]:
-    """Serve in a process of its own for the length of a block; its URL."""
-    command = [sys.executable, "-m", MODULE, "--serve", str(latency)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    try:
-        yield process.stdout.readline().strip()
-    finally:
-        process.terminate()
-        process.communicate()
+    def __call__(self, _now: float) -> tuple[str, float]:
+        return "accepted", self.latency
 
 
 def through(transport: httpx.AsyncBaseTransport, url: str) -> Send:
@@ -122,7 +84,7 @@ def senders(name: str, url: str) -> Callable[[], Send]:
     """Make connections by the name of the transport."""
     match name:
         case "client":
-            client = Client(Target(url=url, app_key=KEY, app_secret=Secret(SECRET)), timeout=GIVE_UP)
+            client = Client(Target(url=url, app_key="the-key", app_secret=Secret("the-secret")), timeout=GIVE_UP)
             operation = Operation(call=Call.SET, user_id="user1", group_id="group1", remark="R&D")
 
             def connect() -> Send:
@@ -190,41 +152,40 @@ def compare(latency: float, rows: int) -> None:
         if name == "aiohttp" and importlib.util.find_spec(name) is None:
             print("  aiohttp   is not installed: pip install batch-alias[bench]", flush=True)
             continue
-        with server_process(latency) as url:
-            command = [sys.executable, "-m", MODULE, "--measure", name, url, "--rows", str(rows)]
+        with server_process(Accepting(latency)) as server:
+            command = [sys.executable, "-m", MODULE, "--measure", name, server.url, "--rows", str(rows)]
             found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
         # The last request ends a latency after it was due.
         due = rows / (rows / TRANSPORT_RATE + latency)
         print(
-            f"  {name:10}{found['rate']:7.0f}/s of {due:5.0f}   {found['cpu'] * 1000:5.2f} ms of CPU a request",
+            f"  {name:10}{found['rate']:7.0f}/s of {due:5.0f}   {found['cpu'] * 1000:5.2f} ms of CPU a request"
+            f"   load {os.getloadavg()[0]:.1f}",
             flush=True,
         )
 
 
 def whole_run(latency: float, rate: int, rows: int) -> None:
-    """A job: rows a second between two looks at full pace, and CPU time of a row meanwhile."""
-    with tempfile.TemporaryDirectory() as folder, server_process(latency) as url:
+    """Print rows per second and CPU time per row of a job, between two samples at full pace."""
+    with tempfile.TemporaryDirectory() as folder, server_process(Accepting(latency)) as server:
         source = make_rows(Path(folder) / "rows.csv", rows)
-        environment = {"RONGCLOUD_URL": url, "RONGCLOUD_APP_KEY": KEY, "RONGCLOUD_APP_SECRET": SECRET}
-        flags = ("--rate", rate, "--max-in-flight", IN_FLIGHT, "--yes")
-        client = start_client("run", source, "--job", Path(folder) / "job", *flags, environment=environment)
-        looks: list[tuple[float, int, float]] = []
-        with httpx.Client(timeout=GIVE_UP, trust_env=False) as looker:
-            give_up = time.monotonic() + GIVE_UP + rows / 100
-            while client.poll() is None and time.monotonic() < give_up:
-                posts = int(looker.get(url).text)
-                # The first second opens the connections.
-                if rate * (1 + latency) <= posts < rows:
-                    looks.append((time.monotonic(), posts, cpu_seconds(client.pid)))
-                time.sleep(LOOK)
+        flags = ("--rate", rate, "--max-in-flight", IN_FLIGHT)
+        client = start_client("run", source, "--job", Path(folder) / "job", *flags, environment=server.environment)
+        samples: list[tuple[float, int, float]] = []
+        deadline = time.monotonic() + GIVE_UP + rows / 100
+        while client.poll() is None and time.monotonic() < deadline:
+            count = server.count()
+            # The first second opens the connections.
+            if rate * (1 + latency) <= count < rows:
+                samples.append((time.monotonic(), count, cpu_seconds(client.pid)))
+            time.sleep(INTERVAL)
         if client.poll() is None:
             client.kill()
         client.wait()
-        (began, first, used), (ended, last, used_then) = looks[0], looks[-1]
-    pace, cpu = (last - first) / (ended - began), (used_then - used) / max(1, last - first)
+    seconds, sent, cpu = (b - a for a, b in zip(samples[0], samples[-1], strict=True))
     print(
-        f"  --rate {rate:<5} latency {latency * 1000:5,.0f} ms {pace:7.0f}/s   {cpu * 1000:5.2f} ms of CPU a row"
-        f"   exit code {client.returncode}",
+        f"  --rate {rate:<5} latency {latency * 1000:5,.0f} ms {sent / seconds:7.0f}/s"
+        f"   {1000 * cpu / max(1, sent):5.2f} ms of CPU a row, {cpu / seconds:4.0%} of a core"
+        f"   exit code {client.returncode}   load {os.getloadavg()[0]:.1f}",
         flush=True,
     )
 
@@ -234,12 +195,8 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=5000, help="requests of a transport; a job has twice as many")
     parser.add_argument("--rates", default="1000,2000", help="rates of the jobs")
     parser.add_argument("--latencies", default="0.05,1", help="seconds")
-    parser.add_argument("--serve", type=float, help=argparse.SUPPRESS)
     parser.add_argument("--measure", nargs=2, help=argparse.SUPPRESS)
     given = parser.parse_args()
-    if given.serve is not None:
-        asyncio.run(serve(given.serve))
-        return
     if given.measure:
         print(json.dumps(asyncio.run(measure(*given.measure, given.rows))))
         return

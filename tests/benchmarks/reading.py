@@ -1,24 +1,21 @@
-"""How fast and how small rows are read, beside the plain tools: ``python -m tests.benchmarks.reading``.
+"""Speed and memory of reading, beside plain tools: ``python -m tests.benchmarks.reading [--rows N]``.
 
-Makes its files in a temporary folder. Every figure comes from a process of its own; the ratios are of this one run.
-The peak is that of the process plus that of the one in which calamine reads a workbook. ``ROWS=100000`` is quick.
+Prints seconds, rows per second, CPU time per row and the peak of memory, each of a process of its
+own and the one in which calamine reads a workbook; and the ratios of the rows per second in this run.
 """
 
+import argparse
 import csv
-import os
-import resource
-import subprocess
-import sys
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 
-ROWS = int(os.environ.get("ROWS", "1000000"))
-MANY_ROWS = 5 * ROWS
+from tests.benchmarks.processes import Measured, print_measured
+
+MODULE = "tests.benchmarks.reading"
 
 
-def ours(path: str) -> int:
+def batch_alias(path: str) -> int:
     from batch_alias.settings import Reading
     from batch_alias.sources import open_source
 
@@ -46,7 +43,7 @@ def plain_openpyxl(path: str) -> int:
 
 
 READERS: dict[str, Callable[[str], int]] = {
-    "batch-alias": ours,
+    "batch-alias": batch_alias,
     "csv.reader": plain_csv,
     "pandas.read_csv": pandas_csv,
     "openpyxl": plain_openpyxl,
@@ -78,41 +75,38 @@ def row(number: int) -> tuple[str, str, str]:
 
 
 def measure(reader: str, path: Path, rows: int) -> float:
-    """Print a line and give the rows per second."""
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.benchmarks.reading", reader, str(path)],
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    read, seconds, peak = done.stdout.split()
-    assert int(read) == rows, f"{reader} read {read} of {rows} rows"
-    print(
-        f"  {reader:18}{float(seconds):7.2f} s {rows / float(seconds):12,.0f} rows/s {float(peak):7.0f} MiB", flush=True
-    )
-    return rows / float(seconds)
+    """Print a line and return the rows per second."""
+    found = Measured.of_process(MODULE, "--reader", reader, path)
+    assert found.result == rows, f"{reader} read {found.result} of {rows} rows"
+    rate = rows / found.seconds
+    per_row = f"{1e6 * found.cpu / rows:7.1f} µs of CPU a row"
+    print(f"  {reader:18}{found.seconds:7.2f} s {rate:12,.0f} rows/s{per_row}{found.peak:7.0f} MiB", flush=True)
+    return rate
 
 
 def compare(path: Path, rows: int, others: list[str]) -> None:
     print(f"{rows:,} rows, {path.suffix[1:]}, {path.stat().st_size / 2**20:.0f} MiB")
-    mine = measure("batch-alias", path, rows)
+    ours = measure("batch-alias", path, rows)
     for other in others:
-        print(f"    batch-alias : {other} = {mine / measure(other, path, rows):.2f}")
+        print(f"    batch-alias : {other} = {ours / measure(other, path, rows):.2f}")
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=1_000_000, help="rows; five times as many are read as well")
+    parser.add_argument("--reader", nargs=2, metavar=("READER", "FILE"), help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.reader:
+        print_measured(lambda: READERS[given.reader[0]](given.reader[1]))
+        return
+    rows, many = given.rows, 5 * given.rows
     with tempfile.TemporaryDirectory() as folder:
-        compare(make_csv(Path(folder) / "rows.csv", ROWS), ROWS, ["csv.reader", "pandas.read_csv"])
-        compare(make_csv(Path(folder) / "many.csv", MANY_ROWS), MANY_ROWS, [])
-        compare(make_workbook(Path(folder) / "rows.xlsx", ROWS), ROWS, ["openpyxl"])
+        compare(make_csv(Path(folder) / "rows.csv", rows), rows, ["csv.reader", "pandas.read_csv"])
+        compare(make_csv(Path(folder) / "many.csv", many), many, [])
+        # A sheet has no more rows.
+        rows = min(rows, 2**20 - 1)
+        compare(make_workbook(Path(folder) / "rows.xlsx", rows), rows, ["openpyxl"])
 
 
 if __name__ == "__main__":
-    if len(sys.argv) == 3:
-        begun = time.perf_counter()
-        count = READERS[sys.argv[1]](sys.argv[2])
-        took = time.perf_counter() - begun
-        peak = sum(resource.getrusage(whose).ru_maxrss for whose in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-        print(count, took, peak / 1024)
-    else:
-        main()
+    main()

@@ -1,19 +1,15 @@
-"""Time and memory that the reports of a large job take: ``python -m tests.benchmarks.reporting``.
+"""Time and memory that the reports of a large job take: ``python -m tests.benchmarks.reporting [--rows N]``.
 
-Makes a ledger with rejected and failed rows, an outage and two runs in a temporary folder. Each report is written by a
-process of its own, and its imports are measured too.
+Makes a ledger with rejected and failed rows, an outage and two runs in a temporary folder. Prints for each report
+seconds, CPU time per row, size and the peak of memory of a process of its own, imports included.
 """
 
+import argparse
 import asyncio
 import math
-import os
 import random
-import resource
 import sqlite3
-import subprocess
-import sys
 import tempfile
-import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,11 +17,12 @@ from typing import TYPE_CHECKING
 
 from batch_alias.ledger import LEDGER, JobInfo, Ledger, LedgerReader, create
 from batch_alias.model import LATENCY_STEP, Event, EventKind, Second
+from tests.benchmarks.processes import Measured, print_measured
 
 if TYPE_CHECKING:
     import pandas as pd
 
-ROWS = int(os.environ.get("ROWS", "1000000"))
+MODULE = "tests.benchmarks.reporting"
 RATE = 100
 BATCH = 20_000
 MAKE = "make"
@@ -118,35 +115,40 @@ def write(folder: Path, name: str) -> None:
         writers(folder, ledger, summarize(ledger, exit_code=1, stopped=""))[name](folder / name)
 
 
-def in_a_process_of_its_own(folder: Path, task: str) -> tuple[float, float]:
-    """Seconds and MiB. The peak of a process is never below that of its parent, so this one stays small itself."""
-    command = [sys.executable, "-m", "tests.benchmarks.reporting", str(folder), task]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
-    seconds, peak = map(float, done.stdout.split())
-    return seconds, peak
+def perform(folder: Path, task: str, rows: int) -> int:
+    """Make the job, or write the report of a name."""
+    if task == MAKE:
+        make_job(folder, rows)
+    else:
+        write(folder, task)
+    return rows
 
 
-def measure(folder: Path, name: str) -> None:
-    seconds, peak = in_a_process_of_its_own(folder, name)
+def measure(folder: Path, name: str, rows: int) -> None:
+    found = Measured.of_process(MODULE, "--task", folder, name, "--rows", rows)
     size = (folder / name).stat().st_size
-    print(f"  {name:18}{seconds:7.2f} s{size / 1e6:9.2f} MB{peak:8.0f} MiB peak", flush=True)
+    print(
+        f"  {name:18}{found.seconds:7.2f} s{1e6 * found.cpu / rows:8.1f} µs of CPU a row{size / 1e6:9.2f} MB"
+        f"{found.peak:8.0f} MiB peak",
+        flush=True,
+    )
 
 
 def main() -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        in_a_process_of_its_own(Path(folder), MAKE)
-        print(f"{ROWS:,} rows, ledger {(Path(folder) / LEDGER).stat().st_size / 1e6:.0f} MB")
-        for name in REPORTS:
-            measure(Path(folder), name)
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--task", nargs=2, metavar=("FOLDER", "TASK"), help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.task:
+        print_measured(lambda: perform(Path(given.task[0]), given.task[1], given.rows))
+        return
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        Measured.of_process(MODULE, "--task", folder, MAKE, "--rows", given.rows)
+        print(f"{given.rows:,} rows, ledger {(folder / LEDGER).stat().st_size / 1e6:.0f} MB")
+        for report in REPORTS:
+            measure(folder, report, given.rows)
 
 
 if __name__ == "__main__":
-    if len(sys.argv) == 3:
-        begun = time.perf_counter()
-        if sys.argv[2] == MAKE:
-            make_job(Path(sys.argv[1]), ROWS)
-        else:
-            write(Path(sys.argv[1]), sys.argv[2])
-        print(time.perf_counter() - begun, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
-    else:
-        main()
+    main()

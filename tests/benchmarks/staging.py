@@ -1,18 +1,17 @@
 """How fast rows are checked and staged, beside ``csv.reader``: ``python -m tests.benchmarks.staging [--rows N]``.
 
-Every figure comes from a process of its own; the ratios are of this one run.
+Prints seconds, CPU time per row and the peak of memory, each of a process of its own, and the
+ratio of the seconds in this run.
 """
 
 import argparse
 import csv
-import resource
-import subprocess
-import sys
 import tempfile
-import time
 from pathlib import Path
 
-from tests.benchmarks.processes import make_rows
+from tests.benchmarks.processes import Measured, make_rows, print_measured
+
+MODULE = "tests.benchmarks.staging"
 
 
 def stage(source: Path) -> int:
@@ -20,7 +19,7 @@ def stage(source: Path) -> int:
     from batch_alias.staging import staged
 
     with staged(source, Reading(), source.with_suffix(".aliases")) as ledger:
-        return ledger.tally().pending
+        return ledger.counts().pending
 
 
 def read(source: Path) -> int:
@@ -32,13 +31,12 @@ WAYS = {"batch-alias": stage, "csv.reader": read}
 
 
 def measure(way: str, source: Path, rows: int) -> float:
-    """Print a line and give the seconds."""
-    command = [sys.executable, "-m", "tests.benchmarks.staging", "--way", way, str(source)]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
-    count, seconds, peak = done.stdout.split()
-    assert int(count) == rows, f"{way} took {count} of {rows} rows"
-    print(f"  {way:14}{float(seconds):7.2f} s {float(peak):8.0f} MiB", flush=True)
-    return float(seconds)
+    """Print a line and return the seconds."""
+    found = Measured.of_process(MODULE, "--way", way, source)
+    assert found.result == rows, f"{way} took {found.result} of {rows} rows"
+    per_row = 1e6 * found.cpu / rows
+    print(f"  {way:14}{found.seconds:7.2f} s{per_row:8.1f} µs of CPU a row{found.peak:8.0f} MiB", flush=True)
+    return found.seconds
 
 
 def main() -> None:
@@ -47,17 +45,14 @@ def main() -> None:
     parser.add_argument("--way", nargs=2, metavar=("WAY", "SOURCE"), help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.way:
-        began = time.perf_counter()
-        count = WAYS[given.way[0]](Path(given.way[1]))
-        took = time.perf_counter() - began
-        print(count, took, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+        print_measured(lambda: WAYS[given.way[0]](Path(given.way[1])))
         return
     for rows in (given.rows, 3 * given.rows):
         with tempfile.TemporaryDirectory() as folder:
             source = make_rows(Path(folder) / "rows.csv", rows)
             print(f"{rows:,} rows, {source.stat().st_size / 2**20:.0f} MiB", flush=True)
-            mine, plain = (measure(way, source, rows) for way in WAYS)
-            print(f"    batch-alias : csv.reader = {mine / plain:.1f} times the seconds", flush=True)
+            ours, plain = (measure(way, source, rows) for way in WAYS)
+            print(f"    batch-alias : csv.reader = {ours / plain:.1f} times the seconds", flush=True)
 
 
 if __name__ == "__main__":
