@@ -11,11 +11,13 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
-import httpx
+if TYPE_CHECKING:
+    # Some benchmarks measure memory.
+    import httpx
 
-from batch_alias.sandbox import Sandbox
+    from batch_alias.sandbox import Sandbox
 
 GIVE_UP = 120.0
 """Seconds a client may take beyond what is expected."""
@@ -35,7 +37,7 @@ class Service:
     """A sandbox in a process of its own."""
 
     environment: Mapping[str, str]
-    _client: httpx.Client
+    _client: "httpx.Client"
 
     @property
     def url(self) -> str:
@@ -49,6 +51,8 @@ class Service:
 @contextmanager
 def sandbox_process(*flags: object) -> Iterator[Service]:
     """Serve a sandbox for the length of a block."""
+    import httpx
+
     command = [sys.executable, "-m", "batch_alias", "sandbox", *map(str, flags)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
@@ -79,7 +83,7 @@ def wait_for(condition: Callable[[], object], seconds: float = GIVE_UP) -> None:
         time.sleep(0.001)
 
 
-def environment_of(*sandboxes: Sandbox) -> dict[str, str]:
+def environment_of(*sandboxes: "Sandbox") -> dict[str, str]:
     """The variables with which ``batch-alias`` sends to sandboxes of one app, the primary first."""
     first = sandboxes[0]
     return {
