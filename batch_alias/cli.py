@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import tempfile
+import threading
 import time
 import traceback
 from pathlib import Path
@@ -21,7 +22,7 @@ from click.core import ParameterSource
 
 from batch_alias.errors import BatchAliasError, ExitCode, InternalError, Interrupted, UsageError
 from batch_alias.sandbox import Faults, Rules, Sandbox
-from batch_alias.settings import Output, Reading, Sending, Settings
+from batch_alias.settings import PROGRESS_THREAD, Output, Reading, Sending, Settings
 from batch_alias.settings.flags import PATH, Given, fill, flags
 from batch_alias.settings.target import Secret, Target
 from batch_alias.version import __version__
@@ -230,6 +231,9 @@ def main() -> None:
         code = _failed(Interrupted("Interrupted.", "Nothing is lost; run the same command again to go on."))
     except Exception as error:
         code = _failed(_defect(error))
+    if any(thread.name == PROGRESS_THREAD for thread in threading.enumerate()):
+        # The terminal is stopped (Ctrl-S): the interpreter would wait for it, and abort.
+        os._exit(int(code or 0))
     sys.exit(int(code or 0))
 
 

@@ -22,7 +22,7 @@ from batch_alias.model import Event, State
 from batch_alias.render import plan_lines, problem_lines, progress_text, state_counts
 from batch_alias.reports import Summary, next_steps
 from batch_alias.sending.metrics import Progress
-from batch_alias.settings import Output, Settings
+from batch_alias.settings import PROGRESS_THREAD, Output, Settings
 from batch_alias.text import count
 
 REDRAW = 0.2
@@ -119,14 +119,15 @@ class Console:
         """
         lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._lines = lines
-        thread = threading.Thread(target=self._show, args=(progress, total, lines), daemon=True)
+        thread = threading.Thread(target=self._show, args=(progress, total, lines), name=PROGRESS_THREAD, daemon=True)
         thread.start()
         try:
             yield
         finally:
-            self._lines = None
             lines.put(None)
             thread.join(1.0)
+            if not thread.is_alive():  # otherwise the terminal is stopped, and nothing can be printed
+                self._lines = None
 
     def _show(
         self, progress: Callable[[], Progress | None], total: int, lines: "queue.SimpleQueue[str | None]"

@@ -76,10 +76,12 @@ class Job:
         if self.to_send == 0:
             self._end = _exit_code(counts), ""
             return
+        limiter = RateLimiter(self.settings.sending.rate)
+        self._client.permit = limiter.acquire
         self._dispatcher = dispatcher = Dispatcher(
             ledger=self.ledger,
             service=self._client,
-            limiter=RateLimiter(self.settings.sending.rate),
+            limiter=limiter,
             sending=self.settings.sending,
             timing=self._timing,
             observer=observer,
@@ -90,15 +92,22 @@ class Job:
         noted["max_rejected"] = self.settings.max_rejected
         self.ledger.begin_run(target=self.target_name, version=__version__, settings=noted)
         if self.settings.source is None:
-            self.ledger.reopen_failed()
+            self.ledger.send_failed_again()
         try:
             await dispatcher.run()
             interrupted = dispatcher.was_stopped
             self._end = ExitCode.INTERRUPTED if interrupted else _exit_code(self.ledger.counts()), ""
         except StoppedByService as error:
             self._end = error.exit_code, str(error)
+        except asyncio.CancelledError:
+            self._end = ExitCode.INTERRUPTED, ""
+            self._end_run()
+            raise
         finally:
             dispatcher.stop()
+        self._end_run()
+
+    def _end_run(self) -> None:
         code, stopped = self._end
         self.ledger.end_run(exit_code=code, host_switches=self._client.hosts.switches, stopped=stopped)
 

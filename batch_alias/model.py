@@ -169,7 +169,7 @@ EVENT_SENTENCES: Mapping[EventKind, str] = MappingProxyType(
     {
         EventKind.OUTAGE_BEGAN: "The service does not work ({detail}). Sending is on hold; one row at a time is tried.",
         EventKind.OUTAGE_ENDED: "The service works again; the rate rises to its full value step by step.",
-        EventKind.RATE_LOWERED: "{seen}; the rate is lowered to {rate:.0f} requests per second.",
+        EventKind.RATE_LOWERED: "{seen}; the rate is lowered to {rate:g} requests per second.",
         EventKind.ASKED_TO_WAIT: "The server asks to wait {seconds:.0f} s.",
         EventKind.HOST_SWITCHED: "All connections move to {host}.",
     }

@@ -21,7 +21,9 @@ from batch_alias import (
     run_job,
     write_job_reports,
 )
-from batch_alias.ledger import locked
+from batch_alias.errors import ExitCode
+from batch_alias.ledger import LedgerReader, locked
+from batch_alias.sandbox import Faults
 from batch_alias.sandbox.faults import UNAVAILABLE
 from tests.support.faults import Script
 
@@ -112,6 +114,24 @@ def test_cancelled_while_the_source_is_staged_it_stops_and_leaves_nothing(settin
             pass
 
     asyncio.run(cancel_when_staging_begins())
+
+
+def test_a_run_that_is_cancelled_while_it_sends_has_an_end(sandbox, settings_for, write_csv, until):
+    served = sandbox(Faults(latency=0.1))
+    settings = settings_for(write_csv(3000), served, rate=100)
+
+    async def cancel_when_sending() -> None:
+        running = asyncio.create_task(run_job(settings))
+        await asyncio.to_thread(until, lambda: served.stats().sets >= 5)
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+
+    asyncio.run(cancel_when_sending())
+    with LedgerReader(settings.job_folder) as ledger:
+        (run,) = ledger.runs()
+    assert run.exit_code == ExitCode.INTERRUPTED
+    assert run.ended_at is not None
 
 
 def test_a_client_that_cannot_be_made_is_an_error_before_anything_is_staged(

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from batch_alias.errors import LedgerError
 from batch_alias.ledger.reader import LedgerReader, damaged, translated
-from batch_alias.model import Event, Outcome, Row, Second
+from batch_alias.model import Event, Outcome, Row, Second, State
 
 
 class Ledger(LedgerReader):
@@ -25,6 +25,8 @@ class Ledger(LedgerReader):
     def __init__(self, folder: Path) -> None:
         super().__init__(folder, writable=True)
         self._run = 0
+        # The states of rows to send; a failed row that is sent again remains failed until it has another outcome.
+        self._open = [State.PENDING, State.UNKNOWN]
         with translated(self.path):
             self._inode = self.path.stat().st_ino
             # The empty transaction fails where nothing can be written.
@@ -39,6 +41,10 @@ class Ledger(LedgerReader):
         with contextlib.suppress(sqlite3.Error):  # it is being read, or the disk is full
             self._db.executescript("PRAGMA busy_timeout = 0; PRAGMA wal_checkpoint(TRUNCATE);")
         super().close()
+
+    def send_failed_again(self) -> None:
+        """Count failed rows among those to send from now on."""
+        self._open.append(State.FAILED)
 
     def set_meta(self, key: str, value: str) -> None:
         """Record a fact about the job, in place of an earlier value."""
@@ -59,10 +65,10 @@ class Ledger(LedgerReader):
 
     def _to_send(self, where: str, values: Sequence[int] = ()) -> list[Row]:
         columns = "number, user_id, group_id, remark, state = 'unknown'"
-        query = f"SELECT {columns} FROM rows WHERE state IN ('pending', 'unknown') {where}"
+        query = f"SELECT {columns} FROM rows WHERE state IN ({', '.join('?' * len(self._open))}) {where}"
         return [
             Row(number=number, user_id=user_id, group_id=group_id, remark=remark, in_doubt=bool(in_doubt))
-            for number, user_id, group_id, remark, in_doubt in self._query(query, values)
+            for number, user_id, group_id, remark, in_doubt in self._query(query, (*self._open, *values))
         ]
 
     def record(self, outcome: Outcome) -> None:
@@ -101,10 +107,6 @@ class Ledger(LedgerReader):
     def _values(self, second: Second) -> tuple[object, ...]:
         counts = (_as_json(part) for part in (second.settled, second.codes, second.latencies))
         return (self._run, second.at, second.requests, second.retries, second.refusals, *counts)
-
-    def reopen_failed(self) -> None:
-        """Let failed rows be sent again."""
-        self._write("UPDATE rows SET state = 'pending' WHERE state = 'failed'")
 
     def begin_run(self, *, target: str, version: str, settings: Mapping[str, object]) -> None:
         """Record that a run begins; the metrics recorded from now on belong to it."""

@@ -10,7 +10,7 @@ import secrets
 import ssl
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -104,6 +104,7 @@ class Client:
         self.tls = _tls_context(target.ca_bundle)
         self.resolver = Resolver()
         self.deadlines: set[asyncio.Timeout] = set()  # of the attempts under way
+        self.permit: Callable[[], Awaitable[None]] | None = None  # the rate limiter's, see StreamTransport
         self._on_switch = on_switch
         self._transport = transport
         # The environment is read once; this raises if it names a proxy that cannot be used.
@@ -141,7 +142,7 @@ class Client:
             return self._transport()
         if (proxy := self._proxies[url]) is not None:
             return proxy_transport(proxy, self.tls, idle=IDLE_SECONDS)
-        return StreamTransport(self.tls, self.resolver, idle=IDLE_SECONDS)
+        return StreamTransport(self.tls, self.resolver, idle=IDLE_SECONDS, permit=self.permit)
 
 
 class Connection:

@@ -10,13 +10,16 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import cast
 
 import h11
 import httpx
 
 from batch_alias.model import Failure
+
+PROMPT = 0.02
+"""Seconds within which a connection is open so soon that its request is not sent late."""
 
 Address = tuple[socket.AddressFamily, tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]]
 
@@ -80,15 +83,20 @@ class StreamTransport(httpx.AsyncBaseTransport):
     ``connect`` is used, for DNS, TCP and TLS together; the caller limits the whole exchange.
 
     Args:
-        tls: For ``https`` URLs.
-        resolver: Shared by the transports of a client.
         idle: Seconds without a request after which a connection is not used again.
+        permit: Awaited before a request that had to wait for its connection, so that requests that were permitted one
+            after the other are not sent together.
     """
 
-    def __init__(self, tls: ssl.SSLContext, resolver: Resolver, *, idle: float) -> None:
-        self._tls = tls
-        self._resolver = resolver
-        self._idle = idle
+    def __init__(
+        self,
+        tls: ssl.SSLContext,
+        resolver: Resolver,
+        *,
+        idle: float,
+        permit: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        self._tls, self._resolver, self._idle, self._permit = tls, resolver, idle, permit
         self._link: _Link | None = None
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -105,7 +113,10 @@ class StreamTransport(httpx.AsyncBaseTransport):
         # A connection that breaks before anything was sent on it is no attempt: another one is opened.
         if link is None or not link.is_usable(request.url, idle=self._idle) or not link.send(request, body):
             await self.aclose()
+            began = time.monotonic()
             link = self._link = await self._open(request)
+            if self._permit is not None and time.monotonic() - began > PROMPT:
+                await self._permit()
             if not link.send(request, body):
                 raise httpx.WriteError("the connection was closed before the request was sent")
         try:

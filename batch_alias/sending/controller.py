@@ -10,6 +10,9 @@ what the rate needs at the latency of a service without a queue.
 import math
 from dataclasses import dataclass
 
+LEAST_RESTART = 2.0
+"""Attempts per second after an outage, unless the full rate is lower: slower, a window would take minutes."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ControllerRules:
@@ -96,7 +99,8 @@ class RateController:
     def restart(self, *, now: float) -> None:
         """Begin again at a low rate after an outage."""
         rules = self._rules
-        self.rate = self._full * max(rules.floor, rules.restart)
+        self.rate = min(self._full, max(self._full * rules.restart, LEAST_RESTART))
+        self._next_start = now
         self._refused, self._clean, self._since = None, 0.0, now
         self._signals = self._responses = 0
         self._latency = UnqueuedLatency(rules.remeasure)
@@ -137,7 +141,8 @@ class UnqueuedLatency:
     """The latency of a service without a queue in front of it: the least mean that was seen.
 
     When the mean is twice as high, there is a queue, or the service has become slower. To know which, the requests in
-    flight are let end, and the next three responses show the latency.
+    flight are let end, and the next three responses show the latency. Neither is waited for longer than a few times the
+    mean: a request may hang.
     """
 
     def __init__(self, remeasure: float) -> None:
@@ -145,7 +150,9 @@ class UnqueuedLatency:
         self.value: float | None = None
         self._mean = 0.0
         self._measured_at = 0.0
+        self._draining_since = 0.0
         self._drained_at: float | None = None  # infinity while requests are let end
+        self._hanging = 0  # requests that did not end
         self._samples: list[float] = []
 
     def note(self, latency: float, *, started: float, now: float) -> None:
@@ -154,8 +161,7 @@ class UnqueuedLatency:
             if started >= self._drained_at:
                 self._samples.append(latency)
             if len(self._samples) == 3:
-                self.value = self._mean = sum(self._samples) / 3
-                self._measured_at, self._drained_at, self._samples = now, None, []
+                self._measured(sum(self._samples) / 3, now=now)
         elif self.value is None:
             self.value, self._mean, self._measured_at = latency, latency, now
         else:
@@ -167,12 +173,19 @@ class UnqueuedLatency:
         if self._drained_at is None:
             if self.value is None or self._mean <= 2 * self.value or now - self._measured_at <= self._remeasure:
                 return None
-            self._drained_at = math.inf
+            self._draining_since, self._drained_at = now, math.inf
+        if now - self._draining_since > 8 * self._mean:
+            self._measured(self._mean, now=now)
+            return None
         if self._drained_at == math.inf:
-            if in_flight:
+            if in_flight and now - self._draining_since <= 4 * self._mean:
                 return 0
-            self._drained_at = now
-        return 3
+            self._drained_at, self._hanging = now, in_flight
+        return self._hanging + 3
+
+    def _measured(self, latency: float, *, now: float) -> None:
+        self.value = self._mean = latency
+        self._measured_at, self._drained_at, self._samples = now, None, []
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

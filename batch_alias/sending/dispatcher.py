@@ -202,7 +202,9 @@ class Dispatcher:
         most = 1 if handler.one_at_a_time else self._sending.max_in_flight
         if self._must_end() or in_flight >= most or not handler.controller.may_start(in_flight, now=now):
             return math.inf
-        not_before = handler.breaker.next_probe_at if handler.breaker.is_open else handler.controller.next_start
+        not_before = handler.controller.next_start
+        if handler.breaker.is_open:
+            not_before = max(handler.breaker.next_probe_at, handler.controller.paused_until)
         return max(not_before - now, 0.0 if handler.unclear else self._queue.due(now=now), 0.0)
 
     async def _permission(self) -> bool:

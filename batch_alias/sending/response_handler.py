@@ -32,6 +32,10 @@ RECENT_ROWS = 1000
 """Settled rows over which the share of failures is taken."""
 NOTABLE_CHANGE = 0.25
 """Share by which the rate must have changed for another event."""
+STALL = 5.0
+"""Seconds between two checks of the patience that show that this process stood still."""
+NOTABLE_PAUSE = 5.0
+"""Seconds that a server must ask to wait for an event."""
 
 
 class Outcomes(Protocol):
@@ -42,13 +46,7 @@ class Outcomes(Protocol):
 
 
 class ResponseHandler:
-    """Decides what each response means for its row and for the run.
-
-    Args:
-        proven: Whether this job has had a row accepted before.
-        wall: The wall clock, seconds since the epoch.
-        draw: Uniform random numbers from [0, 1).
-    """
+    """Decides what each response means for its row and for the run; ``proven``: this job has had a row accepted."""
 
     def __init__(
         self,
@@ -77,6 +75,7 @@ class ResponseHandler:
         self._misconfigured = 0
         self._recent: deque[bool] = deque(maxlen=RECENT_ROWS)
         self._progress_at: float | None = None
+        self._checked_at = 0.0
         self._reported_rate = float(sending.rate)
         self.controller = RateController(sending.rate, timing.controller)
         self.breaker = CircuitBreaker(timing.breaker)
@@ -90,7 +89,7 @@ class ResponseHandler:
 
     @property
     def new_rows_first(self) -> bool:
-        """Whether a row that was sent before may be the one that the service cannot process."""
+        """Whether rows that were not sent before go first: another one may be what the service cannot process."""
         return bool(self._refused) or self.breaker.is_open
 
     def handle(self, work: Work, response: Response, *, started: float, now: float, probe: bool) -> None:
@@ -105,14 +104,15 @@ class ResponseHandler:
         if self.breaker.success(now=now):
             self.controller.restart(now=now)
             self._metrics.emit(EventKind.OUTAGE_ENDED)
-        if classification.action is not Action.SLOW_DOWN:
-            self._progress_at = now
         of_gateway = self._proven and classification.action is Action.STOP and response.code is None
         if of_gateway or (self._opening and classification.systematic and not self._proven):
             self._hold_back(work, response, started=started, now=now)
             return
+        if classification.action is not Action.SLOW_DOWN:
+            self._progress_at = now
         if classification.action in {Action.ACCEPT, Action.FAIL}:
             if not self._proven and classification.action is Action.FAIL and not classification.status:
+                self._queue.put_back(Work(work.row, work.history.after(classification)), due=now)
                 self._stop(refusal(response))  # no answer of RongCloud's, and none was before
                 return
             self._opening = False
@@ -125,6 +125,7 @@ class ResponseHandler:
     def checked(self, response: Response, *, now: float) -> None:
         """Act on the response to the call that changes nothing, made while it was ``unclear`` what is wrong."""
         self.unclear = False
+        self._metrics.responded(response)
         classification = response.classification
         if classification.unhealthy or classification.action is Action.SLOW_DOWN:
             for work, _ in self._refused:
@@ -139,9 +140,12 @@ class ResponseHandler:
             self._settle(self._refused)
 
     def check_patience(self, *, now: float) -> None:
-        """Stop the run when nothing has made progress for too long; the time counts from the first call."""
+        """Stop the run when nothing has made progress for too long, from the first call on."""
         if self._progress_at is None:
-            self._progress_at = now
+            self._progress_at = self._checked_at = now
+        if now - self._checked_at > STALL:  # this process stood still
+            self._progress_at += now - self._checked_at
+        self._checked_at = now
         patience = self._sending.patience
         if not patience or now - self._progress_at < patience:
             return
@@ -149,6 +153,8 @@ class ResponseHandler:
             problem = "The service has been down for {patience}."
         elif self.controller.paused_until > now or self.controller.lowered:
             problem = "The rate limit has refused every request for {patience}."
+        elif self._refused or self._opening:
+            problem = "It could not be found out for {patience} whether the rows are wrong or a setting."
         else:
             return
         advice = "Run the same command again when it works; every row that was not sent is still pending."
@@ -157,8 +163,7 @@ class ResponseHandler:
     def settle_last(self, *, now: float) -> None:
         """Settle the outcomes that are held back, when no request is left whose response could decide.
 
-        If one of those rows never got a connection, which says nothing about the row, it is an outage, however few rows
-        are left to show it.
+        If one of those rows never got a connection, it is an outage, however few rows are left to show it.
         """
         for _, outcome in self._held_back:
             if outcome.state is State.FAILED and outcome.code is None:
@@ -172,13 +177,12 @@ class ResponseHandler:
             self._settle(self._held_back)
 
     def cut_off(self, under_way: Work | None = None) -> None:
-        """Record as unknown what was sent and not confirmed when the run ends: a row under way, or all that wait."""
+        """Record as unknown what was sent and not confirmed when the run ends: a row under way, or all others."""
         if under_way is not None:
             history = under_way.history
             works = [Work(under_way.row, replace(history, requests=history.requests + 1, in_doubt=True))]
         else:
-            works = [*self._queue.drain(), *(work for work, _ in self._held_back)]
-            self._held_back.clear()
+            works = [*self._queue.drain(), *(work for work, _ in (*self._held_back, *self._refused))]
         for work in works:
             if work.history.requests and work.history.in_doubt:
                 # Not by _record: they are no failures of the service that would stop the run.
@@ -187,12 +191,12 @@ class ResponseHandler:
                 self._metrics.ended(outcome)
 
     def _adapt(self, response: Response, *, started: float, now: float) -> None:
-        """Adapt rate and requests in flight to what the service bears."""
+        signal, wait = response.classification.congestion, response.retry_after
+        is_new = signal and wait is not None and self.controller.asked_to_wait(wait, now=now)
+        if is_new and wait is not None and wait >= NOTABLE_PAUSE:
+            self._metrics.emit(EventKind.ASKED_TO_WAIT, seconds=wait)
         if self.breaker.is_open:
             return
-        signal = response.classification.congestion
-        if signal and (wait := response.retry_after) is not None and self.controller.asked_to_wait(wait, now=now):
-            self._metrics.emit(EventKind.ASKED_TO_WAIT, seconds=wait)
         worked = response.classification.action in {Action.ACCEPT, Action.FAIL}
         seen = self.controller.responded(
             signal=signal, started=started, now=now, latency=response.latency if worked else None
@@ -201,7 +205,7 @@ class ResponseHandler:
         # The rate follows the limit, for hours if need be: only a notable change is an event.
         if seen is not None and abs(rate - self._reported_rate) >= self._reported_rate * NOTABLE_CHANGE:
             self._reported_rate = rate
-            self._metrics.emit(EventKind.RATE_LOWERED, seen=seen, rate=rate)
+            self._metrics.emit(EventKind.RATE_LOWERED, seen=seen, rate=float(f"{rate:.2g}"))
 
     def _unhealthy(self, work: Work, response: Response, *, now: float, probe: bool) -> None:
         classification, failed_at = response.classification, work.history.failed_at or now
@@ -269,6 +273,7 @@ class ResponseHandler:
                 else:
                     self._record(outcome)
             case Stop():
+                self._queue.put_back(Work(work.row, work.history.after(response.classification)), due=now)
                 self._stop(refusal(response))
             case _:
                 assert_never(decision)

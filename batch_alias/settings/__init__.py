@@ -15,6 +15,8 @@ from batch_alias.settings.target import Target
 
 STDIN = Path("-")
 """The source that is standard input."""
+PROGRESS_THREAD = "batch-alias progress"
+"""The name of the thread that writes to the terminal while rows are sent."""
 DELIMITERS = {"comma": ",", "tab": "\t", "semicolon": ";", "pipe": "|"}
 
 

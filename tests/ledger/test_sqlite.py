@@ -73,13 +73,14 @@ def test_few_rows_have_few_opening_rows(rows, opening, staged):
     assert len(found) == len(set(found)) <= len(rows)
 
 
-def test_failed_rows_can_be_reopened(staged, outcome):
+def test_failed_rows_can_be_sent_again_and_remain_failed_until_then(staged, outcome):
     with Ledger(staged(2, 3, 4, 5)) as ledger:
         for row, state in ((2, State.FAILED), (3, State.UNKNOWN), (4, State.ACCEPTED)):
             ledger.record(outcome(row, state))
         assert pending(ledger) == [3, 5]
-        ledger.reopen_failed()
+        ledger.send_failed_again()
         assert pending(ledger) == [2, 3, 5]
+        assert ledger.counts().failed == 1
 
 
 def test_runs_with_their_seconds_and_events_are_kept_in_order(staged, second):

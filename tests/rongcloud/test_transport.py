@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from batch_alias.rongcloud.transport import Address, Resolver, StreamTransport
+from batch_alias.rongcloud.transport import PROMPT, Address, Resolver, StreamTransport
 
 BODY = b'{"code":200}'
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\n" + BODY
@@ -180,6 +180,32 @@ def test_a_connection_is_used_again():
                 await peer.read()
                 await peer.write(response)
                 assert await posted == (200, BODY)
+
+    run(scene)
+
+
+def test_a_request_that_waited_for_its_connection_needs_another_permission():
+    permitted = []
+
+    class Slow(Resolver):
+        async def resolve(self, host: str, port: int) -> list[Address]:
+            await asyncio.sleep(2 * PROMPT)
+            return await super().resolve(host, port)
+
+    async def permit() -> None:
+        permitted.append(1)
+
+    async def scene(listener: Listener, _transport: StreamTransport) -> None:
+        transport = StreamTransport(ssl.create_default_context(), Slow(), idle=DEADLINE, permit=permit)
+        peer = None
+        for _ in range(2):
+            async with posting(transport, listener.url) as posted:
+                peer = peer or await listener.accept()
+                await peer.read()
+                await peer.write(OK)
+                assert await posted == (200, BODY)
+        assert len(permitted) == 1
+        await transport.aclose()
 
     run(scene)
 

@@ -131,3 +131,13 @@ def test_of_two_jobs_the_values_of_the_first_are_never_written_after_those_of_th
         assert len(writes) - begin >= 120
         assert all(write.remark.startswith(tag) for write in writes[begin:])
     assert len(served.aliases()) == 120
+
+
+def test_a_retry_that_ends_early_keeps_why_the_other_rows_failed(run, sandbox, settings_for, write_csv, results):
+    served = sandbox(Script(lambda number: coded(1005) if number >= 10 else None))
+    run(settings_for(write_csv(30), served, max_failed=1.0))
+    assert results().states == {State.ACCEPTED: 10, State.FAILED: 20}
+    served.faults = Faults()
+    run(settings_for(None, served, limit=2))
+    assert results().states == {State.ACCEPTED: 12, State.FAILED: 18}
+    assert all("too long" in row["message"] for row in results().of(State.FAILED))

@@ -2,6 +2,7 @@
 
 import random
 from collections import Counter, deque
+from itertools import pairwise
 
 import pytest
 
@@ -166,3 +167,14 @@ def test_stray_faults_of_every_kind_cost_little(send, answer):
     sent = send(script, count=1500)
     assert Counter(sent.ledger.states().values()) == {State.ACCEPTED: 1500}
     assert sent.seconds <= 30
+
+
+def test_a_request_that_hangs_does_not_delay_the_others(send, answer):
+    def script(service, row):
+        if row == 700:
+            return answer(failure=Failure.TIMEOUT, latency=60.0) if service.sent.count(row) == 1 else answer(code=1000)
+        return answer(latency=0.05 if service.loop.time() < 8 else 0.15)
+
+    sent = send(script, count=3000, timeout=60.0)
+    times = [start.at for start in sent.service.starts if start.row != 700]
+    assert max(later - earlier for earlier, later in pairwise(times)) <= 3

@@ -337,3 +337,60 @@ def test_the_time_that_this_process_stood_still_is_given_to_the_attempts(send, a
     assert send(lambda _service, _row: answer(), count=1000).service.extended == 0
     sent = send(lambda _service, _row: answer(), count=1000, meanwhile=stand_still)
     assert sent.service.extended == pytest.approx(7.0, abs=0.6)
+
+
+def test_a_harmless_call_that_never_decides_uses_up_the_patience(send, answer):
+    sent = send(
+        lambda _service, row: answer(code=1002) if row != CHECK else answer(code=None, status=503),
+        count=3,
+        patience=60.0,
+    )
+    assert sent.error.exit_code == 4
+    assert sent.seconds == pytest.approx(60, abs=5)
+    assert sent.ledger.outcomes == {}
+
+
+@pytest.mark.parametrize("code", [1001, 1007])
+def test_a_row_in_doubt_whose_response_stops_the_run_is_unknown(code, send, answer):
+    def script(service, row):
+        if row != 10:
+            return answer()
+        return answer(code=code) if 10 in service.sent else answer(failure=Failure.TIMEOUT)
+
+    sent = send(script)
+    assert sent.error.exit_code == 4
+    assert (sent.ledger.outcomes[10].state, sent.ledger.outcomes[10].attempts) == (State.UNKNOWN, 2)
+
+
+def test_probes_wait_as_long_as_the_server_asks(send, answer):
+    sent = send(
+        lambda service, _row: answer() if service.starts else answer(code=None, status=503, retry_after=120.0), count=50
+    )
+    assert sent.service.starts[1].at >= 120
+    assert len(sent.ledger.outcomes) == 50
+
+
+def test_time_in_which_this_process_stood_still_is_not_held_against_the_service(send, outage):
+    async def sleep_like_a_laptop(sent, loop):
+        await asyncio.sleep(5.5)
+        loop.now += 7200
+
+    sent = send(outage(5.0, 5.0 + 7200 + 3), count=1000, meanwhile=sleep_like_a_laptop)
+    assert sent.error is None
+    assert len(sent.ledger.outcomes) == 1000
+
+
+@pytest.mark.parametrize("rate", [1, 5, 10])
+def test_after_an_outage_a_low_rate_is_reached_soon(rate, send, outage):
+    sent = send(outage(10.0, 13.0), count=60 * rate, rate=rate)
+    assert sent.error is None
+    assert sent.seconds <= 60 + 3 + 30
+
+
+def test_short_pauses_are_kept_without_an_event(send, answer):
+    def script(service, _row):
+        return answer(code=1008, retry_after=1.0) if len(service.starts) == 50 else answer()
+
+    sent = send(script, count=100)
+    assert sent.event_kinds == []
+    assert sent.seconds >= 2
