@@ -101,11 +101,15 @@ class Queue:
 
 @dataclass
 class Mixed:
-    """Faults of every kind, drawn from a seed."""
+    """Faults of every kind, drawn from a seed, and maybe a certain one for the first request."""
 
+    first: str = ""
     draw: random.Random = field(default_factory=lambda: random.Random(7))
 
     def __call__(self, now: float) -> tuple[str, float]:
+        if self.first:
+            kind, self.first = self.first, ""
+            return kind, 0.05
         shares = FAULTS | {"accepted": 100 - sum(FAULTS.values())}
         return self.draw.choices([*shares], [*shares.values()])[0], 0.05
 
@@ -151,7 +155,8 @@ def cases() -> Iterator[Case]:
     service = Sliding(90, 1.0, count_refused=False, refuses_at_once=True)
     yield Case(name="grant-90-at-once", service=service, rate=81, refused=0.1, skipped=SETTLING)
     yield Case(name="queue", service=Queue(), rate=22, twice=0.03)
-    yield Case(name="mixed", service=Mixed(), seconds=30, rows=1500, flags=("--timeout", "3s"))
+    for name, first in (("mixed", ""), ("mixed-first-dropped", "dropped")):
+        yield Case(name=name, service=Mixed(first), seconds=30, rows=1500, flags=("--timeout", "3s"))
 
 
 @contextmanager
