@@ -35,7 +35,6 @@ SETTLING = 5.0
 """Seconds in which a client may look for the rate."""
 REFUSALS = ("1008", "429", "503")
 FAULTS = {"500": 3, "503": 2, "504": 1, "dropped": 2, "page": 2, "429": 1, "lost": 1, "hang": 0.2}  # per cent
-LATE = 900.0
 
 
 @dataclass
@@ -123,7 +122,7 @@ class Case:
     rate: float = 0.0  # at least
     refused: float = 1.0  # most, as a share
     twice: float = 1.0
-    seconds: float = LATE
+    seconds: float = math.inf
     starts: bool = False  # the rate is that of the arrivals
     skipped: float = 0.0  # seconds
     busy_loops: int = 0
@@ -135,7 +134,7 @@ class Case:
         parts = [f">= {self.rate:g}/s"] if self.rate else []
         parts += [f"<= {self.refused:.4g} refused"] if self.refused < 1 else []
         parts += [f"<= {self.twice:.4g} twice"] if self.twice < 1 else []
-        parts += [f"<= {self.seconds:g} s"] if self.seconds < LATE else []
+        parts += [f"<= {self.seconds:g} s"] if self.seconds < math.inf else []
         return ", ".join(parts)
 
 
