@@ -34,7 +34,7 @@ NOTABLE_CHANGE = 0.25
 """Share by which the rate must have changed for another event."""
 STALL = 5.0
 """Seconds between two checks of the patience that show that this process stood still."""
-NOTABLE_PAUSE = 5.0
+NOTABLE_PAUSE = 1.0
 """Seconds that a server must ask to wait for an event."""
 
 
@@ -153,7 +153,7 @@ class ResponseHandler:
             problem = "The service has been down for {patience}."
         elif self.controller.paused_until > now or self.controller.lowered:
             problem = "The rate limit has refused every request for {patience}."
-        elif self._refused or self._opening:
+        elif self._refused or self.unclear:
             problem = "It could not be found out for {patience} whether the rows are wrong or a setting."
         else:
             return
