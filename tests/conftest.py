@@ -5,6 +5,7 @@ import csv
 import json
 import os
 import selectors
+import signal
 import subprocess
 import sys
 import threading
@@ -33,6 +34,8 @@ from batch_alias.settings.target import Target
 # Shared and noisy machines: how long an example takes says nothing about the code.
 hypothesis_settings.register_profile("shared-machine", deadline=None)
 hypothesis_settings.load_profile("shared-machine")
+# A shell without job control ignores SIGINT for what it starts in the background, and so would every process of a test.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 DEADLINE = 60.0
 """Seconds after which a condition that does not come true, or a command that does not end, fails its test."""
