@@ -217,5 +217,8 @@ def test_a_process_serves_until_a_signal_and_then_ends_normally(number):
         url = process.stdout.readline().strip()
         assert httpx.get(f"{url}/sandbox/stats", trust_env=False, timeout=60).status_code == 200
         process.send_signal(number)
-        assert process.communicate(timeout=60)[0] == "stopped\n"
-        assert process.returncode == 0
+        try:
+            assert process.communicate(timeout=60)[0] == "stopped\n"
+            assert process.returncode == 0
+        finally:
+            process.kill()

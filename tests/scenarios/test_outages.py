@@ -1,11 +1,11 @@
 """The service is down for a while: the run holds, probes, and continues; no row fails because of it."""
 
-import threading
 from contextlib import ExitStack
 
 import pytest
 
 from batch_alias.errors import ExitCode
+from batch_alias.ledger import LedgerReader
 from batch_alias.model import EventKind, State
 from batch_alias.sandbox import Faults, Rules, Sandbox
 from batch_alias.sandbox.faults import (
@@ -18,6 +18,7 @@ from batch_alias.sandbox.faults import (
     UNAVAILABLE,
 )
 from batch_alias.sandbox.server import serve
+from batch_alias.sending.controller import ControllerRules
 from tests.support.faults import NOT_HTTP, Script
 
 ROWS = 80
@@ -71,24 +72,29 @@ def test_one_outage_after_another_costs_no_row(run, sandbox, settings_for, write
     assert events == [BEGAN, ENDED, BEGAN, ENDED]
 
 
-@pytest.mark.parametrize(("left", "width"), [(ROWS // 2, 16), (8, 2)], ids=["midway", "last-rows"])
+@pytest.mark.parametrize(
+    ("left", "width"), [(ROWS // 2, ControllerRules().least_in_flight), (8, 2)], ids=["midway", "last-rows"]
+)
 def test_a_server_that_is_gone_and_comes_back_costs_no_row(
     left, width, run, settings_for, write_csv, results, until, free_port
 ):
     served, port = Sandbox(Rules(rate=100_000), failing(HANG_BEFORE, ROWS - left)), free_port()
-    down = threading.Event()
     with ExitStack() as first, ExitStack() as second:
         first.enter_context(serve(served, port=port))
 
-        def restart(_job):
+        def gone(job):
+            with LedgerReader(job.folder) as ledger:
+                events = [event.kind for event in ledger.events()]
+                return events[-1:] == [BEGAN] and any(second.codes["connect"] for second in ledger.seconds())
+
+        def restart(job):
             until(lambda: served.stats().requests >= ROWS - left + width)
             first.close()
-            until(down.is_set)
+            until(lambda: gone(job))
             served.faults = Faults()
             second.enter_context(serve(served, port=port))
 
-        settings = settings_for(write_csv(ROWS), served, max_in_flight=width)
-        summary = run(settings, beside=restart, observer=lambda _job, event: event.kind is BEGAN and down.set())
+        summary = run(settings_for(write_csv(ROWS), served, max_in_flight=width), beside=restart)
     assert summary.exit_code == ExitCode.DONE, summary.stopped
     assert results().states == {State.ACCEPTED: ROWS}
     assert served.aliases() == results().accepted
