@@ -38,11 +38,18 @@ class Reading:
         UsageError: There is no such encoding, format or reason, or the delimiter cannot separate fields.
     """
 
-    user_column: Annotated[str | None, Option("Column of the user ids; found by its name otherwise.", "NAME")] = None
+    user_column: Annotated[
+        str | None,
+        Option("Column of the user ids: header, letter or number; found by its name otherwise.", "NAME"),
+    ] = None
     group_column: Annotated[str | None, Option("Column of the group ids.", "NAME")] = None
     remark_column: Annotated[str | None, Option("Column of the aliases.", "NAME")] = None
     sheet: Annotated[str | None, Option("Sheet of a workbook; the one with the columns otherwise.", "NAME")] = None
-    no_header: Annotated[bool, Option("The first row is data; name the columns by their numbers, from 1.")] = False
+    header_row: Annotated[
+        int | None,
+        Option("Row with the names of the columns; looked for in the first 20 otherwise.", "N", least=1, most=1000),
+    ] = None
+    no_header: Annotated[bool, Option("The first row is data; name the columns by letters, or numbers from 1.")] = False
     encoding: Annotated[str | None, Option("Encoding of the text, such as gb18030; found otherwise.", "NAME")] = None
     delimiter: Annotated[str | None, Option("Comma, tab, semicolon or pipe; found otherwise.", "CHAR")] = None
     format: Annotated[str | None, Option("Kind of file; found by its content otherwise.", choices=tuple(Format))] = None

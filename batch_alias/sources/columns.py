@@ -1,9 +1,12 @@
 """The columns of a source: which holds the user ids, which the group ids, which the aliases.
 
-Columns are found by the names in the header, never by position or content. A name is known for a role only if it is
-used for nothing else in such files: "id" and "name" are not known, because they could be any of the three.
+Columns are found by the names in the header, never by content, and by position only if the user says so. A name is
+known for a role only if it is used for nothing else in such files: "id" and "name" are not known, because they could be
+any of the three.
 """
 
+import re
+import shlex
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -34,24 +37,32 @@ FLAGS = {Role.USER: "--user-column", Role.GROUP: "--group-column", Role.REMARK: 
 _KNOWN_NAMES = {
     Role.USER: (
         "userid uid user useridentifier usercode useruid rcuserid rongcloudid imuserid "
-        "memberid member memberuserid groupmemberid "
+        "memberid member memberuserid groupmemberid userno usernumber imid imaccount "
         "用户id 用户 用户编号 用户标识 用户uid 成员id 成员 成员编号 成员用户id "
-        "会员id 会员编号 群成员id 融云id 融云用户id 用戶id 用戶 成員id 成員 會員id"
+        "会员id 会员编号 群成员id 用户号 用户账号 用户编码 成员账号 融云id 融云用户id 用戶id 用戶 成員id 成員 會員id"
     ),
     Role.GROUP: (
         "groupid gid group groupidentifier groupcode groupgid rcgroupid imgroupid chatgroupid groupchatid "
-        "群组id 群组 群id 群 群组编号 群编号 群号 群聊id 群聊 群标识 群组标识 "
+        "群组id 群组 群id 群 群组编号 群编号 群号 群聊id 群聊 群标识 群组标识 群组号 群聊编号 群组编码 "
         "融云群id 融云群组id 群組id 群組 群組編號"
     ),
     Role.REMARK: (
         "remark remarks alias nickname nick pushalias pushremark pushname groupalias "
         "groupnickname groupremark memberalias useralias remarkname aliasname "
         "备注 备注名 群昵称 昵称 别名 推送备注 推送备注名 推送别名 推送昵称 群备注 "
-        "群成员昵称 群内昵称 群名片 成员昵称 成员备注 群成员备注 "
+        "群成员昵称 群内昵称 群内名称 群内备注 群组昵称 群名片 成员昵称 成员备注 群成员备注 "
         "備註 備註名 備注 群暱稱 暱稱 別名 推送備註"
     ),
 }
+# Names that may be meant, but are used for other things too: an error proposes them, nothing takes them by itself.
+_PROPOSED_NAMES = {
+    Role.USER: "id account accid employeeid employeeno staffid 员工编号 员工id 员工号 工号 账号 帐号 编号",
+    Role.GROUP: "targetid conversationid teamid roomid channelid 会话id 团队id 房间号 频道id 群名 群名称",
+    Role.REMARK: "name displayname username fullname 姓名 名字 名称 显示名 显示名称 用户名 员工姓名 真实姓名 花名",
+}
 KNOWN_NAMES = {role: frozenset(names.split()) for role, names in _KNOWN_NAMES.items()}
+PROPOSED_NAMES = {role: frozenset(names.split()) for role, names in _PROPOSED_NAMES.items()}
+_REMARK_OF_FORMS = re.compile(r"\((?:必填项?|选填项?|required|optional)\)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,32 +117,53 @@ class Reader(Protocol):
 
 
 def fold(name: str) -> str:
-    """A header without case, full-width forms, white space, ``_``, ``-`` and invisible characters."""
-    return "".join(
+    """A header without case, full-width forms, white space, ``_-*:``, invisible characters and "(required)"."""
+    plain = "".join(
         character
         for character in unicodedata.normalize("NFKC", name).casefold()
-        if character not in "_-" and not character.isspace() and unicodedata.category(character) not in {"Cf", "Cc"}
+        if character not in "_-*:" and not character.isspace() and unicodedata.category(character) not in {"Cf", "Cc"}
     )
+    return _REMARK_OF_FORMS.sub("", plain)
 
 
-def numbered(width: int) -> tuple[str, ...]:
-    """The header of a source that has none: the numbers of its columns, from 1."""
-    return tuple(str(number) for number in range(1, width + 1))
+def letters(index: int) -> str:
+    """The letters by which a spreadsheet names the column at a position from 0: ``A``, ``Z``, ``AA``."""
+    index, letter = divmod(index, 26)
+    return (letters(index - 1) if index else "") + chr(ord("A") + letter)
 
 
-def count_roles(header: tuple[str, ...], reading: Reading) -> int:
-    """How many of the roles have at least one column in a header; distinguishes a header from another row."""
-    return sum(map(bool, _candidates(header, reading).values()))
+def candidates(header: tuple[str, ...], reading: Reading, *, positions: bool = True) -> dict[Role, list[int]]:
+    """The columns that fit each role; one that is named for a role fits no other by its known name.
+
+    A column is named by its header or else, with ``positions``, by its letter or its number from 1.
+    """
+    found = {}
+    for role, name in _named_columns(reading).items():
+        if name is not None:
+            exact = [index for index, column in enumerate(header) if column == name.strip()]
+            similar = [index for index, column in enumerate(header) if column and fold(column) == fold(name)]
+            by_position = [i for i in range(len(header)) if name.strip().upper() in {letters(i), str(i + 1)}]
+            found[role] = exact or similar or (by_position if positions else [])
+    taken = {index for indexes in found.values() for index in indexes}
+    free = [(index, fold(column)) for index, column in enumerate(header) if index not in taken]
+    for role in set(Role) - set(found):
+        found[role] = [index for index, name in free if name in KNOWN_NAMES[role]]
+    return found
 
 
-def find_columns(header: tuple[str, ...], reading: Reading) -> Columns:
+def find_columns(header: tuple[str, ...], reading: Reading, *, where: str = "") -> Columns:
     """Find the column of each role in a header, or as the user named it.
+
+    Args:
+        header: The names of the columns.
+        reading: What the user named.
+        where: Where the header stands, for the error.
 
     Raises:
         SourceError: A role has no column or several, or two roles have the same.
     """
-    candidates = _candidates(header, reading)
-    columns = Columns(*(_only_column(role, candidates[role], header, reading) for role in Role))
+    found = candidates(header, reading)
+    columns = Columns(*(_only_column(role, found[role], header, reading, where) for role in Role))
     if len(set(columns.indexes)) < len(Role):
         advice = "Name three different columns with --user-column, --group-column and --remark-column."
         raise SourceError("One column was named for two roles: {columns}.", advice, columns=listing(columns.names))
@@ -142,40 +174,26 @@ def _named_columns(reading: Reading) -> dict[Role, str | None]:
     return {Role.USER: reading.user_column, Role.GROUP: reading.group_column, Role.REMARK: reading.remark_column}
 
 
-def _candidates(header: tuple[str, ...], reading: Reading) -> dict[Role, list[int]]:
-    """The columns that fit each role; one that is named for a role fits no other by its known name."""
-    candidates = {}
-    for role, name in _named_columns(reading).items():
-        if name is not None:
-            exact = [index for index, column in enumerate(header) if column == name.strip()]
-            similar = [index for index, column in enumerate(header) if column and fold(column) == fold(name)]
-            candidates[role] = exact or similar
-    taken = {index for indexes in candidates.values() for index in indexes}
-    free = [(index, fold(column)) for index, column in enumerate(header) if index not in taken]
-    for role in set(Role) - set(candidates):
-        candidates[role] = [index for index, name in free if name in KNOWN_NAMES[role]]
-    return candidates
-
-
-def _only_column(role: Role, candidates: list[int], header: tuple[str, ...], reading: Reading) -> Column:
+def _only_column(role: Role, candidates: list[int], header: tuple[str, ...], reading: Reading, where: str) -> Column:
     wanted = _named_columns(reading)[role]
     names = [header[index] for index in candidates]
-    values = {"role": role, "flag": FLAGS[role], "columns": listing(header)}
+    values = {"role": role, "flag": FLAGS[role], "columns": listing(list(filter(None, header))), "where": where}
     if len(names) == 1:
         why = f"named by {FLAGS[role]}" if wanted is not None else f"its header is a known name for {role}"
         return Column(index=candidates[0], name=names[0], why=why)
     if len(set(names)) == 1:
         problem = "The header {name} occurs {number} times (columns {positions})."
-        advice = "Rename those that are not the {role}."
-        positions = ", ".join(str(index + 1) for index in candidates)
+        advice = "Rename those that are not the {role}, or name the right one by its letter with {flag}."
+        positions = ", ".join(map(letters, candidates))
         raise SourceError(problem, advice, name=quoted(names[0]), number=len(names), positions=positions, **values)
     if names:
         problem = "More than one column could be the {role}: {candidates}; the columns are {columns}."
         raise SourceError(problem, "Name it with {flag}.", candidates=listing(names), **values)
-    advice = "Name it with {flag}, or rename its header to {role}."
-    if reading.no_header:
-        advice = "Name it with {flag} NUMBER, counted from 1."
+    advice = "Name it with {flag}: its header, letter or number."
     if wanted is not None:
-        problem = "No column is named {name}; the columns are {columns}."
+        problem = "No column is named {name}{where}; the columns are {columns}."
         raise SourceError(problem, advice, name=quoted(wanted), **values)
-    raise SourceError("No column for {role} was found; the columns are {columns}.", advice, **values)
+    if proposed := next((name for name in header if fold(name) in PROPOSED_NAMES[role]), ""):
+        advice = "If {name} is meant: {flag} {proposed}."
+        values |= {"name": quoted(proposed), "proposed": shlex.quote(proposed)}
+    raise SourceError("No column for {role} was found{where}; the columns are {columns}.", advice, **values)

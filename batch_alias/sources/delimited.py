@@ -8,13 +8,15 @@ import csv
 import io
 import re
 from collections.abc import Iterator
-from itertools import chain
+from contextlib import suppress
+from itertools import chain, islice
 
 from batch_alias.errors import SourceError
 from batch_alias.problems import RowProblem, found
 from batch_alias.settings import DELIMITERS, Reading
-from batch_alias.sources.columns import Chunk, Columns, count_roles, numbered
-from batch_alias.sources.textfile import TextReader
+from batch_alias.sources.columns import Chunk, Columns
+from batch_alias.sources.header import SEARCHED_ROWS, Top, best_fit, find_header, first_rows
+from batch_alias.sources.textfile import ReadRow, TextReader
 from batch_alias.text import quoted
 
 NAMES = {character: name for name, character in DELIMITERS.items()}
@@ -35,30 +37,37 @@ class DelimitedReader(TextReader):
         delimiter = reading.delimiter_character
         if delimiter is None:
             delimiter = separator_line[2] if separator_line else _find_delimiter(self.sample, name, reading)
-        kind = "tab-separated text" if delimiter == "\t" else "CSV"
-        parts = (kind, self.encoding, NAMES.get(delimiter, repr(delimiter)), self.compression)
-        self.description = ", ".join(filter(None, parts))
         self._csv = csv.reader(self.lines(), delimiter=delimiter, strict=True)
-        self._rows: Iterator[list[str]] = self._csv
         if separator_line:
             next(self._csv)
-        self.header = self._read_header(reading)
+        self._rows = self._read()
+        first = first_rows(self._rows, lambda row: row.cells, reading)
+        if first and first[0].problems:
+            problem = "Row {row} of {file} cannot be read: {message}"
+            advice = "Correct it, or delete it if it stands above the table."
+            raise SourceError(problem, advice, row=first[0].number, file=name, message=first[0].problems[0].message)
+        found = find_header([Top("", [(row.number, row.cells) for row in first])], reading, file=name)
+        self.header = found.names
+        self._first = [row for row in first if row.number > found.row]
+        kind = "tab-separated text" if delimiter == "\t" else "CSV"
+        parts = (kind, self.encoding, NAMES.get(delimiter, repr(delimiter)), self.compression, found.place)
+        self.description = ", ".join(filter(None, parts))
 
     def chunks(self, columns: Columns) -> Iterator[Chunk]:  # noqa: ARG002 - the problems of text are found by tests
         """Read the rows under the header."""
-        return self.in_chunks(self._read())
+        return self.in_chunks(chain(self._first, self._rows))
 
-    def _read(self) -> Iterator[tuple[list[str], list[RowProblem]]]:
+    def _read(self) -> Iterator[ReadRow]:
         while True:
             line = self._csv.line_num + 1
             try:
-                for row in self._rows:
+                for cells in self._csv:
                     self.row += 1
-                    yield row, []
+                    yield ReadRow(self.row, cells)
                     line = self._csv.line_num + 1
             except csv.Error as error:
                 self.row += 1
-                yield [self.line.rstrip("\r\n")], [self._problem(error, line)]
+                yield ReadRow(self.row, [self.line.rstrip("\r\n")], [self._problem(error, line)])
             else:
                 return
 
@@ -82,33 +91,16 @@ class DelimitedReader(TextReader):
             raise SourceError(problem, advice, last=self._csv.line_num, **place)
         return found("misplaced-quote", value=quoted(self.line.strip()))
 
-    def _read_header(self, reading: Reading) -> tuple[str, ...]:
-        try:
-            for row in self._csv:
-                header = tuple(name.strip() for name in row)
-                if any(header) and reading.no_header:
-                    self._rows = chain([row], self._csv)
-                    return numbered(len(header))
-                self.row += 1
-                if any(header):
-                    return header
-        except csv.Error as error:
-            problem = "The first row of {file} cannot be read: {error}."
-            raise SourceError(problem, "Check its quotes.", file=self.name, error=error) from None
-        raise SourceError("{file} contains nothing but white space.", "Was its export finished?", file=self.name)
-
 
 def _find_delimiter(sample: str, name: str, reading: Reading) -> str:
-    """The delimiter with which the first row has the most of the columns we read, then the most columns."""
+    """The delimiter with which one of the first rows has the most of the columns we read, then the most columns."""
     first = "\t" if name.lower().endswith((".tsv", ".tab")) else ","
     text = sample.lstrip()
 
     def fit(delimiter: str) -> tuple[int, int]:
-        try:
-            row = next(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
-        except (csv.Error, StopIteration):
-            return 0, 0
-        header = numbered(len(row)) if reading.no_header else tuple(name.strip() for name in row)
-        return count_roles(header, reading), len(header)
+        rows: list[list[str]] = []
+        with suppress(csv.Error):
+            rows.extend(islice(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), SEARCHED_ROWS))
+        return best_fit(rows, reading)
 
     return max(sorted(NAMES, key=lambda delimiter: delimiter != first), key=fit)

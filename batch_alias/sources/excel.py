@@ -6,7 +6,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Generator, Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from io import BufferedIOBase
 from itertools import chain, islice
 from pathlib import Path
@@ -16,7 +16,8 @@ from batch_alias.problems import RowProblem, found
 from batch_alias.settings import Reading
 from batch_alias.sources import calamine_worker
 from batch_alias.sources.cells import Cell, DateOrTime, Padding, read_cell, text_of
-from batch_alias.sources.columns import CHUNK_ROWS, Chunk, Columns, Role, count_roles, numbered
+from batch_alias.sources.columns import CHUNK_ROWS, Chunk, Columns
+from batch_alias.sources.header import Header, Top, find_header, first_rows
 from batch_alias.sources.xlsx import BLOCK, Marks, Package, not_a_workbook
 from batch_alias.text import listing, quoted
 
@@ -45,38 +46,32 @@ class ExcelReader:
         # In an .xls it is not known which cell has which format. If one pads numbers, no number in an id is certain.
         self._id_padding = None if self._package is None and _contains(file, _PADDING_IN_XLS) else 0
         try:
-            self._sheet = self._open_sheet()
+            found, self._sheet = self._find_header(stack)
         except SourceError:
             if self._package is None and _contains(file, _ENCRYPTED):
                 raise _encrypted(path) from None
             raise
-        stack.callback(self._sheet.close)
         file.seek(0, os.SEEK_END)  # for the progress: a workbook is read completely when it is opened
-        self.description = f"workbook, sheet {quoted(self._sheet.name)}"
-        self.header = self._sheet.header
-        if not self.header:
-            problem = "The sheet {sheet} of {file} is empty."
-            raise SourceError(problem, "Name another with --sheet.", sheet=quoted(self._sheet.name), file=path.name)
+        self.description = ", ".join(filter(None, ("workbook", f"sheet {quoted(found.sheet)}", found.place)))
+        self.header = found.names
 
     def chunks(self, columns: Columns) -> Iterator[Chunk]:
         """Read the rows under the header."""
-        sheet = self._sheet
-        while rows := list(islice(sheet.rows, CHUNK_ROWS)):
-            chunk = Chunk(first=sheet.row + 1)
-            marks = self._marks.between(sheet.row, sheet.row + len(rows))
-            for place, row in enumerate(rows):
-                texts, problems = self._read(row, columns, sheet.row + place, marks)
+        while rows := list(islice(self._sheet.rows, CHUNK_ROWS)):
+            chunk = Chunk(first=rows[0][0])
+            marks = self._marks.between(chunk.first - 1, chunk.first - 1 + len(rows))
+            for place, (number, row) in enumerate(rows):
+                texts, problems = self._read(row, columns, number - 1, marks)
                 if problems:
                     chunk.problems[place] = problems
                 chunk.rows.append(texts)
-            sheet.row += len(rows)
             yield chunk
 
     def _read(
         self, row: list[Cell], columns: Columns, index: int, marks: dict[tuple[int, int], int]
     ) -> tuple[list[str], list[RowProblem]]:
         """The texts of a row, the fourth of a sheet having the index 3, and the problems of the columns' cells."""
-        texts = [cell if isinstance(cell, str) else text_of(cell) for cell in row]
+        texts = _texts(row)
         problems: list[RowProblem] = []
         for column in columns:
             cell = row[column.index]
@@ -95,63 +90,60 @@ class ExcelReader:
             return self._id_padding if is_id else 0
         return 0 if style is None else self._package.formats[style]
 
-    def _open_sheet(self) -> "_Sheet":
-        """Open the sheet that is named, the only visible one, or the one that has the columns."""
+    def _find_header(self, stack: ExitStack) -> tuple[Header, "_Sheet"]:
+        """The header of the sheet that is named, or that has one; and that sheet, read up to it."""
         reading, sheets = self._reading, list(_read_with_calamine(self._path))
+        names = [text_of(name) for name, is_visible in sheets if is_visible]
         if reading.sheet is not None:
-            names = [text_of(name) for name, _ in sheets]
-            if reading.sheet not in names:
+            every = [text_of(name) for name, _ in sheets]
+            if reading.sheet not in every:
                 problem = "There is no sheet {sheet}; the sheets are {sheets}."
                 advice = "Name one of them with --sheet."
-                raise SourceError(problem, advice, sheet=quoted(reading.sheet), sheets=listing(names))
-            return self._open(reading.sheet)
-        visible = [text_of(name) for name, is_visible in sheets if is_visible]
-        if not visible:
+                raise SourceError(problem, advice, sheet=quoted(reading.sheet), sheets=listing(every))
+            names = [reading.sheet]
+        if not names:
             problem = "{file} has no visible sheet."
             raise SourceError(problem, "Name a hidden one with --sheet.", file=self._path.name)
-        if len(visible) == 1:
-            return self._open(visible[0])
-        headers = {}
-        for name in visible:
-            with closing(self._open(name)) as sheet:
-                headers[name] = sheet.header
-        fitting = [name for name, header in headers.items() if count_roles(header, reading) == len(Role)]
-        if len(fitting) > 1:
-            problem = "Several sheets have the columns: {sheets}."
-            raise SourceError(problem, "Name one of them with --sheet.", sheets=listing(fitting))
-        with_header = [name for name, header in headers.items() if header]
-        return self._open((fitting + with_header + visible)[0])
+        tops = []
+        for name in names:
+            sheet = self._open(name, stack)
+            tops.append(Top(name, [(number, _texts(row)) for number, row in sheet.first]))
+            if len(names) > 1:
+                sheet.close()
+        header = find_header(tops, reading, file=self._path.name)
+        if len(names) > 1:
+            sheet = self._open(header.sheet, stack)
+        sheet.begin(after=header.row)
+        return header, sheet
 
-    def _open(self, name: str) -> "_Sheet":
+    def _open(self, name: str, stack: ExitStack) -> "_Sheet":
         if self._package is not None:
             self._marks = self._package.scan(name)
-        return _Sheet(self._path, name, no_header=self._reading.no_header)
+        sheet = _Sheet(self._path, name, self._reading)
+        stack.callback(sheet.close)
+        return sheet
 
 
 class _Sheet:
-    """An open sheet, read up to its header."""
+    """An open sheet: its first rows, and all rows under its header, with their numbers from 1."""
 
-    def __init__(self, path: Path, name: str, *, no_header: bool) -> None:
-        self.name = name
-        self.header: tuple[str, ...] = ()  # empty for an empty sheet
-        self.row = 0  # the number of the row read last
-        self._all_rows = _read_with_calamine(path, name)
-        self.rows: Iterator[list[Cell]] = self._all_rows  # those that follow, all of the same length
-        [offset] = next(self.rows)
+    def __init__(self, path: Path, name: str, reading: Reading) -> None:
+        self._read = _read_with_calamine(path, name)
+        [offset] = next(self._read)
         self.offset = offset if isinstance(offset, int) else 0  # empty columns before the table, not in its rows
-        for row in self.rows:
-            header = tuple(text_of(cell).strip() for cell in row)
-            if any(header) and no_header:
-                self.header = numbered(len(row))
-                self.rows = chain([row], self.rows)
-                return
-            self.row += 1
-            if any(header):
-                self.header = header
-                return
+        self.rows: Iterator[tuple[int, list[Cell]]] = enumerate(self._read, start=1)
+        self.first = first_rows(self.rows, lambda row: _texts(row[1]), reading)
+
+    def begin(self, *, after: int) -> None:
+        """Leave out the rows up to the header."""
+        self.rows = chain([row for row in self.first if row[0] > after], self.rows)
 
     def close(self) -> None:
-        self._all_rows.close()
+        self._read.close()
+
+
+def _texts(row: list[Cell]) -> list[str]:
+    return [cell if isinstance(cell, str) else text_of(cell) for cell in row]
 
 
 def _read_with_calamine(path: Path, *sheet: str) -> Generator[list[Cell], None, None]:

@@ -8,7 +8,7 @@ from batch_alias.errors import SourceError
 from batch_alias.problems import RowProblem, found
 from batch_alias.settings import Reading
 from batch_alias.sources.columns import Chunk, Columns
-from batch_alias.sources.textfile import TextReader
+from batch_alias.sources.textfile import ReadRow, TextReader
 from batch_alias.text import quoted
 
 
@@ -38,10 +38,10 @@ class JsonLinesReader(TextReader):
         """Read the rows, from the first line."""
         return self.in_chunks(self._read(columns))
 
-    def _read(self, columns: Columns) -> Iterator[tuple[list[str], list[RowProblem]]]:
+    def _read(self, columns: Columns) -> Iterator[ReadRow]:
         for line in self.lines():
             self.row += 1
-            yield self._read_object(line, columns) if line.strip() else ([], [])
+            yield ReadRow(self.row, *(self._read_object(line, columns) if line.strip() else ([], [])))
 
     def _read_object(self, line: str, columns: Columns) -> tuple[list[str], list[RowProblem]]:
         value = _parse(line)

@@ -13,6 +13,7 @@ import io
 import re
 import zlib
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 from batch_alias.errors import SourceError
 from batch_alias.problems import RowProblem
@@ -50,6 +51,14 @@ BYTE_ORDER_MARKS: dict[bytes, Encoding] = {
     codecs.BOM_UTF16_LE: ("utf-16", "UTF-16 with mark"),
     codecs.BOM_UTF16_BE: ("utf-16", "UTF-16 with mark"),
 }
+
+
+class ReadRow(NamedTuple):
+    """A row as it was read: its number as a spreadsheet shows it, its cells, and what the reader found wrong."""
+
+    number: int
+    cells: list[str]
+    problems: list[RowProblem] = []  # noqa: RUF012 - never changed
 
 
 class _Gzip(gzip.GzipFile):
@@ -127,18 +136,19 @@ class TextReader:
             values = {"file": self.name, "encoding": self.encoding, "byte": byte, "offset": offset}
             raise SourceError(problem, NAME_THE_ENCODING, row=self.row + 1, **values)
 
-    def in_chunks(self, rows: Iterable[tuple[list[str], list[RowProblem]]]) -> Iterator[Chunk]:
-        """Gather rows, each with its problems, in chunks."""
-        chunk = Chunk(first=self.row + 1)
-        for row, problems in rows:
+    def in_chunks(self, rows: Iterable[ReadRow]) -> Iterator[Chunk]:
+        """Gather consecutive rows in chunks."""
+        chunk: Chunk | None = None
+        for number, cells, problems in rows:
+            if chunk is None:
+                chunk = Chunk(first=number)
             if problems:
                 chunk.problems[len(chunk.rows)] = problems
-            chunk.rows.append(row)
+            chunk.rows.append(cells)
             if len(chunk.rows) >= CHUNK_ROWS or self._characters >= CHUNK_CHARACTERS:
                 yield chunk
-                chunk = Chunk(first=self.row + 1)
-                self._characters = 0
-        if chunk.rows:
+                chunk, self._characters = None, 0
+        if chunk is not None:
             yield chunk
 
     def _texts(self) -> Iterator[str]:

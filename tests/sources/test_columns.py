@@ -56,7 +56,7 @@ def test_a_column_that_a_flag_names_is_not_a_candidate_for_another_role():
     assert columns.indexes == (3, 1, 2)
 
 
-NUMBER = "--user-column NUMBER, counted from 1"
+POSITION = "--user-column: its header, letter or number"
 
 
 @pytest.mark.parametrize(
@@ -65,13 +65,13 @@ NUMBER = "--user-column NUMBER, counted from 1"
         (("userId", "uid", "groupId", "remark"), {}, "More than one column could be the userId: 'userId', 'uid'; the"),
         (("userId", "groupId", "昵称", "群昵称"), {}, "Name it with --remark-column"),
         (("userId", "groupId"), {}, "No column for remark was found; the columns are 'userId', 'groupId'"),
-        (("userId", "groupId"), {}, "--remark-column, or rename its header to remark"),
-        (("userId", "userId", "groupId", "remark"), {}, r"'userId' occurs 2 times \(columns 1, 2\)"),
-        (("a", "groupId", "remark"), {"user_column": "b"}, "No column is named 'b'; the columns are 'a', "),
+        (("userId", "groupId"), {}, "Name it with --remark-column: its header, letter or number"),
+        (("userId", "userId", "groupId", "remark"), {}, r"'userId' occurs 2 times \(columns A, B\)"),
+        (("a", "groupId", "remark"), {"user_column": "id"}, "No column is named 'id'; the columns are 'a', "),
         (("a\u200b", "groupId", "remark"), {}, r"the columns are 'a⟨U\+200B⟩', "),
         (("a", "groupId", "remark"), {"user_column": "a", "group_column": "a"}, "for two roles: 'a', 'a', 'remark'"),
-        (("1", "2", "3"), {"no_header": True}, f"No column for userId .* {NUMBER}"),
-        (("1", "2", "3"), {"no_header": True, "user_column": "4"}, f"No column is named '4'; .* {NUMBER}"),
+        (("1", "2", "3"), {"no_header": True}, f"No column for userId .* {POSITION}"),
+        (("1", "2", "3"), {"no_header": True, "user_column": "4"}, f"No column is named '4'; .* {POSITION}"),
     ],
 )
 def test_columns_that_are_not_clear_are_an_error_that_lists_them(header, reading, message):

@@ -43,7 +43,10 @@ HUGE = {
     "one object": (b'{"userId": "' + b"x" * 2**26, "does not begin"),
     "only line ends": (HEADER + b"\n" * 2**19, "has a header but no rows"),
     "long rows": (HEADER + (b"u1,g1," + b"x" * 100_000 + b"\n") * 500, "read to its end"),
-    "wide rows": (b",".join(b"c%d" % n for n in range(20_000)) + b"\n" + (b"," * 19_999 + b"\n") * 500, "No column"),
+    "wide rows": (
+        b",".join(b"c%d" % n for n in range(20_000)) + b"\n" + (b"," * 19_999 + b"\n") * 500,
+        "columns for userId",
+    ),
 }
 
 

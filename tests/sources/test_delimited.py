@@ -97,7 +97,7 @@ def test_without_a_header_columns_are_numbered_and_the_first_row_is_data(written
         (HEADER.encode() + b'u1,g1,a\nu2,g2,"b\nu3,g3,c\nu4,g4,"d"\n', r"Row 3 \(line 3\) .* down to line 5"),
         (HEADER.encode() + b'u1,g1,"' + b"x\n" * 100_000, r"Row 2 .* more than 131,072 characters"),
         (HEADER.encode() + b"u1,g1," + b"x" * 1_000_000, "line of more than"),
-        (b'"userId,groupId,remark\n', "first row of rows.csv cannot be read"),
+        (b'"userId,groupId,remark\n', "Row 1 of rows.csv cannot be read: A quote"),
     ],
 )
 def test_a_damaged_file_is_an_error(read, written, content, message):

@@ -192,7 +192,9 @@ def test_the_visible_sheet_with_the_columns_is_found(read, tmp_path):
     assert read(tmp_path / "rows.xlsx", sheet="veryold")["remark"].tolist() == ["y"]
     book["old"].sheet_state = "visible"
     book.save(tmp_path / "rows.xlsx")
-    with pytest.raises(SourceError, match="Several sheets have the columns: 'old', 'data'"):
+    with pytest.raises(
+        SourceError, match=r"row 1 of sheet 'old' \(--sheet old\); row 1 of sheet 'data' \(--sheet data\)\."
+    ):
         read(tmp_path / "rows.xlsx")
 
 
