@@ -242,18 +242,24 @@ def _failed(error: BatchAliasError) -> int:
 
     console = Console()
     console.error(error)
-    if "--json" in sys.argv or os.environ.get("BATCH_ALIAS_JSON"):
+    # The command line itself may be what is wrong, so click cannot be asked; these are its words for yes.
+    if "--json" in sys.argv or os.environ.get("BATCH_ALIAS_JSON", "").lower() in {"1", "true", "t", "yes", "y", "on"}:
         shown = {"error": error.problem, "advice": error.advice, "exit_code": error.exit_code}
         console.answer([json.dumps(shown, ensure_ascii=False, indent=2)])
     return error.exit_code
 
 
 def _defect(error: Exception) -> InternalError:
-    with tempfile.NamedTemporaryFile("w", prefix="batch-alias-", suffix=".log", delete=False, encoding="utf-8") as file:
-        traceback.print_exception(error, file=file)
+    try:
+        with tempfile.NamedTemporaryFile("w", -1, "utf-8", None, ".log", "batch-alias-", delete=False) as file:
+            traceback.print_exception(error, file=file)
+            place = f"in {file.name}"
+    except OSError:  # no space is left, for example
+        traceback.print_exception(error)
+        place = "above"
     return InternalError(
         "A defect of batch-alias: {error}.",
-        "Please report it with the traceback in {path}. What was done is in the ledger; the same command goes on.",
+        "Please report it with the traceback {place}. What was done is in the ledger; the same command goes on.",
         error="".join(traceback.format_exception_only(error)).strip(),
-        path=file.name,
+        place=place,
     )

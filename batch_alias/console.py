@@ -7,6 +7,7 @@ import queue
 import shlex
 import signal
 import sys
+import textwrap
 import threading
 import time
 from collections import deque
@@ -15,7 +16,7 @@ from typing import Never
 
 from tqdm import tqdm
 
-from batch_alias.errors import BatchAliasError, ExitCode, UsageError
+from batch_alias.errors import BatchAliasError, ExitCode, Interrupted, UsageError
 from batch_alias.job import Job, open_job
 from batch_alias.logs import logging_to
 from batch_alias.model import Event, State
@@ -50,7 +51,8 @@ class Console:
         self._interval = interval or (REDRAW if self._terminal else LINE)
         self._colour = self._terminal and "NO_COLOR" not in os.environ
         self._bar: tqdm[Never] | None = None  # shown while the source is read
-        self._lines: queue.SimpleQueue[str | None] | None = None  # to be printed by the thread that shows the progress
+        self._printer: threading.Thread | None = None  # prints while the progress is shown
+        self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()  # for it; None ends the progress
 
     @property
     def is_interactive(self) -> bool:
@@ -75,7 +77,7 @@ class Console:
         """Print what ended the run and what to do."""
         self._write(f"batch-alias: {self._highlight(error.problem)}")
         if error.advice:
-            self._write(f"  {error.advice}")
+            self._write(textwrap.indent(error.advice, "  "))
 
     def confirm(self) -> bool:
         """Ask whether to send."""
@@ -117,21 +119,27 @@ class Console:
 
         A thread writes it, and all that is printed meanwhile: a terminal that is stopped (Ctrl-S) delays no request.
         """
-        lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
-        self._lines = lines
-        thread = threading.Thread(target=self._show, args=(progress, total, lines), name=PROGRESS_THREAD, daemon=True)
-        thread.start()
+        self._printer = threading.Thread(target=self._show, args=(progress, total), name=PROGRESS_THREAD, daemon=True)
+        self._printer.start()
         try:
             yield
         finally:
-            lines.put(None)
-            thread.join(1.0)
-            if not thread.is_alive():  # otherwise the terminal is stopped, and nothing can be printed
-                self._lines = None
+            self._lines.put(None)
+            self.flush()
 
-    def _show(
-        self, progress: Callable[[], Progress | None], total: int, lines: "queue.SimpleQueue[str | None]"
-    ) -> None:
+    def flush(self) -> None:
+        """Wait until everything is printed, but not long: the terminal may be stopped."""
+        if self._printer is not None:
+            self._printer.join(1.0)
+            if not self._printer.is_alive():
+                self._print_queued()
+
+    def _print_queued(self) -> None:
+        with contextlib.suppress(queue.Empty):
+            while True:
+                _print(self._lines.get_nowait() or "")
+
+    def _show(self, progress: Callable[[], Progress | None], total: int) -> None:
         estimate, bar = _Estimate(total), None
         if self._terminal and not self._quiet:
             # tqdm itself puts ", " before the postfix.
@@ -141,7 +149,7 @@ class Console:
         drawn_at, ended = time.monotonic(), False
         while not ended:
             with contextlib.suppress(queue.Empty):
-                text = lines.get(timeout=max(0.0, drawn_at + self._interval - time.monotonic()))
+                text = self._lines.get(timeout=max(0.0, drawn_at + self._interval - time.monotonic()))
                 ended = text is None
                 if text is not None:
                     _print(text, bar)
@@ -151,6 +159,7 @@ class Console:
                     self._draw(now, total, estimate, bar)
         if bar is not None:
             bar.close()
+        self._print_queued()
 
     def _draw(self, now: Progress, total: int, estimate: "_Estimate", bar: "tqdm[Never] | None") -> None:
         text = progress_text(now, estimate.seconds_left(now))
@@ -165,10 +174,12 @@ class Console:
         return f"\x1b[1;31m{text}\x1b[0m" if self._colour else text
 
     def _write(self, text: str) -> None:
-        if self._lines is None:
+        if self._printer is None:
             _print(text)
-        else:
-            self._lines.put(text)
+            return
+        self._lines.put(text)
+        if not self._printer.is_alive():
+            self._print_queued()
 
 
 def _print(text: str, bar: "tqdm[Never] | None" = None, end: str = "\n") -> None:
@@ -222,8 +233,7 @@ def run(settings: Settings, output: Output) -> int:
         for line in plan_lines(job):
             console.say(line)
         if job.to_send and not confirmed and not console.confirm():
-            console.warn("This run has sent nothing.")
-            return ExitCode.INTERRUPTED
+            raise Interrupted("This run has sent nothing.")
         with console.progress(job.progress, job.to_send), asyncio.Runner() as runner:
             _stop_on_signals(runner.get_loop(), job, console)
             runner.run(job.send(console.event))
@@ -232,6 +242,7 @@ def run(settings: Settings, output: Output) -> int:
         console.say("Writing reports …")
         summary = job.report()
         console.ended(job, summary)
+    console.flush()
     if output.json:
         console.answer([summary.as_json()])
     return ExitCode.DONE if summary.exit_code is None else summary.exit_code

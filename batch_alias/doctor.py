@@ -10,12 +10,11 @@ from urllib.parse import urlsplit
 from batch_alias.model import HARMLESS, Action, Failure, Response
 from batch_alias.rongcloud.client import CONNECT_SECONDS, Client
 from batch_alias.rongcloud.codes import FAILURES
+from batch_alias.sending.retry import CLOCK_TOLERANCE
 from batch_alias.settings import Sending
 from batch_alias.settings.target import Target
 
 _LATE = f"no response within {CONNECT_SECONDS:g} s"
-TOLERATED_SKEW = 30.0
-"""Seconds between the server's clock and this machine's that are in order."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +93,7 @@ def _examine_response(response: Response, rate: int) -> list[Finding]:
     if skew is not None:
         side = "ahead of" if skew > 0 else "behind"
         detail = f"the server's clock is {abs(skew):.0f} s {side} this machine's"
-        findings.append(Finding(subject="Clock", good=abs(skew) <= TOLERATED_SKEW, detail=detail))
+        findings.append(Finding(subject="Clock", good=abs(skew) <= CLOCK_TOLERANCE, detail=detail))
     if accepted:
         in_flight = max(1, math.ceil(rate * response.latency))
         detail = f"{response.latency * 1000:.0f} ms; {rate} requests per second need about {in_flight} in flight"

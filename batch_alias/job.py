@@ -21,6 +21,7 @@ from batch_alias.sending.metrics import Progress
 from batch_alias.settings import Settings
 from batch_alias.settings.target import Target
 from batch_alias.staging import OnRead, staged
+from batch_alias.text import percent
 from batch_alias.version import __version__
 
 Observer = Callable[[Event], None]
@@ -124,13 +125,13 @@ class Job:
         self.report()
         worst = self.ledger.problems(State.REJECTED)[0]
         raise SourceError(
-            "{rejected:,} of {rows:,} rows are rejected, more than --max-rejected {most:.0%} permits; nothing was sent."
+            "{rejected:,} of {rows:,} rows are rejected, more than --max-rejected {most} permits; nothing was sent."
             " Most frequent, {count:,} × {name}: row {row}: {message}",
             "See {path}. If most rows have one problem, check which column was taken for which, and how the file was"
             " saved.",
             rejected=counts.rejected,
             rows=counts.rows,
-            most=most,
+            most=percent(most),
             count=worst.count,
             name=worst.name,
             row=worst.rows[0],

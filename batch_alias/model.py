@@ -116,7 +116,13 @@ class Classification:
     systematic: bool = False  # when all of the first rows are answered so, a setting is wrong and not the rows
     misconfigured: bool = False  # at the first request of a run it shows a wrong setting, later an outage
     advice: str = ""  # which setting to check when the run stops
+    row_advice: str = ""  # what to do about a row that failed with it
     status: int = 0  # the HTTP status that RongCloud sends with the code; 0 where there is no code
+
+    @property
+    def is_documented(self) -> bool:
+        """Whether it is one of RongCloud's own codes, and no page of a gateway or unknown code."""
+        return bool(self.status)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,7 +175,8 @@ EVENT_SENTENCES: Mapping[EventKind, str] = MappingProxyType(
     {
         EventKind.OUTAGE_BEGAN: "The service does not work ({detail}). Sending is on hold; one row at a time is tried.",
         EventKind.OUTAGE_ENDED: "The service works again; the rate rises to its full value step by step.",
-        EventKind.RATE_LOWERED: "{seen}; the rate is lowered to {rate:g} requests per second.",
+        EventKind.RATE_LOWERED: "{signals} of {responses} responses were refusals or came too late;"
+        " the rate is lowered to {rate:g} requests per second.",
         EventKind.ASKED_TO_WAIT: "The server asks to wait {seconds:.0f} s.",
         EventKind.HOST_SWITCHED: "All connections move to {host}.",
     }

@@ -146,7 +146,7 @@ def test_3_a_source_that_cannot_be_used(batch_alias, source, credentials, rongcl
     path.write_text("a,b\n1,2\n", encoding="utf-8")
     ended = batch_alias("check", path)
     assert ended.code == ExitCode.SOURCE
-    assert "'a', 'b'" in ended.err
+    assert "row 1: A 'a', B 'b'" in ended.err
     assert rongcloud.stats().requests == before
 
 

@@ -16,7 +16,7 @@ EVENT = Event(at=0.0, kind=EventKind.HOST_SWITCHED, values={"host": "b.example"}
 
 def progress(**more) -> Progress:
     still = {"accepted": 1234, "failed": 5, "unknown": 0, "recent_rate": 98}
-    return Progress(**still | {"in_flight": 7, "waiting": 0, "outage": None} | more)
+    return Progress(**still | {"in_flight": 7, "outage": None} | more)
 
 
 @pytest.fixture

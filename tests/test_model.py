@@ -46,7 +46,7 @@ def test_a_response_is_labelled_by_its_code_its_status_or_its_failure(response, 
         (EventKind.OUTAGE_ENDED, {}, "The service works again"),
         (
             EventKind.RATE_LOWERED,
-            {"seen": "9 of 20 responses were refusals", "rate": 40.0},
+            {"signals": 9, "responses": 20, "rate": 40.0},
             "lowered to 40 requests per second.",
         ),
         (EventKind.ASKED_TO_WAIT, {"seconds": 7.0}, "asks to wait 7 s."),

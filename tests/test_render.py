@@ -64,6 +64,6 @@ def test_states_without_rows_are_left_out():
 
 def test_progress_in_a_few_words():
     values = {"accepted": 5, "failed": 0, "unknown": 2, "recent_rate": 98}
-    now = Progress(**values, in_flight=1, waiting=0, outage=None)
+    now = Progress(**values, in_flight=1, outage=None)
     assert progress_text(now, None) == "2 unknown, 98/s"
     assert progress_text(now, 61.2) == "2 unknown, 98/s, 1 min 1 s left"

@@ -23,7 +23,9 @@ def parse(arguments: Sequence[str]) -> dict[str, object]:
     """The values that ``run`` would get from a command line."""
     name, *rest = arguments
     assert name == "run"
-    return cli.commands["run"].make_context("run", list(rest)).params
+    # With its parent, whose names of the help flag click keeps in the command for good.
+    parent = cli.make_context("batch-alias", list(arguments))
+    return cli.commands["run"].make_context("run", list(rest), parent=parent).params
 
 
 def containerfile() -> list[list[str]]:

@@ -32,6 +32,7 @@ STATE_MEANINGS: Mapping[State, str] = {
 }
 """In the order in which the states are shown."""
 
+_NO_RESPONSE = frozenset(failure.meaning for failure in FAILURES.values())
 _UNITS = {setting.name: setting.option.unit for kind in (Reading, Sending, Settings) for setting in options(kind)}
 
 
@@ -112,12 +113,12 @@ def advise(row: RowRecord) -> str:
     match State(row.state), row.code:
         case State.REJECTED, _:
             return problems.advice(row.reason) or correct
-        case State.FAILED, None | 1000 | 1003 | 1050:  # no response, or nothing is wrong with the row
+        case State.FAILED, None if _cause(row) in _NO_RESPONSE:
             return "Send it again with batch-alias retry when the service works."
-        case State.FAILED, 1002:
-            return "Check the ids of this row: RongCloud does not accept them."
-        case State.FAILED, 1005:
-            return "Shorten the value that is too long and run not-accepted.csv."
+        case State.FAILED, None:
+            return "A gateway refuses this row: look for characters such as < and > in its alias."
+        case State.FAILED, int(code) if code in CODES:
+            return CODES[code].row_advice or correct
         case State.FAILED, _:
             return correct
         case State.UNKNOWN, _:

@@ -1,4 +1,4 @@
 """RongCloud's server API: hosts, codes, signatures, the bytes on the wire, the HTTP client.
 
-Its names and formats are used here and nowhere else.
+No other package makes a request or parses a response.
 """

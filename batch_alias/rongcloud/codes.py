@@ -31,10 +31,21 @@ CODES: Mapping[int, Classification] = MappingProxyType(
             systematic=True,
             advice="RongCloud also answers so when it does not know the App Key: check RONGCLOUD_APP_KEY, the region,"
             " and which column was taken for which.",
+            row_advice="Check the ids of this row: RongCloud does not accept them.",
         ),
-        1003: Classification(status=400, action=Action.FAIL, meaning="empty request"),
+        1003: Classification(
+            status=400,
+            action=Action.FAIL,
+            meaning="empty request",
+            row_advice="Send it again with batch-alias retry: nothing is wrong with the row.",
+        ),
         1004: Classification(status=401, action=Action.SIGN_AGAIN, meaning="signature refused", advice=_CHECK_KEYS),
-        1005: Classification(status=400, action=Action.FAIL, meaning="parameter too long"),
+        1005: Classification(
+            status=400,
+            action=Action.FAIL,
+            meaning="parameter too long",
+            row_advice="Shorten the value that is too long and run not-accepted.csv.",
+        ),
         1006: Classification(
             status=401,
             action=Action.STOP,

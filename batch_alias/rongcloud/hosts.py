@@ -1,7 +1,7 @@
 """The hosts of a data centre: which one is in use for all connections together, and the proxy on the way to it.
 
-RongCloud's SDKs switch to the other host on a failure to connect, a timeout, a 5xx or a gateway's page, never on a 4xx
-or a refusal by the rate limit, and at most once in 30 seconds.
+Like RongCloud's SDKs the client switches on a failure to connect, a 5xx or a gateway's page, never on a 4xx or a
+refusal by the rate limit, and at most once in 30 seconds; unlike them on 503, 504 and timeouts only in an outage.
 """
 
 import ssl

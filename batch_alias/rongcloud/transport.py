@@ -50,7 +50,7 @@ class Resolver:
 
     def _ended(self, key: tuple[str, int], future: "asyncio.Future[list[Address]]") -> None:
         self._under_way.pop(key, None)
-        # asyncio logs an exception that nobody has asked for, and those who wanted to know may have given up.
+        # asyncio logs an exception that is never retrieved, as after a timeout.
         future.exception()
 
 
@@ -97,7 +97,7 @@ class StreamTransport(httpx.AsyncBaseTransport):
         permit: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._tls, self._resolver, self._idle, self._permit = tls, resolver, idle, permit
-        self._link: _Link | None = None
+        self._connection: _HttpConnection | None = None
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request and receive the head of its response.
@@ -109,30 +109,34 @@ class StreamTransport(httpx.AsyncBaseTransport):
             httpx.RemoteProtocolError: What came is not HTTP.
         """
         body = await request.aread()
-        link = self._link
+        connection = self._connection
         # A connection that breaks before anything was sent on it is no attempt: another one is opened.
-        if link is None or not link.is_usable(request.url, idle=self._idle) or not link.send(request, body):
+        if (
+            connection is None
+            or not connection.is_usable(request.url, idle=self._idle)
+            or not connection.send(request, body)
+        ):
             await self.aclose()
             began = time.monotonic()
-            link = self._link = await self._open(request)
+            connection = self._connection = await self._open(request)
             if self._permit is not None and time.monotonic() - began > PROMPT:
                 await self._permit()
-            if not link.send(request, body):
+            if not connection.send(request, body):
                 raise httpx.WriteError("the connection was closed before the request was sent")
         try:
-            head = await link.receive()
+            head = await connection.receive()
         except BaseException:
-            link.close()
+            connection.close()
             raise
         head = cast("h11.Response", head)  # h11 lets nothing else be first
-        return httpx.Response(head.status_code, headers=head.headers.raw_items(), stream=_Body(link))
+        return httpx.Response(head.status_code, headers=head.headers.raw_items(), stream=_Body(connection))
 
     async def aclose(self) -> None:
         """Close the connection."""
-        if self._link is not None:
-            self._link.close()
+        if self._connection is not None:
+            self._connection.close()
 
-    async def _open(self, request: httpx.Request) -> "_Link":
+    async def _open(self, request: httpx.Request) -> "_HttpConnection":
         url = request.url
         is_https = url.scheme == "https"
         limit = request.extensions.get("timeout", {}).get("connect")
@@ -141,8 +145,8 @@ class StreamTransport(httpx.AsyncBaseTransport):
             async with asyncio.timeout(limit):
                 addresses = await self._resolver.resolve(url.host, url.port or (443 if is_https else 80))
                 connected = await _connect(addresses, limit)
-                _, link = await loop.create_connection(
-                    lambda: _Link(url),
+                _, connection = await loop.create_connection(
+                    lambda: _HttpConnection(url),
                     sock=connected,
                     ssl=self._tls if is_https else None,
                     server_hostname=url.host if is_https else None,
@@ -151,7 +155,7 @@ class StreamTransport(httpx.AsyncBaseTransport):
             raise httpx.ConnectTimeout(str(error) or "no connection in time") from error
         except OSError as error:  # ssl.SSLError and socket.gaierror among them
             raise httpx.ConnectError(str(error) or type(error).__name__) from error
-        return link
+        return connection
 
 
 def failure_of(error: Exception) -> Failure:
@@ -190,7 +194,7 @@ async def _connect(addresses: list[Address], limit: float | None) -> socket.sock
     raise OSError("the host has no address")
 
 
-class _Link(asyncio.Protocol):
+class _HttpConnection(asyncio.Protocol):
     """An open connection: what arrives goes into h11 at once, and is taken from it event by event."""
 
     def __init__(self, url: httpx.URL) -> None:
@@ -206,7 +210,7 @@ class _Link(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         if self._http.our_state is h11.IDLE:
-            # Nothing was asked: the end of a response that was longer than it said, or of a server's patience.
+            # Nothing was asked: the end of a response that was longer than it said, or of the server's time limit.
             self.close()
             return
         self._http.receive_data(data)
@@ -281,20 +285,20 @@ class _Link(asyncio.Protocol):
 class _Body(httpx.AsyncByteStream):
     """The body of a response, as it arrives."""
 
-    def __init__(self, link: _Link) -> None:
-        self._link = link
+    def __init__(self, connection: _HttpConnection) -> None:
+        self._connection = connection
         self._keep = False
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
 
     async def __anext__(self) -> bytes:
-        event = await self._link.receive()
+        event = await self._connection.receive()
         if isinstance(event, h11.Data):
             return bytes(event.data)
-        self._keep = self._link.end()
+        self._keep = self._connection.end()
         raise StopAsyncIteration
 
     async def aclose(self) -> None:
         if not self._keep:
-            self._link.close()
+            self._connection.close()

@@ -72,11 +72,11 @@ class RateController:
             most = max(self._rules.least_in_flight, math.ceil(needed))
         return most is None or in_flight < most
 
-    def responded(self, *, signal: bool, started: float, now: float, latency: float | None) -> str | None:
+    def responded(self, *, signal: bool, started: float, now: float, latency: float | None) -> tuple[int, int] | None:
         """Note a response to an attempt that started at a reading; ``latency`` only if the service has worked on it.
 
         Returns:
-            What was seen, in a few words, if the rate was lowered.
+            If the rate was lowered, how many signals among how many responses it was lowered for.
         """
         if latency is not None:
             self._latency.note(latency, started=started, now=now)
@@ -105,7 +105,7 @@ class RateController:
         self._signals = self._responses = 0
         self._latency = UnqueuedLatency(rules.remeasure)
 
-    def _close_window(self, now: float) -> str | None:
+    def _close_window(self, now: float) -> tuple[int, int] | None:
         rules, signals, responses = self._rules, self._signals, self._responses
         share, granted = signals / responses, (responses - signals) / (now - self._opened_at)
         self._signals = self._responses = 0
@@ -121,7 +121,7 @@ class RateController:
         self.rate = max(self._full * rules.floor, lower)
         # A limiter that looks back over a second goes on refusing for as long.
         self._since = now + rules.window
-        return f"{signals} of {responses} responses were refusals or came too late"
+        return signals, responses
 
     def _climb(self) -> None:
         rules, refused = self._rules, self._refused

@@ -131,7 +131,6 @@ class Dispatcher:
             unknown=settled[State.UNKNOWN],
             recent_rate=self.metrics.recent_rate(now=now),
             in_flight=len(self._tasks),
-            waiting=self._queue.waiting,
             outage=None if opened_at is None else now - opened_at,
         )
 

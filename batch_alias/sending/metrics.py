@@ -22,7 +22,6 @@ class Progress:
     unknown: int
     recent_rate: int  # attempts started in the last second
     in_flight: int
-    waiting: int  # rows to be sent again
     outage: float | None  # seconds since it began; None while the service works
 
     @property

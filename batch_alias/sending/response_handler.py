@@ -32,7 +32,7 @@ RECENT_ROWS = 1000
 """Settled rows over which the share of failures is taken."""
 NOTABLE_CHANGE = 0.25
 """Share by which the rate must have changed for another event."""
-STALL = 5.0
+STOOD_STILL = 5.0
 """Seconds between two checks of the patience that show that this process stood still."""
 NOTABLE_PAUSE = 1.0
 """Seconds that a server must ask to wait for an event."""
@@ -111,7 +111,7 @@ class ResponseHandler:
         if classification.action is not Action.SLOW_DOWN:
             self._progress_at = now
         if classification.action in {Action.ACCEPT, Action.FAIL}:
-            if not self._proven and classification.action is Action.FAIL and not classification.status:
+            if not self._proven and classification.action is Action.FAIL and not classification.is_documented:
                 self._queue.put_back(Work(work.row, work.history.after(classification)), due=now)
                 self._stop(refusal(response))  # no answer of RongCloud's, and none was before
                 return
@@ -131,7 +131,7 @@ class ResponseHandler:
             for work, _ in self._refused:
                 self._queue.put_back(work, due=now + 1)
             self._refused.clear()
-        elif classification.status and classification.action is not Action.ACCEPT:
+        elif classification.is_documented and classification.action is not Action.ACCEPT:
             problem = "All of the first rows were refused: code {code}, {message}."
             advice = classification.advice
             self._stop(StoppedByService(problem, advice, code=response.code, message=described(response)))
@@ -143,7 +143,7 @@ class ResponseHandler:
         """Stop the run when nothing has made progress for too long, from the first call on."""
         if self._progress_at is None:
             self._progress_at = self._checked_at = now
-        if now - self._checked_at > STALL:  # this process stood still
+        if now - self._checked_at > STOOD_STILL:  # this process stood still
             self._progress_at += now - self._checked_at
         self._checked_at = now
         patience = self._sending.patience
@@ -205,7 +205,9 @@ class ResponseHandler:
         # The rate follows the limit, for hours if need be: only a notable change is an event.
         if seen is not None and abs(rate - self._reported_rate) >= self._reported_rate * NOTABLE_CHANGE:
             self._reported_rate = rate
-            self._metrics.emit(EventKind.RATE_LOWERED, seen=seen, rate=float(f"{rate:.2g}"))
+            signals, responses = seen
+            shown = float(f"{rate:.2g}")
+            self._metrics.emit(EventKind.RATE_LOWERED, signals=signals, responses=responses, rate=shown)
 
     def _unhealthy(self, work: Work, response: Response, *, now: float, probe: bool) -> None:
         classification, failed_at = response.classification, work.history.failed_at or now

@@ -68,11 +68,6 @@ class WorkQueue:
             self._new.extend(row for row in rows if row.number not in self._first)
 
     @property
-    def waiting(self) -> int:
-        """How many rows wait to be sent again."""
-        return len(self._retries)
-
-    @property
     def is_empty(self) -> bool:
         """Whether no row is left, neither new nor waiting."""
         return not self._retries and (self._left <= 0 or (not self._new and self._exhausted))

@@ -40,7 +40,7 @@ def folder(job, second, start):
         Event(
             at=start + 1,
             kind=EventKind.RATE_LOWERED,
-            values={"seen": "12 of 60 were refused", "rate": 45.0},
+            values={"signals": 12, "responses": 60, "rate": 45.0},
         ),
         Event(at=start + 2, kind=EventKind.OUTAGE_BEGAN, values={"detail": "HTTP 503"}),
         Event(at=start + 3, kind=EventKind.HOST_SWITCHED, values={"host": "api-b.example.com"}),

@@ -144,11 +144,17 @@ def test_a_rejected_row_has_the_advice_of_its_reason(reason):
 
 
 @pytest.mark.parametrize(
-    ("code", "advice"),
-    [(None, "batch-alias retry"), (1002, "Check the ids"), (1003, "batch-alias retry"), (1005, "Shorten")],
+    ("code", "message", "advice"),
+    [
+        (None, "no connection: refused", "batch-alias retry"),
+        (None, "HTTP 403 from a gateway: <html>", "A gateway refuses this row"),
+        (1002, "", "Check the ids"),
+        (1003, "", "batch-alias retry"),
+        (1005, "", "Shorten"),
+    ],
 )
-def test_a_failed_row_has_the_advice_of_its_code(code, advice):
-    assert advice in advise(a_row(State.FAILED, code=code))
+def test_a_failed_row_has_the_advice_of_its_code(code, message, advice):
+    assert advice in advise(a_row(State.FAILED, code=code, message=message))
 
 
 @pytest.mark.parametrize("state", NOT_DONE)
