@@ -10,6 +10,12 @@ what the rate needs at the latency of a service without a queue.
 import math
 from dataclasses import dataclass
 
+NOTABLE_PAUSE = 1.0
+"""Seconds that a server must ask to wait to be notable,"""
+NOTABLE_INTERVAL = 60.0
+"""and seconds to the one before: a limit may ask to wait every other second, for hours."""
+STOOD_STILL = 5.0
+"""Seconds between two checks of the patience that show that this process stood still."""
 LEAST_RESTART = 2.0
 """Attempts per second after an outage, unless the full rate is lower: slower, a window would take minutes."""
 
@@ -41,6 +47,7 @@ class RateController:
         self._rules = rules
         self.rate = rate  # attempts per second
         self.paused_until = 0.0  # the server has asked for it
+        self._noted_at = -math.inf  # the last notable pause
         self._next_start = 0.0
         self._refused: float | None = None  # the rate that was lowered last
         self._clean = 0.0  # the rate in the window before, if it had no more signals than tolerated
@@ -91,8 +98,10 @@ class RateController:
         return self._close_window(now)
 
     def asked_to_wait(self, seconds: float, *, now: float) -> bool:
-        """Pause as the server has asked; return whether that is a new pause."""
-        is_new = now >= self.paused_until
+        """Pause as the server has asked; return whether that is notable."""
+        is_new = now >= self.paused_until and now - self._noted_at >= NOTABLE_INTERVAL and seconds >= NOTABLE_PAUSE
+        if is_new:
+            self._noted_at = now
         self.paused_until = max(self.paused_until, now + min(seconds, self._rules.longest_pause))
         return is_new
 
@@ -204,56 +213,69 @@ class BreakerRules:
 class CircuitBreaker:
     """Whether the service is down: closed while it works, open during an outage. Times are monotonic readings.
 
-    A run of attempts in which the service failed, over several rows and without one success in between, is an outage:
-    nothing is sent but one probe at a time, at growing intervals, until one succeeds. Rows that the service cannot
-    process must not look like an outage, hence several rows, and none that had failed already when another succeeded.
+    A run of attempts in which the service failed, over several rows and without one success in between, is suspected to
+    be an outage: nothing is sent but one probe, at once. If it fails, it is one, and more follow at growing intervals
+    until one succeeds.
     """
 
     def __init__(self, rules: BreakerRules) -> None:
         self._rules = rules
         self._failures = 0
         self._rows: set[int] = set()
-        self._interval = rules.first_interval
-        self._succeeded_at = -math.inf
-        self.opened_at: float | None = None
+        self._interval = 0.0
+        self.is_open = False
+        self.opened_at: float | None = None  # when the outage was confirmed
         self.next_probe_at = 0.0
 
-    @property
-    def is_open(self) -> bool:
-        """Whether there is an outage."""
-        return self.opened_at is not None
-
-    def success(self, *, now: float) -> bool:
+    def success(self) -> bool:
         """Note a response that shows a working service; return whether it ended an outage."""
-        ended = self.is_open
-        self._succeeded_at = now
-        self._failures = 0
+        ended = self.opened_at is not None
+        self._failures, self._interval = 0, 0.0
         self._rows.clear()
-        self._interval = self._rules.first_interval
-        self.opened_at = None
+        self.is_open, self.opened_at = False, None
         return ended
 
-    def failure(self, row: int, *, failed_at: float, now: float) -> bool:
-        """Note a failure of the service for the row of a number, which failed first at a reading.
-
-        Returns:
-            Whether it began an outage.
-        """
-        if self.is_open or failed_at < self._succeeded_at:
-            return False
+    def failure(self, row: int) -> bool:
+        """Note a failure of the service for the row of a number; return whether an outage is to be suspected."""
         self._failures += 1
         self._rows.add(row)
-        if self._failures < self._rules.failures or len(self._rows) < self._rules.rows:
-            return False
-        self.open(now=now)
-        return True
+        return self._failures >= self._rules.failures and len(self._rows) >= self._rules.rows
 
-    def open(self, *, now: float) -> None:
-        """Begin an outage: the first probe follows after the first interval."""
-        self.opened_at = now
-        self.next_probe_at = now + self._interval
+    def suspect(self, *, now: float) -> None:
+        """Open, unless it is open already: the first probe follows at once."""
+        if not self.is_open:
+            self.is_open, self.next_probe_at = True, now
 
-    def probe_failed(self, *, now: float) -> None:
-        """Note a probe without success: the next one comes later."""
-        self._interval = min(self._rules.longest_interval, self._interval * 2)
+    def probe_failed(self, *, now: float) -> bool:
+        """Note a probe without success; return whether it was the first: the outage is confirmed."""
+        rules, is_first = self._rules, self.opened_at is None
+        self._interval = min(rules.longest_interval, self._interval * 2) or rules.first_interval
         self.next_probe_at = now + self._interval
+        if is_first:
+            self.opened_at = now
+        return is_first
+
+
+class Patience:
+    """For how many seconds nothing may make progress, 0 for ever. Times are monotonic readings.
+
+    Time in which this process stood still does not count.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds or math.inf
+        self._since: float | None = None
+        self._checked_at = 0.0
+
+    def renew(self, *, now: float) -> None:
+        """Note progress."""
+        self._since = now
+
+    def is_used_up(self, *, now: float) -> bool:
+        """Whether it is; counted from the first call or the last progress on."""
+        if self._since is None:
+            self._since = self._checked_at = now
+        if now - self._checked_at > STOOD_STILL:
+            self._since += now - self._checked_at
+        self._checked_at = now
+        return now - self._since >= self._seconds

@@ -187,10 +187,10 @@ class Dispatcher:
     def _is_over(self) -> bool:
         if self._must_end():
             return True
-        if self._tasks or self._handler.unclear or not self._queue.is_empty:
+        if self._tasks or self._handler.next_is_check or not self._queue.is_empty:
             return False
         self._handler.settle_last(now=self._clock())
-        return self._queue.is_empty and not self._handler.unclear
+        return not self._handler.next_is_check
 
     def _must_end(self) -> bool:
         return self.was_stopped or self._handler.stopped is not None or self._crash is not None
@@ -204,7 +204,8 @@ class Dispatcher:
         not_before = handler.controller.next_start
         if handler.breaker.is_open:
             not_before = max(handler.breaker.next_probe_at, handler.controller.paused_until)
-        return max(not_before - now, 0.0 if handler.unclear else self._queue.due(now=now), 0.0)
+        due = handler.check_at - now if handler.next_is_check else self._queue.due(now=now)
+        return max(not_before - now, due, 0.0)
 
     async def _permission(self) -> bool:
         """Wait for the rate limiter, but not longer than a tick: a stop does not wait for a low rate."""
@@ -226,10 +227,12 @@ class Dispatcher:
     def _next(self) -> tuple[Work | None, Connection, bool]:
         """What the next attempt is for, on which connection, and whether it is the probe of an outage.
 
-        It is for no row when a call that changes nothing must show if the rows are wrong or a setting.
+        It is for no row when it is the call that changes nothing.
         """
         now, handler = self._clock(), self._handler
-        work = None if handler.unclear else self._queue.take(now=now, new_first=handler.new_rows_first)
+        work: Work | None = None
+        if not handler.next_is_check:
+            work = self._queue.take_untried() if handler.breaker.is_open else self._queue.take(now=now)
         self.metrics.started(retry=work is not None and work.history.requests > 0, now=now)
         handler.controller.started(now=now)
         connection = self._idle.pop()[1] if self._idle else self._service.connect()
@@ -238,13 +241,16 @@ class Dispatcher:
     async def _attempt(self, work: Work | None, connection: Connection, probe: bool) -> None:
         started, handler = self._clock(), self._handler
         try:
-            if work is None:
-                handler.checked(await connection.execute(HARMLESS, first=True), now=self._clock())
-                return
-            response = await connection.execute(work.row.operation, first=work.history.requests == 0)
+            operation, first = HARMLESS, True
+            if work is not None:
+                operation, first = work.row.operation, work.history.requests == 0
+            response = await connection.execute(operation, first=first)
             # No await from here on: a cancellation cannot come between a response and its record.
             was_open = handler.breaker.is_open
-            handler.handle(work, response, started=started, now=self._clock(), probe=probe)
+            if work is None:
+                handler.checked(response, started=started, now=self._clock())
+            else:
+                handler.handle(work, response, started=started, now=self._clock(), probe=probe)
             if response.classification.unhealthy and handler.breaker.is_open and (probe or not was_open):
                 self._service.leave(response.host)
         except asyncio.CancelledError:

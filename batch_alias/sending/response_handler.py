@@ -2,26 +2,27 @@
 
 Two kinds of outcome are held back, because they may say more about the service than about the row:
 
-* A refusal that may concern every row: "invalid parameter" may mean an unknown App Key or a wrong column, a gateway's
-  page a wrong path. Rows go one at a time until another one shows whether it is so; where none can, a signed call that
-  changes nothing does.
-* A row that has used up its attempts on an unhealthy service is settled only when another request succeeds. When an
-  outage is recognised instead, the row goes back to the queue and its attempts are forgiven.
+* A refusal that may concern every row: "invalid parameter" may mean an unknown App Key, a gateway's page a wrong path.
+* A row that has used up its attempts on an unhealthy service.
+
+A signed call that changes nothing, made while nothing else is in flight, decides: when it is refused in the same way, a
+setting is wrong; when it fails too, it is an outage, and the attempts that were lost to it are given back. Otherwise it
+is the rows.
 """
 
 import random
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Protocol, assert_never
+from typing import NamedTuple, Protocol, assert_never
 
 from batch_alias.errors import StoppedByService
 from batch_alias.logs import log_attempt, log_retry
-from batch_alias.model import Action, EventKind, Outcome, Response, State
+from batch_alias.model import Action, Classification, EventKind, Outcome, Response, State
 from batch_alias.sending import Timing
-from batch_alias.sending.controller import CircuitBreaker, RateController
+from batch_alias.sending.controller import CircuitBreaker, Patience, RateController
 from batch_alias.sending.metrics import Metrics
-from batch_alias.sending.retry import Retry, Settle, Stop, decide, described, outcome_of, refusal
+from batch_alias.sending.retry import LONGEST_REFUSAL, Retry, Settle, Stop, decide, described, outcome_of, refusal
 from batch_alias.sending.work_queue import Work, WorkQueue
 from batch_alias.settings import Sending
 from batch_alias.text import duration, percent
@@ -32,10 +33,14 @@ RECENT_ROWS = 1000
 """Settled rows over which the share of failures is taken."""
 NOTABLE_CHANGE = 0.25
 """Share by which the rate must have changed for another event."""
-STOOD_STILL = 5.0
-"""Seconds between two checks of the patience that show that this process stood still."""
-NOTABLE_PAUSE = 1.0
-"""Seconds that a server must ask to wait for an event."""
+
+
+class _Held(NamedTuple):
+    """An outcome that is held back, and the response that it is for."""
+
+    work: Work
+    outcome: Outcome
+    response: Response
 
 
 class Outcomes(Protocol):
@@ -69,28 +74,32 @@ class ResponseHandler:
         self._wall = wall
         self._draw = draw
         self._opening = True  # until a row was accepted or refused in this run
-        self._refused: list[tuple[Work, Outcome]] = []  # held back: the refusal may concern every row
-        self._refused_at = 0.0
-        self._held_back: list[tuple[Work, Outcome]] = []  # the service may be unhealthy
+        self._refused: list[_Held] = []  # held back: the refusal may concern every row
+        self._vouched = False  # the call that changes nothing was not refused like the rows
+        self._exhausted: list[_Held] = []  # the service may be unhealthy
         self._misconfigured = 0
         self._recent: deque[bool] = deque(maxlen=RECENT_ROWS)
-        self._progress_at: float | None = None
-        self._checked_at = 0.0
+        self._patience = Patience(sending.patience)
         self._reported_rate = float(sending.rate)
         self.controller = RateController(sending.rate, timing.controller)
         self.breaker = CircuitBreaker(timing.breaker)
-        self.unclear = False  # a call that changes nothing must show if the rows are wrong or a setting
+        self.unclear = False  # the call that changes nothing must show if the rows are wrong or a setting
+        self.check_at = 0.0  # when it may be made
         self.stopped: StoppedByService | None = None  # why the run must stop
 
     @property
     def one_at_a_time(self) -> bool:
         """Whether the next request must wait for the response to the one before."""
-        return self._opening or bool(self._refused) or self.unclear or self.breaker.is_open
+        return self._opening or self.unclear or self.breaker.is_open
 
     @property
-    def new_rows_first(self) -> bool:
-        """Whether rows that were not sent before go first: another one may be what the service cannot process."""
-        return bool(self._refused) or self.breaker.is_open
+    def next_is_check(self) -> bool:
+        """Whether the next request is the call that changes nothing.
+
+        In an outage it is the probe once there is no row left that was not tried before: one that was may be what the
+        service cannot process.
+        """
+        return self.unclear or (self.breaker.is_open and not self._queue.has_untried)
 
     def handle(self, work: Work, response: Response, *, started: float, now: float, probe: bool) -> None:
         """Act on the response to an attempt, maybe the probe of an outage; times are monotonic readings in seconds."""
@@ -101,80 +110,72 @@ class ResponseHandler:
         if classification.unhealthy:
             self._unhealthy(work, response, now=now, probe=probe)
             return
-        if self.breaker.success(now=now):
-            self.controller.restart(now=now)
-            self._metrics.emit(EventKind.OUTAGE_ENDED)
-        of_gateway = self._proven and classification.action is Action.STOP and response.code is None
-        if of_gateway or (self._opening and classification.systematic and not self._proven):
-            self._hold_back(work, response, started=started, now=now)
+        self._healthy(now=now)
+        if self._is_doubtful(classification):
+            self._hold_back(work, response)
             return
         if classification.action is not Action.SLOW_DOWN:
-            self._progress_at = now
+            self._patience.renew(now=now)
         if classification.action in {Action.ACCEPT, Action.FAIL}:
-            if not self._proven and classification.action is Action.FAIL and not classification.is_documented:
-                self._queue.put_back(Work(work.row, work.history.after(classification)), due=now)
-                self._stop(refusal(response))  # no answer of RongCloud's, and none was before
-                return
             self._opening = False
-            self._proven = self._proven or classification.action is Action.ACCEPT
-            if started >= self._refused_at:
+            self._settle(self._exhausted)
+        if classification.action is Action.ACCEPT:
+            self._proven = True
+            if not self.unclear:
                 self._settle(self._refused)
-            self._settle(self._held_back)
         self._apply(work, response, now=now)
 
-    def checked(self, response: Response, *, now: float) -> None:
-        """Act on the response to the call that changes nothing, made while it was ``unclear`` what is wrong."""
-        self.unclear = False
+    def checked(self, response: Response, *, started: float, now: float) -> None:
+        """Act on the response to the call that changes nothing."""
+        classification, action = response.classification, response.classification.action
         self._metrics.responded(response)
-        classification = response.classification
-        if classification.unhealthy or classification.action is Action.SLOW_DOWN:
-            for work, _ in self._refused:
-                self._queue.put_back(work, due=now + 1)
-            self._refused.clear()
-        elif classification.is_documented and classification.action is not Action.ACCEPT:
-            problem = "All of the first rows were refused: code {code}, {message}."
-            advice = classification.advice
-            self._stop(StoppedByService(problem, advice, code=response.code, message=described(response)))
+        self._adapt(response, started=started, now=now)
+        if classification.unhealthy:
+            self.breaker.suspect(now=now)
+            self._probe_failed(response, now=now)
+            return
+        self._healthy(now=now)
+        if action is Action.SLOW_DOWN:
+            self.check_at = now + LONGEST_REFUSAL
+            return
+        self.unclear = False
+        refused = next((r for _, _, r in self._refused if not r.classification.is_documented), None)
+        if classification.is_documented and (action in {Action.STOP, Action.SIGN_AGAIN} or classification.systematic):
+            self._stop(refusal(response))
+        elif refused is not None and action is not Action.ACCEPT and not classification.is_documented:
+            self._stop(refusal(refused))
+        elif refused is not None and not self._proven:
+            self._vouched = True
+            if len(self._refused) >= DOUBTFUL_ROWS or self._queue.is_empty:
+                self._stop(refusal(refused))
         else:
             self._opening = False
             self._settle(self._refused)
+            self._settle(self._exhausted)
 
     def check_patience(self, *, now: float) -> None:
-        """Stop the run when nothing has made progress for too long, from the first call on."""
-        if self._progress_at is None:
-            self._progress_at = self._checked_at = now
-        if now - self._checked_at > STOOD_STILL:  # this process stood still
-            self._progress_at += now - self._checked_at
-        self._checked_at = now
-        patience = self._sending.patience
-        if not patience or now - self._progress_at < patience:
+        """Stop the run when nothing has made progress for too long."""
+        if not self._patience.is_used_up(now=now):
             return
         if self.breaker.is_open:
             problem = "The service has been down for {patience}."
         elif self.controller.paused_until > now or self.controller.lowered:
             problem = "The rate limit has refused every request for {patience}."
-        elif self._refused or self.unclear:
+        elif self.unclear:
             problem = "It could not be found out for {patience} whether the rows are wrong or a setting."
         else:
             return
         advice = "Run the same command again when it works; every row that was not sent is still pending."
-        self._stop(StoppedByService(problem, advice, patience=duration(patience)))
+        self._stop(StoppedByService(problem, advice, patience=duration(self._sending.patience)))
 
     def settle_last(self, *, now: float) -> None:
-        """Settle the outcomes that are held back, when no request is left whose response could decide.
-
-        If one of those rows never got a connection, it is an outage, however few rows are left to show it.
-        """
-        for _, outcome in self._held_back:
-            if outcome.state is State.FAILED and outcome.code is None:
-                self.breaker.open(now=now)
-                self._begin_outage(outcome.message)
-                return
-        if self._refused and not self._proven:
+        """Go on with what is held back, when no other request is left whose response could decide."""
+        if self._exhausted:
+            self.breaker.suspect(now=now)
+        elif self._refused and self._vouched:
+            self._stop(refusal(self._refused[-1].response))
+        elif self._refused:
             self.unclear = True
-        else:
-            self._settle(self._refused)
-            self._settle(self._held_back)
 
     def cut_off(self, under_way: Work | None = None) -> None:
         """Record as unknown what was sent and not confirmed when the run ends: a row under way, or all others."""
@@ -182,7 +183,7 @@ class ResponseHandler:
             history = under_way.history
             works = [Work(under_way.row, replace(history, requests=history.requests + 1, in_doubt=True))]
         else:
-            works = [*self._queue.drain(), *(work for work, _ in (*self._held_back, *self._refused))]
+            works = [*self._queue.drain(), *(held.work for held in (*self._exhausted, *self._refused))]
         for work in works:
             if work.history.requests and work.history.in_doubt:
                 # Not by _record: they are no failures of the service that would stop the run.
@@ -192,8 +193,7 @@ class ResponseHandler:
 
     def _adapt(self, response: Response, *, started: float, now: float) -> None:
         signal, wait = response.classification.congestion, response.retry_after
-        is_new = signal and wait is not None and self.controller.asked_to_wait(wait, now=now)
-        if is_new and wait is not None and wait >= NOTABLE_PAUSE:
+        if signal and wait is not None and self.controller.asked_to_wait(wait, now=now):
             self._metrics.emit(EventKind.ASKED_TO_WAIT, seconds=wait)
         if self.breaker.is_open:
             return
@@ -202,6 +202,8 @@ class ResponseHandler:
             signal=signal, started=started, now=now, latency=response.latency if worked else None
         )
         rate = self.controller.rate
+        if not self.controller.lowered:
+            self._reported_rate = rate
         # The rate follows the limit, for hours if need be: only a notable change is an event.
         if seen is not None and abs(rate - self._reported_rate) >= self._reported_rate * NOTABLE_CHANGE:
             self._reported_rate = rate
@@ -209,52 +211,57 @@ class ResponseHandler:
             shown = float(f"{rate:.2g}")
             self._metrics.emit(EventKind.RATE_LOWERED, signals=signals, responses=responses, rate=shown)
 
+    def _healthy(self, *, now: float) -> None:
+        if self.breaker.success():
+            self.controller.restart(now=now)
+            self._metrics.emit(EventKind.OUTAGE_ENDED)
+
     def _unhealthy(self, work: Work, response: Response, *, now: float, probe: bool) -> None:
-        classification, failed_at = response.classification, work.history.failed_at or now
-        work = Work(work.row, replace(work.history, failed_at=failed_at))
-        again = Work(work.row, work.history.after(classification))
+        classification = response.classification
         if self.breaker.is_open:
+            self._queue.put_back(Work(work.row, work.history.after(classification)), due=now)
             if probe:
-                self.breaker.probe_failed(now=now)
-            self._queue.put_back(again, due=now)
-            return
-        if self._opening and classification.misconfigured:
+                self._probe_failed(response, now=now)
+        elif self._opening and classification.misconfigured:
             # Once more, since there may be another host.
             self._misconfigured += 1
-            self._queue.put_back(again, due=now)
+            self._queue.put_back(Work(work.row, work.history.after(classification)), due=now)
             if self._misconfigured > 1:
                 self._stop(refusal(response))
-            return
-        # RongCloud's own code shows a service that is there; if it fails for all rows, the breaker will find out.
-        if self._opening and response.code is None:
-            self.breaker.open(now=now)
-        if self.breaker.is_open or self.breaker.failure(work.row.number, failed_at=failed_at, now=now):
-            self._begin_outage(f"{response.host}: {described(response)}")
-            self._queue.put_back(again, due=now)
-            return
-        self._apply(work, response, now=now)
+        else:
+            # RongCloud's own code shows a service that is there; if it fails for all rows, the breaker will find out.
+            is_first = self._opening and response.code is None
+            if self.breaker.failure(work.row.number) or is_first:
+                self.breaker.suspect(now=now)
+            self._apply(work, response, now=now)
 
-    def _begin_outage(self, detail: str) -> None:
-        self._metrics.emit(EventKind.OUTAGE_BEGAN, detail=detail)
-        for work, _ in self._held_back:
-            self._queue.put_back(Work(work.row, replace(work.history, failures=0)), due=0.0)
-        self._held_back.clear()
+    def _probe_failed(self, response: Response, *, now: float) -> None:
+        """Note a probe without success: the first one confirms the outage, and gives back the attempts lost to it."""
+        if self.breaker.probe_failed(now=now):
+            self._metrics.emit(EventKind.OUTAGE_BEGAN, detail=f"{response.host}: {described(response)}")
+            for held in self._exhausted:
+                self._queue.put_back(held.work, due=now)
+            self._exhausted.clear()
+            self._queue.forgive()
 
-    def _hold_back(self, work: Work, response: Response, *, started: float, now: float) -> None:
+    def _is_doubtful(self, classification: Classification) -> bool:
+        """Whether a refusal may concern every row."""
+        if classification.is_documented:
+            return classification.systematic and self._opening and not self._proven
+        is_page = classification.action is Action.STOP
+        return is_page or (classification.action is Action.FAIL and (self._opening or not self._proven))
+
+    def _hold_back(self, work: Work, response: Response) -> None:
         history = work.history.after(response.classification)
-        if self._refused and started < self._refused_at:
-            # It was under way already, so it cannot decide.
-            self._queue.put_back(Work(work.row, history), due=now)
-            return
-        self._refused.append(
-            (Work(work.row, history), outcome_of(work.row, history, State.FAILED, response, at=self._wall()))
-        )
-        self._refused_at = now
-        if self._proven:
-            if len(self._refused) == DOUBTFUL_ROWS:
-                self._stop(refusal(response))
-        elif len(self._refused) == DOUBTFUL_ROWS or self._queue.is_empty:
+        outcome = outcome_of(work.row, history, State.FAILED, response, at=self._wall())
+        self._refused.append(_Held(Work(work.row, history), outcome, response))
+        enough = len(self._refused) >= DOUBTFUL_ROWS or self._queue.is_empty
+        if response.classification.is_documented:
+            self.unclear = self.unclear or enough
+        elif not self._vouched:
             self.unclear = True
+        elif enough:
+            self._stop(refusal(response))
 
     def _apply(self, work: Work, response: Response, *, now: float) -> None:
         decision = decide(
@@ -271,7 +278,7 @@ class ResponseHandler:
             case Settle(state=state, history=history):
                 outcome = outcome_of(work.row, history, state, response, at=self._wall())
                 if response.classification.unhealthy:
-                    self._held_back.append((Work(work.row, history), outcome))
+                    self._exhausted.append(_Held(Work(work.row, history), outcome, response))
                 else:
                     self._record(outcome)
             case Stop():
@@ -280,9 +287,9 @@ class ResponseHandler:
             case _:
                 assert_never(decision)
 
-    def _settle(self, held_back: list[tuple[Work, Outcome]]) -> None:
-        outcomes = [outcome for _, outcome in held_back]
-        held_back.clear()
+    def _settle(self, held: list[_Held]) -> None:
+        outcomes = [each.outcome for each in held]
+        held.clear()
         for outcome in outcomes:
             self._record(outcome)
 

@@ -33,7 +33,6 @@ class History:
 
     requests: int = 0
     failures: int = 0  # attempts that count against the row
-    failed_at: float | None = None  # when the service failed for it first, a monotonic reading
     in_doubt: bool = False  # any attempt may have reached the server unconfirmed
     signed_again: bool = False  # a refused signature has been tried afresh
 

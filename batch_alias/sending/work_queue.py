@@ -3,7 +3,7 @@
 import heapq
 import math
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from typing import Protocol
 
@@ -78,17 +78,31 @@ class WorkQueue:
             return 0.0
         return self._retries[0][0] - now if self._retries else math.inf
 
-    def take(self, *, now: float, new_first: bool = False) -> Work:
-        """The row that is sent next. Only while ``due`` is 0.
-
-        ``new_first`` is for the probe of an outage: a row that has been sent may be the one the service cannot process.
-        """
-        retry_is_due = self._retries and self._retries[0][0] <= now
-        if retry_is_due and not (new_first and self._has_new):
+    def take(self, *, now: float) -> Work:
+        """The row that is sent next. Only while ``due`` is 0."""
+        if self._retries and self._retries[0][0] <= now:
             return heapq.heappop(self._retries)[2]
+        return self._take_new(0)
+
+    def take_untried(self) -> Work:
+        """A row for the probe of an outage; only while it ``has_untried``: any other may be what fails."""
+        return self._take_new(next(index for index, row in enumerate(self._new) if not row.in_doubt))
+
+    def _take_new(self, index: int) -> Work:
         self._left -= 1
-        row = self._new.popleft()
+        row = self._new[index]
+        del self._new[index]
         return Work(row, History(in_doubt=row.in_doubt))
+
+    @property
+    def has_untried(self) -> bool:
+        """Whether a row is left that was never sent, in this run or another."""
+        return self._has_new and not all(row.in_doubt for row in self._new)
+
+    def forgive(self) -> None:
+        """Let the rows that wait be sent at once, as if no attempt had failed for them."""
+        for work in self.drain():
+            self.put_back(Work(work.row, replace(work.history, failures=0)), due=0.0)
 
     def drain(self) -> list[Work]:
         """Remove and return the rows that wait to be sent again."""

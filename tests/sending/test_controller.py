@@ -111,14 +111,16 @@ def test_starts_are_spaced_evenly_below_the_full_rate(controller, windows):
     assert controller.next_start == pytest.approx(2000.0 - 0.02 + 1 / controller.rate)
 
 
-def test_a_pause_that_the_server_asks_for_is_new_once(controller):
+def test_pauses_that_the_server_asks_for_are_kept_and_notable_once_a_minute(controller):
+    assert not controller.asked_to_wait(0.5, now=90.0)
     assert controller.asked_to_wait(7.0, now=100.0)
     assert controller.next_start == 107.0
     assert not controller.asked_to_wait(20.0, now=100.1)
     assert controller.next_start == pytest.approx(120.1)
     assert not controller.asked_to_wait(1.0, now=100.2)
     assert controller.next_start == pytest.approx(120.1)
-    assert controller.asked_to_wait(1.0, now=121.0)
+    assert not controller.asked_to_wait(1.0, now=121.0)
+    assert controller.asked_to_wait(1.0, now=160.0)
 
 
 def test_a_pause_beyond_reason_is_cut(controller):

@@ -1,4 +1,4 @@
-"""Outages, refusals by the limit, and rows that are withheld until the service has proved itself."""
+"""Outages, refusals by the limit, and outcomes that are held back until it is clear what is wrong."""
 
 import asyncio
 import itertools
@@ -207,17 +207,44 @@ def page(answer, status: int = 403):
 
 
 @pytest.mark.parametrize("status", [403, 404])
-@pytest.mark.parametrize("odd", [{50}, {50, 51}, {2}, {101}, {2, 52, 101}])
-def test_rows_that_a_gateway_refuses_are_failed_once_others_are_accepted(odd, status, send, answer):
+@pytest.mark.parametrize("odd", [{50}, {50, 51}, {2}, {101}, {2, 52, 101}, set(range(40, 90)), set(range(52, 102))])
+def test_rows_that_a_gateway_refuses_fail_once_others_have_been_accepted(odd, status, send, answer):
     sent = send(lambda _service, row: page(answer, status) if row in odd else answer(), count=100, proven=True)
-    if len(odd) == 3:  # the first three of all, one after the other
-        assert sent.error.exit_code == 4
-        assert sent.ledger.outcomes == {}
-        return
     assert sent.error is None
     assert {number for number, state in sent.ledger.states().items() if state is State.FAILED} == odd
     assert len(sent.ledger.outcomes) == 100
-    assert max(Counter(sent.service.sent).values()) <= 2
+    assert max(count for row, count in Counter(sent.service.sent).items() if row != CHECK) == 1
+
+
+def test_an_odd_first_row_of_a_job_fails_once_another_one_is_accepted(send, answer):
+    for what in ({"code": None, "status": 403}, {"code": 4711, "status": 400}):
+        sent = send(lambda _service, row, what=what: answer(**what) if row == 2 else answer(), count=100)
+        assert sent.error is None
+        assert {number for number, state in sent.ledger.states().items() if state is State.FAILED} == {2}
+        assert sent.service.sent[:3] == [2, CHECK, 101]
+
+
+def test_a_gateway_that_refuses_all_rows_but_not_the_harmless_call_stops_the_run(send, answer):
+    for count in (1, 2, 100):
+        sent = send(lambda _service, row: answer() if row == CHECK else page(answer), count=count)
+        assert sent.error.exit_code == 4
+        assert sent.ledger.outcomes == {}
+        assert len(sent.service.starts) <= 4
+
+
+@pytest.mark.parametrize("what", [{"code": 404, "status": 404}, {"code": None, "status": 400}])
+def test_a_wrong_path_at_the_beginning_of_a_later_run_stops_it_too(what, send, answer):
+    sent = send(lambda _service, _row: answer(**what), count=200, proven=True)
+    assert sent.error.exit_code == 4
+    assert sent.service.sent == [2, CHECK]
+    assert sent.ledger.outcomes == {}
+
+
+@pytest.mark.parametrize("left", [1, 2])
+def test_the_last_rows_do_not_fail_when_a_gateway_refuses_everything(left, send, answer):
+    sent = send(lambda _service, _row: page(answer), count=left, proven=True)
+    assert sent.error.exit_code == 4
+    assert sent.ledger.outcomes == {}
 
 
 def test_a_gateway_that_refuses_every_row_from_now_on_stops_the_run(send, answer):
@@ -238,14 +265,46 @@ def test_a_gateway_that_refuses_the_last_row_fails_it(send, answer):
 def test_before_any_row_was_accepted_an_unknown_refusal_stops_the_run(what, send, answer):
     sent = send(lambda _service, _row: answer(**what), count=100)
     assert sent.error.exit_code == 4
-    assert len(sent.service.starts) == 1
+    assert sent.service.sent == [2, CHECK]
     assert sent.ledger.outcomes == {}
     later = send(lambda _service, row: answer(**what) if row == 50 else answer(), count=100)
     assert later.error is None
     assert later.ledger.outcomes[50].state is State.FAILED
 
 
-def test_rows_that_the_service_always_chokes_on_are_unknown_and_no_outage(send, answer):
+@pytest.mark.parametrize("what", [{"code": None, "status": 502}, {"code": 1000}, {"failure": Failure.TIMEOUT}])
+@pytest.mark.parametrize(
+    ("later", "count", "odd"),
+    [(True, 1, {2}), (True, 12, set(range(2, 14))), (True, 400, {2, 50, 401}), (False, 400, set(range(390, 402)))],
+)
+def test_rows_that_always_fail_are_unknown_and_no_outage_when_no_others_are_left(later, count, odd, what, send, answer):
+    sent = send(
+        lambda _service, row: answer(**what) if row in odd else answer(),
+        count=count,
+        proven=later,
+        doubted=odd if later else (),
+    )
+    assert sent.error is None
+    assert {number for number, state in sent.ledger.states().items() if state is State.UNKNOWN} == odd
+    assert "outage-ended" not in sent.event_kinds
+    assert sent.seconds < 180
+
+
+def test_a_second_outage_soon_after_the_first_costs_no_row(send, outage, answer):
+    up = itertools.count()
+
+    def script(service, _row):
+        if down(service, 2.0, 17.0) or (service.loop.time() >= 17.0 and next(up) > 0 and down(service, 0.0, 300.0)):
+            return answer(failure=Failure.TIMEOUT, latency=0.05)
+        return answer()
+
+    sent = send(script, count=230)
+    assert Counter(sent.ledger.states().values()) == {State.ACCEPTED: 230}
+    assert [kind for kind in sent.event_kinds if "outage" in kind] == ["outage-began", "outage-ended"] * 2
+    assert 300 <= sent.seconds <= 370
+
+
+def test_rows_that_the_service_always_fails_for_are_unknown_and_no_outage(send, answer):
     odd = set(range(20, 400, 10))
     for what in ({"code": None, "status": 502}, {"code": 1000}):
         sent = send(lambda _service, row, what=what: answer(**what) if row in odd else answer(), count=400)

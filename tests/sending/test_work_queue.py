@@ -125,8 +125,10 @@ def test_a_probe_takes_a_new_row_before_one_that_may_be_the_cause(table):
     queue = filled(table, limit=2)
     first = take(queue)
     queue.put_back(first, due=0.0)
-    assert queue.take(now=0.0, new_first=True).row.number == 3
-    assert queue.take(now=0.0, new_first=True) == first
+    assert queue.has_untried
+    assert queue.take_untried().row.number == 3
+    assert not queue.has_untried
+    assert take(queue) == first
 
 
 @given(seed=st.integers(), count=st.integers(1, 30), limit=st.none() | st.integers(1, 40))
