@@ -26,7 +26,8 @@ class ControllerRules:
 
     window: float = 1.0  # over which the share of signals is taken,
     responses: int = 10  # or longer, until there are so many
-    tolerated: float = 0.1  # signals that do not lower the rate
+    tolerated: float = 0.1  # signals that do not lower the rate,
+    stray: int = 2  # nor do so few: in ten responses two are often noise
     deepest_cut: float = 0.7
     near: float = 0.2  # how far from the rate that was refused is near, to both sides
     slow_climb: float = 0.01  # for a clean window near the rate that was refused
@@ -118,7 +119,7 @@ class RateController:
         rules, signals, responses = self._rules, self._signals, self._responses
         share, granted = signals / responses, (responses - signals) / (now - self._opened_at)
         self._signals = self._responses = 0
-        if share <= rules.tolerated:
+        if share <= rules.tolerated or signals <= rules.stray:
             # Only if the rate was used: the first responses of a run come to a window that is nearly empty.
             self._clean, self._since = self.rate if granted > self.rate / 2 else 0.0, now
             self._climb()

@@ -170,6 +170,19 @@ def test_stray_faults_of_every_kind_cost_little(send, answer):
     assert sent.seconds <= 30
 
 
+def test_at_a_low_rate_stray_signals_are_no_limit(send, answer):
+    draw = random.Random(5)
+
+    def script(service, _row):
+        if 2 < service.loop.time() < 4:  # after the outage the rate is a tenth of the full one
+            return answer(failure=Failure.DROPPED)
+        return answer(code=None, status=429) if draw.random() < 0.04 else answer()
+
+    sent = send(script, count=3000)
+    assert len(sent.ledger.outcomes) == 3000
+    assert sent.seconds <= 75
+
+
 def test_a_request_that_hangs_does_not_delay_the_others(send, answer):
     def script(service, row):
         if row == 700:
