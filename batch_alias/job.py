@@ -78,7 +78,6 @@ class Job:
             self._end = _exit_code(counts), ""
             return
         limiter = RateLimiter(self.settings.sending.rate)
-        self._client.permit = limiter.acquire
         self._dispatcher = dispatcher = Dispatcher(
             ledger=self.ledger,
             service=self._client,

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
+from typing import Protocol
 
 LATENCY_STEP = 1.05
 """Ratio of two neighbouring bounds of the latency histogram: a percentile is exact to 5 %."""
@@ -70,6 +71,16 @@ HARMLESS = Operation(call=Call.READ, user_id="batch-alias", group_id="batch-alia
 """Well-formed, and changes nothing: when it is refused, a setting is wrong."""
 
 
+class Permission(Protocol):
+    """Permission for one attempt to start now, from a rate limiter; an attempt that is delayed gives it back."""
+
+    def give_back(self) -> None:
+        """Let another attempt start instead."""
+
+    async def renew(self) -> None:
+        """Wait until the attempt may start after all."""
+
+
 class Failure(StrEnum):
     """Why an attempt has no response."""
 
@@ -80,7 +91,7 @@ class Failure(StrEnum):
     UNTRUSTED = "certificate"
     """The server's certificate is not trusted, so nothing was sent."""
     PROXY = "proxy"
-    """The proxy refuses to connect to the server."""
+    """The proxy cannot be reached, or refuses to connect to the server."""
     TIMEOUT = "timeout"
     """No complete response in time: the request may have been carried out."""
     DROPPED = "dropped"

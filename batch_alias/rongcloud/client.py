@@ -5,12 +5,11 @@ quadratic. So each connection is a transport of its own, called directly, and al
 to 40 ms to make.
 """
 
-import asyncio
 import secrets
 import ssl
 import time
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -19,10 +18,10 @@ from urllib.parse import urlsplit
 import httpx
 
 from batch_alias.errors import UsageError
-from batch_alias.model import Call, Operation, Response
+from batch_alias.model import Call, Failure, Operation, Permission, Response
 from batch_alias.rongcloud.codes import FAILURES, classify
-from batch_alias.rongcloud.hosts import SWITCH_INTERVAL, Hosts, proxy_of, proxy_transport
-from batch_alias.rongcloud.transport import Resolver, StreamTransport, failure_of
+from batch_alias.rongcloud.hosts import SWITCH_INTERVAL, Hosts, Resolver, proxy_of, proxy_transport
+from batch_alias.rongcloud.transport import Deadlines, StreamTransport, failure_of
 from batch_alias.rongcloud.wire import (
     FORM,
     NONCE_LENGTH,
@@ -103,8 +102,7 @@ class Client:
         self.hosts = Hosts(target.urls, interval=switch_interval)
         self.tls = _tls_context(target.ca_bundle)
         self.resolver = Resolver()
-        self.deadlines: set[asyncio.Timeout] = set()  # of the attempts under way
-        self.permit: Callable[[], Awaitable[None]] | None = None  # the rate limiter's, see StreamTransport
+        self.deadlines = Deadlines()  # of the attempts under way
         self._on_switch = on_switch
         self._transport = transport
         # The environment is read once; this raises if it names a proxy that cannot be used.
@@ -128,9 +126,7 @@ class Client:
 
     def extend(self, seconds: float) -> None:
         """Give all attempts under way so much more time."""
-        for deadline in self.deadlines:
-            if not deadline.expired() and (when := deadline.when()) is not None:
-                deadline.reschedule(when + seconds)
+        self.deadlines.extend(seconds)
 
     def proxy(self, url: str) -> str | None:
         """The proxy for a base URL, if one applies."""
@@ -142,7 +138,7 @@ class Client:
             return self._transport()
         if (proxy := self._proxies[url]) is not None:
             return proxy_transport(proxy, self.tls, idle=IDLE_SECONDS)
-        return StreamTransport(self.tls, self.resolver, idle=IDLE_SECONDS, permit=self.permit)
+        return StreamTransport(self.tls, self.resolver, self.deadlines, idle=IDLE_SECONDS)
 
 
 class Connection:
@@ -155,11 +151,14 @@ class Connection:
         self._urls: dict[Call, httpx.URL] = {}
         self._requests = 0
 
-    async def execute(self, operation: Operation, *, first: bool = False) -> Response:
+    async def execute(
+        self, operation: Operation, *, first: bool = False, permission: Permission | None = None
+    ) -> Response:
         """Make one signed attempt. A failure on the way is in the response; nothing is raised for it.
 
         Args:
             first: Whether it is the first one for its row, which waits no longer than ``FIRST_SECONDS``.
+            permission: Renewed before an attempt that had to wait for its connection.
         """
         client = self._client
         limit = min(FIRST_SECONDS, client.timeout) if first else client.timeout
@@ -167,10 +166,9 @@ class Connection:
         transport = self._transport
         if transport is None or url != self._url:
             transport = await self._move(url)
-        attempt = self._attempt(operation, limit)
+        attempt = self._attempt(operation, limit, permission)
         try:
-            async with asyncio.timeout(limit) as deadline:
-                client.deadlines.add(deadline)
+            async with client.deadlines.limit(limit):
                 received, body = await _exchange(transport, attempt.request)
         except (httpx.TransportError, httpx.StreamError, OSError) as error:  # TimeoutError is an OSError
             # No transport promises to be usable after a cancelled or broken request.
@@ -178,8 +176,6 @@ class Connection:
             response = self._failed(attempt, error)
         else:
             response = self._responded(attempt, received, body)
-        finally:
-            client.deadlines.discard(deadline)
         if response.classification.unhealthy and not response.classification.congestion:
             client.report_unhealthy(url)
         return response
@@ -199,7 +195,7 @@ class Connection:
         self._transport = transport = self._client.transport(url)
         return transport
 
-    def _attempt(self, operation: Operation, limit: float) -> _Attempt:
+    def _attempt(self, operation: Operation, limit: float, permission: Permission | None) -> _Attempt:
         target, body = self._client.target, encode(operation)
         signed = signed_headers(
             target.app_key,
@@ -227,7 +223,7 @@ class Connection:
             self._urls[operation.call],
             headers=headers,
             stream=httpx.ByteStream(body),
-            extensions={"timeout": seconds},
+            extensions={"timeout": seconds, "permission": permission},
         )
         hidden = (signed["Signature"].encode(), signed["Nonce"].encode())
         return _Attempt(request, request_id, hidden, time.monotonic())
@@ -253,6 +249,8 @@ class Connection:
 
     def _failed(self, attempt: _Attempt, error: Exception) -> Response:
         failure = failure_of(error)
+        if failure is Failure.CONNECT and isinstance(error, httpx.ConnectError) and self._client.proxy(self._url):
+            failure = Failure.PROXY  # nothing else is connected to
         # Without a text of its own the error's name says no more than the failure does.
         text = f"{type(error).__name__}: {error}".encode(errors="replace") if str(error) else b""
         return Response(

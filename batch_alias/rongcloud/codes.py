@@ -92,7 +92,7 @@ FAILURES: Mapping[Failure, Classification] = MappingProxyType(
         ),
         Failure.PROXY: Classification(
             action=Action.RETRY,
-            meaning="refused by the proxy",
+            meaning="no connection through the proxy",
             unhealthy=True,
             misconfigured=True,
             advice="Check the proxy, its user name and password in HTTPS_PROXY, HTTP_PROXY or ALL_PROXY, or pass"

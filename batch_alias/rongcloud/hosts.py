@@ -1,10 +1,14 @@
-"""The hosts of a data centre: which one is in use for all connections together, and the proxy on the way to it.
+"""The hosts of a data centre: which one is in use for all connections together, its addresses, its proxy.
 
 Like RongCloud's SDKs the client switches on a failure to connect, a 5xx or a gateway's page, never on a 4xx or a
 refusal by the rate limit, and at most once in 30 seconds; unlike them on 503, 504 and timeouts only in an outage.
 """
 
+import asyncio
+import contextlib
+import socket
 import ssl
+import threading
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -16,6 +20,8 @@ from batch_alias.settings.target import is_loopback
 
 SWITCH_INTERVAL = 30.0
 """Least seconds between two switches."""
+
+Address = tuple[socket.AddressFamily, tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]]
 
 
 class Hosts:
@@ -56,6 +62,57 @@ class Hosts:
         self._index = 1 - self._index
         self._switched_at = now
         self.switches += 1
+
+
+class Resolver:
+    """Resolves host names in daemon threads, one at a time for a name.
+
+    The event loop's own ``getaddrinfo`` runs in an executor whose threads are waited for when the process ends: a DNS
+    server that does not respond would hold it up for half a minute.
+    """
+
+    def __init__(self) -> None:
+        self._under_way: dict[tuple[str, int], asyncio.Future[list[Address]]] = {}
+
+    async def resolve(self, host: str, port: int) -> list[Address]:
+        """All addresses of a host.
+
+        Raises:
+            OSError: There are none, or DNS does not work.
+        """
+        loop, key = asyncio.get_running_loop(), (host, port)
+        future = self._under_way.get(key)
+        if future is None or future.get_loop() is not loop:  # one of a loop that was closed never ends
+            future = self._under_way[key] = loop.create_future()
+            threading.Thread(target=_resolve, args=(host, port, loop, future), name="resolver", daemon=True).start()
+            future.add_done_callback(lambda ended: self._ended(key, ended))
+        return await asyncio.shield(future)
+
+    def _ended(self, key: tuple[str, int], future: "asyncio.Future[list[Address]]") -> None:
+        self._under_way.pop(key, None)
+        # asyncio logs an exception that is never retrieved, as after a timeout.
+        future.exception()
+
+
+def _resolve(host: str, port: int, loop: asyncio.AbstractEventLoop, future: "asyncio.Future[list[Address]]") -> None:
+    found: list[Address] = []
+    problem: OSError | None = None
+    try:
+        found = [(entry[0], entry[4]) for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+    except OSError as error:
+        problem = error
+    except UnicodeError as error:  # a label that is empty or too long
+        problem = socket.gaierror(socket.EAI_NONAME, str(error))
+
+    def settle() -> None:
+        if problem is not None:
+            future.set_exception(problem)
+        else:
+            future.set_result(found)
+
+    # The loop may have been closed meanwhile.
+    with contextlib.suppress(RuntimeError):
+        loop.call_soon_threadsafe(settle)
 
 
 def proxy_of(url: str) -> str | None:

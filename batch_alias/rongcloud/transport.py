@@ -5,74 +5,41 @@ async libraries need. Called directly, not through ``httpx.AsyncClient``.
 """
 
 import asyncio
-import contextlib
 import socket
 import ssl
-import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import cast
 
 import h11
 import httpx
 
-from batch_alias.model import Failure
-
-PROMPT = 0.02
-"""Seconds within which a connection is open so soon that its request is not sent late."""
-
-Address = tuple[socket.AddressFamily, tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]]
+from batch_alias.model import Failure, Permission
+from batch_alias.rongcloud.hosts import Address, Resolver
 
 
-class Resolver:
-    """Resolves host names in daemon threads, one at a time for a name.
-
-    The event loop's own ``getaddrinfo`` runs in an executor whose threads are waited for when the process ends: a DNS
-    server that does not respond would hold it up for half a minute.
-    """
+class Deadlines:
+    """Time limits under way; they can be extended together, when this process stood still."""
 
     def __init__(self) -> None:
-        self._under_way: dict[tuple[str, int], asyncio.Future[list[Address]]] = {}
+        self._under_way: set[asyncio.Timeout] = set()
 
-    async def resolve(self, host: str, port: int) -> list[Address]:
-        """All addresses of a host.
+    @asynccontextmanager
+    async def limit(self, seconds: float | None) -> AsyncIterator[None]:
+        """Raise ``TimeoutError`` if a block takes longer."""
+        async with asyncio.timeout(seconds) as deadline:
+            self._under_way.add(deadline)
+            try:
+                yield
+            finally:
+                self._under_way.discard(deadline)
 
-        Raises:
-            OSError: There are none, or DNS does not work.
-        """
-        loop, key = asyncio.get_running_loop(), (host, port)
-        future = self._under_way.get(key)
-        if future is None or future.get_loop() is not loop:  # one of a loop that was closed never ends
-            future = self._under_way[key] = loop.create_future()
-            threading.Thread(target=_resolve, args=(host, port, loop, future), name="resolver", daemon=True).start()
-            future.add_done_callback(lambda ended: self._ended(key, ended))
-        return await asyncio.shield(future)
-
-    def _ended(self, key: tuple[str, int], future: "asyncio.Future[list[Address]]") -> None:
-        self._under_way.pop(key, None)
-        # asyncio logs an exception that is never retrieved, as after a timeout.
-        future.exception()
-
-
-def _resolve(host: str, port: int, loop: asyncio.AbstractEventLoop, future: "asyncio.Future[list[Address]]") -> None:
-    found: list[Address] = []
-    problem: OSError | None = None
-    try:
-        found = [(entry[0], entry[4]) for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
-    except OSError as error:
-        problem = error
-    except UnicodeError as error:  # a label that is empty or too long
-        problem = socket.gaierror(socket.EAI_NONAME, str(error))
-
-    def settle() -> None:
-        if problem is not None:
-            future.set_exception(problem)
-        else:
-            future.set_result(found)
-
-    # The loop may have been closed meanwhile.
-    with contextlib.suppress(RuntimeError):
-        loop.call_soon_threadsafe(settle)
+    def extend(self, seconds: float) -> None:
+        """Give every block so much more time."""
+        for deadline in self._under_way:
+            if not deadline.expired() and (when := deadline.when()) is not None:
+                deadline.reschedule(when + seconds)
 
 
 class StreamTransport(httpx.AsyncBaseTransport):
@@ -80,23 +47,23 @@ class StreamTransport(httpx.AsyncBaseTransport):
 
     A response is read as far as its reader wants: closing it before its end closes the connection, and so does
     whatever goes wrong. ``Connection: close`` is honoured in both directions. Of the extension ``timeout`` only
-    ``connect`` is used, for DNS, TCP and TLS together; the caller limits the whole exchange.
+    ``connect`` is used, for DNS, TCP and TLS together; the caller limits the whole exchange. The extension
+    ``permission``, a ``model.Permission``, is given back and renewed where a request waits for its connection, so that
+    requests that were permitted one after the other are not sent together.
 
     Args:
         idle: Seconds without a request after which a connection is not used again.
-        permit: Awaited before a request that had to wait for its connection, so that requests that were permitted one
-            after the other are not sent together.
     """
 
     def __init__(
         self,
         tls: ssl.SSLContext,
         resolver: Resolver,
+        deadlines: Deadlines,
         *,
         idle: float,
-        permit: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
-        self._tls, self._resolver, self._idle, self._permit = tls, resolver, idle, permit
+        self._tls, self._resolver, self._deadlines, self._idle = tls, resolver, deadlines, idle
         self._connection: _HttpConnection | None = None
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -117,10 +84,12 @@ class StreamTransport(httpx.AsyncBaseTransport):
             or not connection.send(request, body)
         ):
             await self.aclose()
-            began = time.monotonic()
+            permission: Permission | None = request.extensions.get("permission")
+            if permission is not None:
+                permission.give_back()
             connection = self._connection = await self._open(request)
-            if self._permit is not None and time.monotonic() - began > PROMPT:
-                await self._permit()
+            if permission is not None:
+                await permission.renew()
             if not connection.send(request, body):
                 raise httpx.WriteError("the connection was closed before the request was sent")
         try:
@@ -141,10 +110,11 @@ class StreamTransport(httpx.AsyncBaseTransport):
         is_https = url.scheme == "https"
         limit = request.extensions.get("timeout", {}).get("connect")
         loop = asyncio.get_running_loop()
+        addresses: list[Address] = []
         try:
-            async with asyncio.timeout(limit):
+            async with self._deadlines.limit(limit):
                 addresses = await self._resolver.resolve(url.host, url.port or (443 if is_https else 80))
-                connected = await _connect(addresses, limit)
+                connected = await self._connect(addresses, limit)
                 _, connection = await loop.create_connection(
                     lambda: _HttpConnection(url),
                     sock=connected,
@@ -152,10 +122,28 @@ class StreamTransport(httpx.AsyncBaseTransport):
                     server_hostname=url.host if is_https else None,
                 )
         except TimeoutError as error:
+            if not addresses:
+                raise httpx.ConnectError("DNS does not respond") from socket.gaierror(socket.EAI_AGAIN, "no response")
             raise httpx.ConnectTimeout(str(error) or "no connection in time") from error
         except OSError as error:  # ssl.SSLError and socket.gaierror among them
             raise httpx.ConnectError(str(error) or type(error).__name__) from error
         return connection
+
+    async def _connect(self, addresses: list[Address], limit: float | None) -> socket.socket:
+        """Connect to the first address that accepts; none takes more than its share of the time from those after it."""
+        share = None if limit is None else limit / len(addresses)
+        for number, (family, address) in enumerate(addresses, start=1):
+            connecting = socket.socket(family, socket.SOCK_STREAM)
+            try:
+                connecting.setblocking(False)
+                async with self._deadlines.limit(share if number < len(addresses) else None):
+                    await asyncio.get_running_loop().sock_connect(connecting, address)
+                return connecting
+            except BaseException as error:
+                connecting.close()
+                if not isinstance(error, OSError) or number == len(addresses):  # TimeoutError is one
+                    raise
+        raise OSError("the host has no address")
 
 
 def failure_of(error: Exception) -> Failure:
@@ -175,23 +163,6 @@ def failure_of(error: Exception) -> Failure:
     if isinstance(error, (TimeoutError, httpx.TimeoutException)):
         return Failure.TIMEOUT
     return Failure.DROPPED
-
-
-async def _connect(addresses: list[Address], limit: float | None) -> socket.socket:
-    """Connect to the first address that accepts; none takes more than its share of the time from those after it."""
-    share = None if limit is None else limit / len(addresses)
-    for number, (family, address) in enumerate(addresses, start=1):
-        connecting = socket.socket(family, socket.SOCK_STREAM)
-        try:
-            connecting.setblocking(False)
-            async with asyncio.timeout(share if number < len(addresses) else None):
-                await asyncio.get_running_loop().sock_connect(connecting, address)
-            return connecting
-        except BaseException as error:
-            connecting.close()
-            if not isinstance(error, OSError) or number == len(addresses):  # TimeoutError is one
-                raise
-    raise OSError("the host has no address")
 
 
 class _HttpConnection(asyncio.Protocol):

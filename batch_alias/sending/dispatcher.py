@@ -1,8 +1,8 @@
 """The dispatcher: rate limiter → row → connection → response → ledger.
 
-One task decides what starts and when; each attempt is a task of its own. The rate limiter is the last thing waited for:
-row and connection are known to be there before, and nothing is awaited between its permission and the attempt's start,
-so that its promise holds for starts and not only for permissions.
+One task decides what starts and when; each attempt is a task of its own. The rate limiter is the last thing waited for,
+so that its promise holds for starts and not only for permissions; only a connection that must be opened first comes
+between them, and then the permission is renewed.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
-from batch_alias.model import HARMLESS, Event, Operation, Response, Row, Second, State
+from batch_alias.model import HARMLESS, Event, Operation, Permission, Response, Row, Second, State
 from batch_alias.sending import Timing
 from batch_alias.sending.metrics import Metrics, Progress
 from batch_alias.sending.response_handler import DOUBTFUL_ROWS, Outcomes, ResponseHandler
@@ -38,8 +38,13 @@ class Ledger(PendingRows, Outcomes, Protocol):
 class Connection(Protocol):
     """Executes one operation at a time."""
 
-    async def execute(self, operation: Operation, *, first: bool = False) -> Response:
-        """Make one attempt, the first one for its row or a later one; whatever goes wrong is in the response."""
+    async def execute(
+        self, operation: Operation, *, first: bool = False, permission: Permission | None = None
+    ) -> Response:
+        """Make one attempt, the first one for its row or a later one; whatever goes wrong is in the response.
+
+        The permission is renewed before it is sent if it had to wait for its connection.
+        """
 
     async def aclose(self) -> None:
         """Close the connection."""
@@ -61,7 +66,7 @@ class Service(Protocol):
 class RateLimiter(Protocol):
     """The promise of the rate."""
 
-    async def acquire(self) -> None:
+    async def acquire(self) -> Permission:
         """Wait until an attempt may start."""
 
 
@@ -157,8 +162,8 @@ class Dispatcher:
                 self._handler.check_patience(now=now)
                 if (wait := self._wait(now=now)) > 0:
                     await self._sleep(wait)
-                elif await self._permission() and self._wait(now=self._clock()) <= 0:
-                    task = asyncio.create_task(self._attempt(*self._next()))
+                elif (permission := await self._permission()) is not None and self._wait(now=self._clock()) <= 0:
+                    task = asyncio.create_task(self._attempt(*self._next(), permission))
                     self._tasks.add(task)
                     task.add_done_callback(self._ended)
         except asyncio.CancelledError:
@@ -207,14 +212,13 @@ class Dispatcher:
         due = handler.check_at - now if handler.next_is_check else self._queue.due(now=now)
         return max(not_before - now, due, 0.0)
 
-    async def _permission(self) -> bool:
+    async def _permission(self) -> Permission | None:
         """Wait for the rate limiter, but not longer than a tick: a stop does not wait for a low rate."""
         try:
             async with asyncio.timeout(self._timing.tick):
-                await self._limiter.acquire()
+                return await self._limiter.acquire()
         except TimeoutError:
-            return False
-        return True
+            return None
 
     async def _sleep(self, seconds: float) -> None:
         self._changed.clear()
@@ -238,13 +242,13 @@ class Dispatcher:
         connection = self._idle.pop()[1] if self._idle else self._service.connect()
         return work, connection, handler.breaker.is_open
 
-    async def _attempt(self, work: Work | None, connection: Connection, probe: bool) -> None:
+    async def _attempt(self, work: Work | None, connection: Connection, probe: bool, permission: Permission) -> None:
         started, handler = self._clock(), self._handler
         try:
             operation, first = HARMLESS, True
             if work is not None:
                 operation, first = work.row.operation, work.history.requests == 0
-            response = await connection.execute(operation, first=first)
+            response = await connection.execute(operation, first=first, permission=permission)
             # No await from here on: a cancellation cannot come between a response and its record.
             was_open = handler.breaker.is_open
             if work is None:

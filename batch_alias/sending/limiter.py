@@ -8,8 +8,11 @@ second, ``AsyncLimiter(100, 1)`` 199; and without a burst it loses every millise
 
 import asyncio
 from collections import deque
+from contextlib import suppress
 
 from aiolimiter import AsyncLimiter
+
+from batch_alias.model import Permission
 
 LATE = 0.05
 """Seconds by which timers may be late without a loss of rate."""
@@ -27,9 +30,6 @@ def sending_seconds(rows: int, rate: float) -> float:
 class RateLimiter:
     """Permits one attempt at a time.
 
-    The promise holds while permissions are used at once: after waiting for something else between ``acquire`` and the
-    start of the attempt a new one must be acquired.
-
     Args:
         rate: Attempts per second that are never exceeded.
     """
@@ -39,11 +39,32 @@ class RateLimiter:
         self._bucket = AsyncLimiter(burst, burst / (LEAK * rate))
         self._starts: deque[float] = deque(maxlen=rate)
 
-    async def acquire(self) -> None:
-        """Wait until an attempt may start."""
+    async def acquire(self) -> Permission:
+        """Wait until an attempt may start: at once, or else the permission must be given back and renewed."""
         await self._bucket.acquire()
-        now = asyncio.get_running_loop().time()
-        while len(self._starts) == self._starts.maxlen and (wait := self._starts[0] + WINDOW - now) > 0:
+        permission = _Permission(self._starts)
+        await permission.renew()
+        return permission
+
+
+class _Permission:
+    """A start, noted among the last ones."""
+
+    __slots__ = ("_start", "_starts")
+
+    def __init__(self, starts: deque[float]) -> None:
+        self._starts = starts
+        self._start = 0.0
+
+    def give_back(self) -> None:
+        with suppress(ValueError):  # it was long ago
+            self._starts.remove(self._start)
+
+    async def renew(self) -> None:
+        # The bucket is not asked again: it has spaced this attempt already.
+        starts, now = self._starts, asyncio.get_running_loop().time()
+        while len(starts) == starts.maxlen and (wait := starts[0] + WINDOW - now) > 0:
             await asyncio.sleep(wait)
             now = asyncio.get_running_loop().time()
-        self._starts.append(now)
+        self._start = now
+        starts.append(now)

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 from batch_alias.model import LATENCY_STEP, Action, Event, EventKind, Outcome, Response, Second, State
 
+RECENT_ROWS = 1000
+"""Settled rows over which failures are counted."""
+
 
 def latency_bucket(seconds: float) -> int:
     """The histogram bucket of a latency."""
@@ -41,6 +44,7 @@ class Metrics:
         self._observer = observer
         self._second: Second | None = None
         self._starts: deque[float] = deque()
+        self._recent: deque[bool] = deque(maxlen=RECENT_ROWS)
         self._seconds: list[Second] = []
         self._events: list[Event] = []
         self.settled: Counter[State] = Counter()
@@ -68,6 +72,12 @@ class Metrics:
         """Count a row that has ended."""
         self._current().settled[outcome.state] += 1
         self.settled[outcome.state] += 1
+        self._recent.append(outcome.state is not State.ACCEPTED)
+
+    @property
+    def recent_failures(self) -> int:
+        """How many of the last ``RECENT_ROWS`` rows were not accepted."""
+        return sum(self._recent)
 
     def emit(self, kind: EventKind, **values: str | float) -> None:
         """Note an event and pass it to the observer."""

@@ -11,26 +11,33 @@ is the rows.
 """
 
 import random
-from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple, Protocol, assert_never
 
 from batch_alias.errors import StoppedByService
 from batch_alias.logs import log_attempt, log_retry
-from batch_alias.model import Action, Classification, EventKind, Outcome, Response, State
+from batch_alias.model import Action, EventKind, Outcome, Response, State
 from batch_alias.sending import Timing
 from batch_alias.sending.controller import CircuitBreaker, Patience, RateController
-from batch_alias.sending.metrics import Metrics
-from batch_alias.sending.retry import LONGEST_REFUSAL, Retry, Settle, Stop, decide, described, outcome_of, refusal
+from batch_alias.sending.metrics import RECENT_ROWS, Metrics
+from batch_alias.sending.retry import (
+    LONGEST_REFUSAL,
+    Retry,
+    Settle,
+    Stop,
+    decide,
+    described,
+    may_concern_every_row,
+    outcome_of,
+    refusal,
+)
 from batch_alias.sending.work_queue import Work, WorkQueue
 from batch_alias.settings import Sending
 from batch_alias.text import duration, percent
 
 DOUBTFUL_ROWS = 3
 """Rows whose refusal in a row decides that a setting is wrong."""
-RECENT_ROWS = 1000
-"""Settled rows over which the share of failures is taken."""
 NOTABLE_CHANGE = 0.25
 """Share by which the rate must have changed for another event."""
 
@@ -78,7 +85,6 @@ class ResponseHandler:
         self._vouched = False  # the call that changes nothing was not refused like the rows
         self._exhausted: list[_Held] = []  # the service may be unhealthy
         self._misconfigured = 0
-        self._recent: deque[bool] = deque(maxlen=RECENT_ROWS)
         self._patience = Patience(sending.patience)
         self._reported_rate = float(sending.rate)
         self.controller = RateController(sending.rate, timing.controller)
@@ -111,7 +117,7 @@ class ResponseHandler:
             self._unhealthy(work, response, now=now, probe=probe)
             return
         self._healthy(now=now)
-        if self._is_doubtful(classification):
+        if may_concern_every_row(classification, opening=self._opening, proven=self._proven):
             self._hold_back(work, response)
             return
         if classification.action is not Action.SLOW_DOWN:
@@ -244,13 +250,6 @@ class ResponseHandler:
             self._exhausted.clear()
             self._queue.forgive()
 
-    def _is_doubtful(self, classification: Classification) -> bool:
-        """Whether a refusal may concern every row."""
-        if classification.is_documented:
-            return classification.systematic and self._opening and not self._proven
-        is_page = classification.action is Action.STOP
-        return is_page or (classification.action is Action.FAIL and (self._opening or not self._proven))
-
     def _hold_back(self, work: Work, response: Response) -> None:
         history = work.history.after(response.classification)
         outcome = outcome_of(work.row, history, State.FAILED, response, at=self._wall())
@@ -296,13 +295,12 @@ class ResponseHandler:
     def _record(self, outcome: Outcome) -> None:
         self._outcomes.record(outcome)
         self._metrics.ended(outcome)
-        self._recent.append(outcome.state is not State.ACCEPTED)
         most = self._sending.max_failed
-        if outcome.state is not State.ACCEPTED and sum(self._recent) > most * RECENT_ROWS:
+        if outcome.state is not State.ACCEPTED and self._metrics.recent_failures > most * RECENT_ROWS:
             problem = "More than {share} of the last {rows:,} rows have failed; the last: {message}."
             advice = "Check not-accepted.csv; to go on all the same, raise --max-failed."
-            values = {"share": percent(most), "rows": RECENT_ROWS, "message": outcome.message}
-            self._stop(StoppedByService(problem, advice, **values))
+            share = percent(most)
+            self._stop(StoppedByService(problem, advice, share=share, rows=RECENT_ROWS, message=outcome.message))
 
     def _stop(self, why: StoppedByService) -> None:
         self.stopped = self.stopped or why

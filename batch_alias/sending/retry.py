@@ -90,6 +90,19 @@ def decide(
     assert_never(classification.action)
 
 
+def may_concern_every_row(classification: Classification, *, opening: bool, proven: bool) -> bool:
+    """Whether a refusal may say more about a setting than about its row.
+
+    Args:
+        opening: No row has been accepted or refused in this run.
+        proven: A row of the job has been accepted.
+    """
+    if classification.is_documented:
+        return classification.systematic and opening and not proven
+    is_page = classification.action is Action.STOP
+    return is_page or (classification.action is Action.FAIL and (opening or not proven))
+
+
 def outcome_of(row: Row, history: History, state: State, response: Response | None, *, at: float) -> Outcome:
     """How a row has ended, at seconds since the epoch; without a response if the run ended before there was one."""
     if response is None:

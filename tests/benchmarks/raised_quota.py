@@ -26,7 +26,8 @@ import httpx
 
 from batch_alias.model import Call, Operation
 from batch_alias.rongcloud.client import Client
-from batch_alias.rongcloud.transport import Resolver, StreamTransport
+from batch_alias.rongcloud.hosts import Resolver
+from batch_alias.rongcloud.transport import Deadlines, StreamTransport
 from batch_alias.settings.target import Secret, Target
 from tests.benchmarks.processes import GIVE_UP, cpu_seconds, make_rows, start_client
 from tests.benchmarks.server import server_process
@@ -97,8 +98,8 @@ def senders(name: str, url: str) -> Callable[[], Send]:
 
             return connect
         case "ours":
-            tls, resolver = ssl.create_default_context(), Resolver()
-            return lambda: through(StreamTransport(tls, resolver, idle=GIVE_UP), url)
+            tls, resolver, deadlines = ssl.create_default_context(), Resolver(), Deadlines()
+            return lambda: through(StreamTransport(tls, resolver, deadlines, idle=GIVE_UP), url)
         case "httpx":
             limits, tls = httpx.Limits(max_connections=1), ssl.create_default_context()
             return lambda: through(httpx.AsyncHTTPTransport(verify=tls, limits=limits), url)

@@ -20,7 +20,9 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from batch_alias.rongcloud.transport import PROMPT, Address, Resolver, StreamTransport
+from batch_alias.model import Failure, Permission
+from batch_alias.rongcloud.hosts import Address, Resolver
+from batch_alias.rongcloud.transport import Deadlines, StreamTransport, failure_of
 
 BODY = b'{"code":200}'
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\n" + BODY
@@ -98,15 +100,21 @@ def transport_to(*addresses: Address, tls: ssl.SSLContext | None = None, idle: f
         async def resolve(self, host: str, port: int) -> list[Address]:
             return list(addresses) or await super().resolve(host, port)
 
-    return StreamTransport(tls or ssl.create_default_context(), Fixed(), idle=idle)
+    return StreamTransport(tls or ssl.create_default_context(), Fixed(), Deadlines(), idle=idle)
 
 
-async def post(transport: StreamTransport, url: str, *, connect: float = DEADLINE, **headers: str) -> tuple[int, bytes]:
+async def post(
+    transport: StreamTransport,
+    url: str,
+    *,
+    connect: float = DEADLINE,
+    permission: Permission | None = None,
+    **headers: str,
+) -> tuple[int, bytes]:
     """The status and the body that a request gets."""
     more = {"Host": "service.example", "Content-Length": "4"} | headers
-    request = httpx.Request(
-        "POST", url, headers=more, stream=httpx.ByteStream(b"body"), extensions={"timeout": {"connect": connect}}
-    )
+    extensions = {"timeout": {"connect": connect}, "permission": permission}
+    request = httpx.Request("POST", url, headers=more, stream=httpx.ByteStream(b"body"), extensions=extensions)
     response = await transport.handle_async_request(request)
     try:
         return response.status_code, b"".join([chunk async for chunk in response.stream])
@@ -184,28 +192,25 @@ def test_a_connection_is_used_again():
     run(scene)
 
 
-def test_a_request_that_waited_for_its_connection_needs_another_permission():
-    permitted = []
+def test_a_request_that_waited_for_its_connection_renews_its_permission():
+    calls = []
 
-    class Slow(Resolver):
-        async def resolve(self, host: str, port: int) -> list[Address]:
-            await asyncio.sleep(2 * PROMPT)
-            return await super().resolve(host, port)
+    class Recorder:
+        def give_back(self) -> None:
+            calls.append("given back")
 
-    async def permit() -> None:
-        permitted.append(1)
+        async def renew(self) -> None:
+            calls.append("renewed")
 
-    async def scene(listener: Listener, _transport: StreamTransport) -> None:
-        transport = StreamTransport(ssl.create_default_context(), Slow(), idle=DEADLINE, permit=permit)
+    async def scene(listener: Listener, transport: StreamTransport) -> None:
         peer = None
         for _ in range(2):
-            async with posting(transport, listener.url) as posted:
+            async with posting(transport, listener.url, permission=Recorder()) as posted:
                 peer = peer or await listener.accept()
                 await peer.read()
                 await peer.write(OK)
                 assert await posted == (200, BODY)
-        assert len(permitted) == 1
-        await transport.aclose()
+        assert calls == ["given back", "renewed"]
 
     run(scene)
 
@@ -542,8 +547,9 @@ def test_dns_that_does_not_respond_does_not_hold_up_the_end_of_the_event_loop(ha
     released, asked = hanging
 
     async def give_up() -> None:
-        with pytest.raises(httpx.ConnectTimeout):
+        with pytest.raises(httpx.ConnectError) as raised:
             await post(transport_to(), "http://one.example/", connect=0.1)
+        assert failure_of(raised.value) is Failure.UNRESOLVED
 
     asyncio.run(give_up())
     assert asked == ["one.example"]

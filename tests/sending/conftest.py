@@ -165,7 +165,7 @@ class FakeConnection:
         self._service = service
         self._busy = False
 
-    async def execute(self, operation: Operation, *, first: bool = False) -> Response:
+    async def execute(self, operation: Operation, *, first: bool = False, permission=None) -> Response:
         assert not self._busy, "one attempt at a time on a connection"
         self._busy = True
         try:

@@ -89,3 +89,28 @@ def test_a_stall_is_not_made_up_for_by_a_burst(starts, rate, gaps):
         stalls.append((at, stalled))
         at += stalled
     assert busiest(starts(rate, at + 1.1, stalls=stalls)) <= rate
+
+
+@pytest.mark.parametrize("rate", [1, 10, 100])
+@pytest.mark.parametrize(("delay", "share"), [(0.015, 0.97), (0.1, 0.9), (0.7, 0.7)])
+def test_permissions_that_are_renewed_after_a_delay_keep_the_promise_and_the_rate(rate, delay, share, driven):
+    """As where the server closes every connection: each attempt has to wait for one."""
+    seconds, draw = 100 if rate == 1 else 10, random.Random(3)
+
+    async def main(loop) -> list[float]:
+        limiter, started = RateLimiter(rate), []
+
+        async def attempt(permission) -> None:
+            permission.give_back()
+            await asyncio.sleep(delay * draw.random())
+            await permission.renew()
+            started.append(loop.time())
+
+        async with asyncio.TaskGroup() as attempts:
+            while loop.time() < seconds:
+                attempts.create_task(attempt(await limiter.acquire()))
+        return started
+
+    started = driven(main)
+    assert busiest(started) <= rate
+    assert len(started) >= share * rate * seconds
