@@ -234,11 +234,12 @@ def run(settings: Settings, output: Output) -> int:
             console.say(line)
         if job.to_send and not confirmed and not console.confirm():
             raise Interrupted("This run has sent nothing.")
-        with console.progress(job.progress, job.to_send), asyncio.Runner() as runner:
-            _stop_on_signals(runner.get_loop(), job, console)
-            runner.run(job.send(console.event))
-        # The event loop has reset it; from here on SIGTERM is again what Ctrl-C is.
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        with console.progress(job.progress, job.to_send):
+            with asyncio.Runner() as runner:
+                _stop_on_signals(runner.get_loop(), job, console)
+                runner.run(job.send(console.event))
+            # The event loop has reset it; from here on SIGTERM is again what Ctrl-C is.
+            signal.signal(signal.SIGTERM, signal.default_int_handler)
         console.say("Writing reports …")
         summary = job.report()
         console.ended(job, summary)

@@ -3,11 +3,19 @@
 import asyncio
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 
-from batch_alias.errors import ExitCode, Interrupted, LedgerError, SourceError, StoppedByService, UsageError
+from batch_alias.errors import (
+    BatchAliasError,
+    ExitCode,
+    Interrupted,
+    LedgerError,
+    SourceError,
+    StoppedByService,
+    UsageError,
+)
 from batch_alias.ledger import TARGET, Ledger, LedgerReader, locked
 from batch_alias.model import Event, EventKind, State, StateCounts
 from batch_alias.reports import Summary, write_reports
@@ -95,13 +103,15 @@ class Job:
             self.ledger.send_failed_again()
         try:
             await dispatcher.run()
-            interrupted = dispatcher.was_stopped
-            self._end = ExitCode.INTERRUPTED if interrupted else _exit_code(self.ledger.counts()), ""
+            counts = self.ledger.counts()
+            interrupted = dispatcher.was_stopped and counts.unfinished
+            self._end = ExitCode.INTERRUPTED if interrupted else _exit_code(counts), ""
         except StoppedByService as error:
             self._end = error.exit_code, str(error)
-        except asyncio.CancelledError:
-            self._end = ExitCode.INTERRUPTED, ""
-            self._end_run()
+        except BaseException as error:
+            self._end = _ended_by(error)
+            with suppress(LedgerError):  # it may be what has failed
+                self._end_run()
             raise
         finally:
             dispatcher.stop()
@@ -208,7 +218,11 @@ async def run_job(
             await asyncio.wait([opening])
             raise
         await job.send(observer)
-        return await asyncio.to_thread(job.report)
+        reporting = asyncio.ensure_future(asyncio.to_thread(job.report))
+        try:
+            return await asyncio.shield(reporting)
+        finally:
+            await asyncio.wait([reporting])  # when cancelled: the ledger is open until then
 
 
 def write_job_reports(folder: Path, *, xlsx: bool = False) -> Summary:
@@ -242,6 +256,12 @@ def _check_target(ledger: Ledger, settings: Settings) -> None:
         problem = "The job {folder} was begun for another App Key."
     advice = "Give this run a folder of its own: --job DIR; or delete that folder if it is not needed."
     raise LedgerError(problem, advice, folder=settings.job_folder, **places)
+
+
+def _ended_by(error: BaseException) -> tuple[ExitCode, str]:
+    if isinstance(error, BatchAliasError):
+        return error.exit_code, str(error)
+    return (ExitCode.INTERNAL if isinstance(error, Exception) else ExitCode.INTERRUPTED), ""
 
 
 def _exit_code(counts: StateCounts) -> ExitCode:

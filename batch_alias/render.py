@@ -95,7 +95,7 @@ def status_lines(status: Status, now: float) -> Iterator[str]:
     phases = {
         Phase.STAGED: "nothing has been sent yet",
         Phase.SENDING: f"sending {status.rate:.0f} per second",
-        Phase.SILENT: "the last run was killed, or is waiting out an outage",
+        Phase.SILENT: "the last run was killed, or waits: for an outage to end, or because the server asked it to",
         Phase.ENDED: f"ended with exit code {status.exit_code}",
     }
     yield f"Job       {status.source}" + (f" to {status.target}" if status.target else "")

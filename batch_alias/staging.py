@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from batch_alias.errors import LedgerError, SourceError
-from batch_alias.ledger import LEDGER, TARGET, JobInfo, Ledger, LedgerReader, create, locked
+from batch_alias.ledger import LEDGER, JobInfo, Ledger, LedgerReader, create, locked
 from batch_alias.settings import STDIN, Reading
 from batch_alias.sources import open_source
 from batch_alias.version import __version__
@@ -77,7 +77,9 @@ def _belongs(folder: Path, source: Path, reading: Reading, sha256: str) -> bool:
     if not (folder / LEDGER).exists():
         return False
     with LedgerReader(folder) as ledger:
-        info, sent = ledger.info(), ledger.meta(TARGET) is not None
+        info, counts, runs = ledger.info(), ledger.counts(), ledger.runs()
+    # What a run that was killed has sent is not known.
+    sent = counts.accepted + counts.failed + counts.unknown or any(run.ended_at is None for run in runs)
     if (info.sha256, info.reading) == (sha256, _identity(reading)):
         return True
     if not sent:
@@ -98,7 +100,7 @@ def _fill(source: Path, reading: Reading, folder: Path, version: Version, sha256
         def describe() -> JobInfo:
             _, total = table.progress()
             on_read(total, total)
-            if _version(source) != version:
+            if not source.exists() or _version(source) != version:
                 advice = "Run again when it is complete."
                 raise SourceError("{source} changed while it was read.", advice, source=source)
             return JobInfo(

@@ -24,7 +24,7 @@ class Phase(StrEnum):
     """Nothing has been sent."""
     SENDING = "sending"
     SILENT = "silent"
-    """The last run has no end and made no attempt lately: it was killed, or it waits out an outage."""
+    """The last run has no end and made no attempt lately: it was killed, or it waits."""
     ENDED = "ended"
     """The last run has ended."""
 
@@ -71,11 +71,17 @@ def status_of(folder: Path) -> Status:
         runs=len(runs),
         phase=phase,
         rate=round(rate, 1),
-        seconds_left=round(counts.pending / rate) if phase is Phase.SENDING and rate else None,
+        seconds_left=round(_left(counts, runs[-1]) / rate) if phase is Phase.SENDING and rate else None,
         last_attempt_at=max((run.last_request_at for run in runs if run.last_request_at is not None), default=None),
         exit_code=runs[-1].exit_code if runs else None,
         last_event=events[-1].text if events else "",
     )
+
+
+def _left(counts: StateCounts, run: RunRecord) -> int:
+    """About how many rows the run under way sends, those that it has sent again included."""
+    limit = run.settings.get("limit")
+    return min(counts.unfinished, limit) if isinstance(limit, int) else counts.unfinished
 
 
 def _phase(runs: list[RunRecord]) -> Phase:

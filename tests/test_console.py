@@ -143,6 +143,10 @@ def test_a_terminal_that_is_stopped_delays_nothing(quiet, monkeypatch, until):
         console.event(EVENT)
         console.warn("Stopping")
         assert writing.wait(60)
+    console.warn("Stopped")
     assert terminal.getvalue() == ""
     go_on.set()
-    until(lambda: "Stopping" in terminal.getvalue())
+    until(lambda: "Stopped" in terminal.getvalue())
+    console.warn("Done")
+    console.flush()
+    assert terminal.getvalue().rstrip().endswith("Stopped\nDone")

@@ -66,7 +66,7 @@ def test_what_cannot_be_done_is_an_exception(settings, tmp_path):
 
 
 def test_an_observer_is_called_with_each_event(sandbox, settings_for, write_csv):
-    served = sandbox(Script(lambda number: UNAVAILABLE if number == 0 else None))
+    served = sandbox(Script(lambda number: UNAVAILABLE if number < 2 else None))
     events = []
     asyncio.run(run_job(settings_for(write_csv(5), served), observer=events.append))
     assert [event.kind.value for event in events] == ["outage-began", "outage-ended"]
@@ -132,6 +132,20 @@ def test_a_run_that_is_cancelled_while_it_sends_has_an_end(sandbox, settings_for
         (run,) = ledger.runs()
     assert run.exit_code == ExitCode.INTERRUPTED
     assert run.ended_at is not None
+
+
+def test_a_run_that_is_cancelled_while_it_writes_reports_waits_for_them(sandbox, settings_for, write_csv, until):
+    settings = settings_for(write_csv(5), sandbox())
+
+    async def cancel_when_reporting() -> None:
+        running = asyncio.create_task(run_job(settings))
+        await asyncio.to_thread(until, lambda: (settings.job_folder / "summary.json").exists())
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        assert (settings.job_folder / "report.html").exists()
+
+    asyncio.run(cancel_when_reporting())
 
 
 def test_a_client_that_cannot_be_made_is_an_error_before_anything_is_staged(

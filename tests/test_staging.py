@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from batch_alias.errors import SourceError
+from batch_alias.errors import ExitCode, LedgerError, SourceError
 from batch_alias.ledger import LEDGER
 from batch_alias.settings import Reading
 from batch_alias.staging import staged
@@ -35,6 +35,29 @@ def test_a_source_that_is_edited_between_hash_and_reading_is_refused(write_csv, 
     with pytest.raises(SourceError, match="changed while it was read"), staged(source, Reading(), tmp_path / "job"):
         pass
     assert not (tmp_path / "job").exists()
+
+
+def test_a_source_that_is_deleted_while_it_is_read_is_refused(write_csv, tmp_path):
+    source = write_csv(20)
+
+    def delete(_done: int, _total: int) -> None:
+        source.unlink(missing_ok=True)
+
+    with pytest.raises(SourceError, match="changed"), staged(source, Reading(), tmp_path / "job", delete):
+        pass
+    assert not (tmp_path / "job").exists()
+
+
+def test_as_long_as_no_row_has_an_outcome_the_source_may_be_corrected(write_csv, tmp_path):
+    folder = tmp_path / "job"
+    with staged(write_csv(20), Reading(), folder) as ledger:
+        ledger.begin_run(target="there", version="0", settings={})
+        ledger.end_run(exit_code=ExitCode.STOPPED, host_switches=0)
+    with staged(write_csv(6), Reading(), folder) as ledger:
+        assert ledger.counts().pending == 6
+        ledger.begin_run(target="there", version="0", settings={})  # and is killed
+    with pytest.raises(LedgerError, match="has changed since"), staged(write_csv(7), Reading(), folder):
+        pass
 
 
 @pytest.mark.parametrize("error", [OSError, KeyboardInterrupt])

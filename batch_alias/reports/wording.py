@@ -15,7 +15,7 @@ from batch_alias.errors import ExitCode
 from batch_alias.ledger import JobInfo, RowRecord, RunRecord
 from batch_alias.model import Failure, State
 from batch_alias.reports.summary import Summary
-from batch_alias.rongcloud.codes import CODES, FAILURES
+from batch_alias.rongcloud.codes import CODES, FAILURES, UNKNOWN_CODE
 from batch_alias.settings import Reading, Sending, Settings
 from batch_alias.settings.options import as_typed, options
 from batch_alias.text import count
@@ -157,7 +157,7 @@ def code_meaning(label: str) -> str:
     """What a response means that was counted as a code of RongCloud, ``HTTP nnn``, or a ``Failure``."""
     if label.isdecimal():
         known = CODES.get(int(label))
-        return known.meaning if known else "a code that RongCloud does not document"
+        return known.meaning if known else UNKNOWN_CODE
     if label in set(Failure):
         return FAILURES[Failure(label)].meaning
     found = re.fullmatch(r"HTTP (\d{3})", label)

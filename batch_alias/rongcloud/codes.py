@@ -13,6 +13,7 @@ from types import MappingProxyType
 from batch_alias.model import Action, Classification, Failure
 
 SUCCESS = 200
+UNKNOWN_CODE = "a code that RongCloud does not document"
 
 _CHECK_PATH = "Check --region or --url."
 _CHECK_KEYS = "Check RONGCLOUD_APP_KEY and RONGCLOUD_APP_SECRET, and that the region is the one the app lives in."
@@ -128,7 +129,7 @@ def classify(*, status: int, code: int | None) -> Classification:
             congestion=status in {503, 504},  # gateways limit with 503, and nginx by default
         )
     if code is not None and code != SUCCESS:
-        return Classification(action=Action.FAIL, meaning=f"code {code}", advice=_CHECK_PATH)
+        return Classification(action=Action.FAIL, meaning=UNKNOWN_CODE, advice=_CHECK_PATH)
     if status in {401, 403}:
         return Classification(
             action=Action.STOP,

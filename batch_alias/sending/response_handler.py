@@ -18,20 +18,9 @@ from typing import NamedTuple, Protocol, assert_never
 from batch_alias.errors import StoppedByService
 from batch_alias.logs import log_attempt, log_retry
 from batch_alias.model import Action, EventKind, Outcome, Response, State
-from batch_alias.sending import Timing
+from batch_alias.sending import Timing, retry
 from batch_alias.sending.controller import CircuitBreaker, Patience, RateController
 from batch_alias.sending.metrics import RECENT_ROWS, Metrics
-from batch_alias.sending.retry import (
-    LONGEST_REFUSAL,
-    Retry,
-    Settle,
-    Stop,
-    decide,
-    described,
-    may_concern_every_row,
-    outcome_of,
-    refusal,
-)
 from batch_alias.sending.work_queue import Work, WorkQueue
 from batch_alias.settings import Sending
 from batch_alias.text import duration, percent
@@ -117,7 +106,7 @@ class ResponseHandler:
             self._unhealthy(work, response, now=now, probe=probe)
             return
         self._healthy(now=now)
-        if may_concern_every_row(classification, opening=self._opening, proven=self._proven):
+        if retry.may_concern_every_row(classification, opening=self._opening, proven=self._proven):
             self._hold_back(work, response)
             return
         if classification.action is not Action.SLOW_DOWN:
@@ -142,18 +131,18 @@ class ResponseHandler:
             return
         self._healthy(now=now)
         if action is Action.SLOW_DOWN:
-            self.check_at = now + LONGEST_REFUSAL
+            self.check_at = now + retry.LONGEST_REFUSAL
             return
         self.unclear = False
         refused = next((r for _, _, r in self._refused if not r.classification.is_documented), None)
         if classification.is_documented and (action in {Action.STOP, Action.SIGN_AGAIN} or classification.systematic):
-            self._stop(refusal(response))
+            self._stop(retry.refusal(response))
         elif refused is not None and action is not Action.ACCEPT and not classification.is_documented:
-            self._stop(refusal(refused))
+            self._stop(retry.refusal(refused))
         elif refused is not None and not self._proven:
             self._vouched = True
             if len(self._refused) >= DOUBTFUL_ROWS or self._queue.is_empty:
-                self._stop(refusal(refused))
+                self._stop(retry.refusal(refused))
         else:
             self._opening = False
             self._settle(self._refused)
@@ -179,7 +168,7 @@ class ResponseHandler:
         if self._exhausted:
             self.breaker.suspect(now=now)
         elif self._refused and self._vouched:
-            self._stop(refusal(self._refused[-1].response))
+            self._stop(retry.refusal(self._refused[-1].response))
         elif self._refused:
             self.unclear = True
 
@@ -193,7 +182,7 @@ class ResponseHandler:
         for work in works:
             if work.history.requests and work.history.in_doubt:
                 # Not by _record: they are no failures of the service that would stop the run.
-                outcome = outcome_of(work.row, work.history, State.UNKNOWN, None, at=self._wall())
+                outcome = retry.outcome_of(work.row, work.history, State.UNKNOWN, None, at=self._wall())
                 self._outcomes.record(outcome)
                 self._metrics.ended(outcome)
 
@@ -233,7 +222,7 @@ class ResponseHandler:
             self._misconfigured += 1
             self._queue.put_back(Work(work.row, work.history.after(classification)), due=now)
             if self._misconfigured > 1:
-                self._stop(refusal(response))
+                self._stop(retry.refusal(response))
         else:
             # RongCloud's own code shows a service that is there; if it fails for all rows, the breaker will find out.
             is_first = self._opening and response.code is None
@@ -244,7 +233,7 @@ class ResponseHandler:
     def _probe_failed(self, response: Response, *, now: float) -> None:
         """Note a probe without success: the first one confirms the outage, and gives back the attempts lost to it."""
         if self.breaker.probe_failed(now=now):
-            self._metrics.emit(EventKind.OUTAGE_BEGAN, detail=f"{response.host}: {described(response)}")
+            self._metrics.emit(EventKind.OUTAGE_BEGAN, detail=f"{response.host}: {retry.described(response)}")
             for held in self._exhausted:
                 self._queue.put_back(held.work, due=now)
             self._exhausted.clear()
@@ -252,7 +241,7 @@ class ResponseHandler:
 
     def _hold_back(self, work: Work, response: Response) -> None:
         history = work.history.after(response.classification)
-        outcome = outcome_of(work.row, history, State.FAILED, response, at=self._wall())
+        outcome = retry.outcome_of(work.row, history, State.FAILED, response, at=self._wall())
         self._refused.append(_Held(Work(work.row, history), outcome, response))
         enough = len(self._refused) >= DOUBTFUL_ROWS or self._queue.is_empty
         if response.classification.is_documented:
@@ -260,10 +249,10 @@ class ResponseHandler:
         elif not self._vouched:
             self.unclear = True
         elif enough:
-            self._stop(refusal(response))
+            self._stop(retry.refusal(response))
 
     def _apply(self, work: Work, response: Response, *, now: float) -> None:
-        decision = decide(
+        decision = retry.decide(
             response.classification,
             work.history,
             attempts=self._sending.attempts,
@@ -271,18 +260,18 @@ class ResponseHandler:
             draw=self._draw(),
         )
         match decision:
-            case Retry(wait=wait, history=history):
+            case retry.Retry(wait=wait, history=history):
                 log_retry(work.row, history.requests, response, wait)
                 self._queue.put_back(Work(work.row, history), due=now + wait)
-            case Settle(state=state, history=history):
-                outcome = outcome_of(work.row, history, state, response, at=self._wall())
+            case retry.Settle(state=state, history=history):
+                outcome = retry.outcome_of(work.row, history, state, response, at=self._wall())
                 if response.classification.unhealthy:
                     self._exhausted.append(_Held(Work(work.row, history), outcome, response))
                 else:
                     self._record(outcome)
-            case Stop():
+            case retry.Stop():
                 self._queue.put_back(Work(work.row, work.history.after(response.classification)), due=now)
-                self._stop(refusal(response))
+                self._stop(retry.refusal(response))
             case _:
                 assert_never(decision)
 

@@ -126,11 +126,12 @@ class Target:
     def fingerprint(self) -> str:
         """Identifies app and place in a job's ledger: a hash of the App Key, so that it is not given away, and a name.
 
-        The place is a region or a set of hosts; how they are reached may be corrected.
+        The place is a region or a set of hosts with their paths; how they are reached may be corrected.
         """
         if self.sandbox:
             return "- the sandbox"
-        hosts = sorted({urlsplit(url).netloc.lower() for url in self.urls})
+        parts = map(urlsplit, self.urls)
+        hosts = sorted({f"{part.netloc.lower()}{part.path.rstrip('/')}" for part in parts})
         place = f"the region {self.region}" if self.region is not None else " and ".join(hosts)
         return f"{hashlib.sha256(self.app_key.encode()).hexdigest()[:16]} {place}"
 

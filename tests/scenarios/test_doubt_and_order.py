@@ -48,11 +48,12 @@ def test_a_row_out_of_attempts_without_a_response_is_unknown_and_sent_by_the_nex
 
 def test_retry_sends_failed_and_unknown_rows_and_run_only_unknown_ones(run, sandbox, settings_for, write_csv, results):
     served = sandbox(Script(lambda number: {2: coded(1005), 6: DROP_AFTER, 7: coded(1005)}.get(number % 10)))
-    settings = settings_for(write_csv(50), served, attempts=1, max_failed=1.0)
+    # One at a time, so that a success follows each failure; at the end a call would have to show that it is no outage.
+    settings = settings_for(write_csv(50), served, attempts=1, max_failed=1.0, max_in_flight=1)
     run(settings)
     assert results().states == {State.ACCEPTED: 35, State.FAILED: 10, State.UNKNOWN: 5}
 
-    again = run(settings_for(None, served, attempts=1, max_failed=1.0))
+    again = run(settings_for(None, served, attempts=1, max_failed=1.0, max_in_flight=1))
     assert served.stats().requests == 50 + 15
     assert (again.states[State.FAILED], again.states[State.UNKNOWN]) == (3, 1)
 

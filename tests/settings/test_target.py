@@ -182,11 +182,15 @@ def test_an_app_key_is_masked(target):
     assert target(key="short").masked_key == "…"
 
 
-def test_app_and_hosts_identify_a_target_whatever_the_order_the_path_or_the_secret(target):
+def test_app_hosts_and_paths_identify_a_target_whatever_the_order_or_the_secret(target):
     one = target("https://a.example/path,https://b.example", key="one").fingerprint
-    assert one == target("http://B.example, https://a.example", key="one", secret="other", allow_http=True).fingerprint
+    assert (
+        one
+        == target("http://B.example, https://a.example/path/", key="one", secret="other", allow_http=True).fingerprint
+    )
     assert one != target("https://a.example,https://b.example", key="two").fingerprint
-    assert one != target("https://a.example", key="one").fingerprint
+    assert one != target("https://a.example/path", key="one").fingerprint
+    assert one != target("https://a.example/mock,https://b.example", key="one").fingerprint
     assert "one" not in one
 
 
