@@ -113,7 +113,7 @@ def check_file(
             groups=groups,
             rate=settings.sending.rate,
             seconds=sending_seconds(counts.pending, settings.sending.rate),
-            too_many=counts.too_many_rejected(settings.max_rejected),
+            too_many=ledger.too_many_rejected(settings.max_rejected),
         )
 
 

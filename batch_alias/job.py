@@ -129,13 +129,15 @@ class Job:
     def refuse_rejections(self) -> None:
         """Raise ``SourceError`` when too many rows are rejected and no run has begun; the reports name them."""
         counts, most = self.ledger.counts(), self.settings.max_rejected
-        if self.ledger.runs() or not counts.too_many_rejected(most):
+        if self.ledger.runs() or not self.ledger.too_many_rejected(most):
             return
         self.report()
         worst = self.ledger.problems(State.REJECTED)[0]
+        problem = "{rejected:,} of {rows:,} rows are rejected, more than --max-rejected {most} permits;"
+        if counts.rejected == counts.rows:
+            problem = "No row can be sent: {rejected:,} of {rows:,} are rejected;"
         raise SourceError(
-            "{rejected:,} of {rows:,} rows are rejected, more than --max-rejected {most} permits; nothing was sent."
-            " Most frequent, {count:,} × {name}: row {row}: {message}",
+            problem + " nothing was sent. Most frequent, {count:,} × {name}: row {row}: {message}",
             "See {path}. If most rows have one problem, check which column was taken for which, and how the file was"
             " saved.",
             rejected=counts.rejected,

@@ -247,6 +247,6 @@ class StateCounts:
         """Whether every row is accepted or superseded."""
         return self.accepted + self.superseded == self.rows
 
-    def too_many_rejected(self, share: float) -> bool:
-        """Whether more than a share of the rows is rejected, or all of them."""
-        return self.rejected > share * self.rows or self.rejected == self.rows
+    def too_many_rejected(self, share: float, *, notes: int = 0) -> bool:
+        """Whether more than a share of the rows is rejected, or all of them; so many are no rows but notes."""
+        return self.rejected - notes > share * (self.rows - notes) or self.rejected == self.rows

@@ -35,6 +35,8 @@ PLAIN_REMARK = rf"(?!#|(?:{NULL_WORD})\Z)[^{CONTROLS}{BIDI}]{{1,64}}"
 """Values in which no test can find anything: nearly all, so that the tests are asked about few rows."""
 
 IDS = ("user_id", "group_id")
+NOT_A_DATA_ROW = "not-a-data-row"
+"""Found when all rows have been read; it does not count against --max-rejected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,11 @@ _REJECTIONS = (
         "misplaced-quote",
         "A quote in {value} is not closed, or is closed in the middle of a field.",
         "Close the quote; write a quote that belongs to a value twice.",
+    ),
+    Problem(
+        NOT_A_DATA_ROW,
+        "The row stands below the last one with both ids and has not both itself: a total, a signature or a note.",
+        "If it is one, leave it; otherwise fill in its ids.",
     ),
     Problem("not-an-object", "{value} is not a JSON object: {reason}.", "Write one JSON object on each line."),
     Problem("not-text", "Column {column} holds {value} of type {type}.", "Store it as text."),

@@ -102,3 +102,5 @@ def test_all_is_done_when_every_row_is_accepted_or_superseded(counts, all_done):
 def test_rejections_are_too_many_above_a_share_or_when_nothing_is_left(rejected, rows, share, too_many):
     counts = StateCounts(rejected=rejected, pending=rows - rejected)
     assert counts.too_many_rejected(share) is too_many
+    with_notes = StateCounts(rejected=rejected + 7, pending=rows - rejected)
+    assert with_notes.too_many_rejected(share, notes=7) is too_many

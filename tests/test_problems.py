@@ -24,11 +24,9 @@ def placeholders(sentence: str) -> set[str]:
 
 
 def test_every_problem_has_a_name_of_its_own():
-    names = re.findall(r'\b(?:Problem|_damaged_id)\(\s*"([^"]*)"', inspect.getsource(problems))
-    assert len(names) == len(set(names))
-    assert set(names) == set(PROBLEMS)
-    assert not set(REJECTIONS) & set(WARNINGS)
-    assert all(re.fullmatch(r"[a-z]+(-([a-z]+|\d+))+", name) for name in names)
+    entries = re.findall(r"^    (?:Problem|_damaged_id)\(", inspect.getsource(problems), re.MULTILINE)
+    assert len(PROBLEMS) == len(REJECTIONS) + len(WARNINGS) == len(entries)
+    assert all(re.fullmatch(r"[a-z]+(-([a-z]+|\d+))+", name) for name in PROBLEMS)
 
 
 @pytest.mark.parametrize("name", PROBLEMS)

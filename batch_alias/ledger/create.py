@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 from batch_alias.errors import LedgerError
 from batch_alias.ledger.reader import APPLICATION_ID, FORMAT, LEDGER, translated
 from batch_alias.ledger.records import JobInfo
-from batch_alias.problems import PROBLEMS
+from batch_alias.problems import NOT_A_DATA_ROW, PROBLEMS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,6 +46,18 @@ WHERE rows.state = 'pending' AND rows.group_id = last.group_id AND rows.user_id 
 DROP INDEX key;
 """
 _CASE = "ids-differ-only-in-case"
+_MOST_NOTES = 20
+"""Rows below the table; more of them are rows of which the ids were lost."""
+_MARK_NOTES = f"""
+WITH below AS (
+    SELECT number FROM rows WHERE number > (
+        SELECT number FROM rows WHERE user_id != '' AND group_id != '' ORDER BY number DESC LIMIT 1
+    )
+)
+UPDATE rows SET reason = '{NOT_A_DATA_ROW}', message = ?
+WHERE number IN below AND (SELECT count(*) FROM below) <= {_MOST_NOTES}
+    AND reason IN ('empty-user-id', 'empty-group-id', 'too-few-fields');
+"""
 
 
 @contextmanager
@@ -122,6 +134,7 @@ def _fill(
             _insert(db, frame)
     with translated(path):
         db.execute("COMMIT")
+        db.execute(_MARK_NOTES, (PROBLEMS[NOT_A_DATA_ROW].sentence,))
         _mark_case(db, "user_id", strict=strict)
         _mark_case(db, "group_id", strict=strict)
         db.executescript(_RESOLVE_DUPLICATES)

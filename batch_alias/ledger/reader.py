@@ -11,6 +11,7 @@ from typing import Self
 from batch_alias.errors import LedgerError
 from batch_alias.ledger.records import JobInfo, ProblemCount, Repeat, RowRecord, RunRecord
 from batch_alias.model import Event, EventKind, Second, State, StateCounts
+from batch_alias.problems import NOT_A_DATA_ROW
 
 LEDGER = "ledger.sqlite"
 FORMAT = 2
@@ -58,6 +59,12 @@ class LedgerReader:
         if not found.keys() <= set(State):
             raise damaged(self.path, "a row is in no state")
         return StateCounts(**found)
+
+    def too_many_rejected(self, share: float) -> bool:
+        """Whether more than a share of the rows is rejected, or all of them, without what stands below the table."""
+        problems = self.problems(State.REJECTED)
+        notes = sum(problem.count for problem in problems if problem.name == NOT_A_DATA_ROW)
+        return self.counts().too_many_rejected(share, notes=notes)
 
     def rows(self, *states: State) -> Iterator[RowRecord]:
         """Every row, or the rows in some states, in the source's order."""

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from batch_alias.errors import ExitCode, LedgerError, SourceError
 from batch_alias.ledger import LEDGER, Ledger, LedgerReader, create, locked
 from batch_alias.model import State
-from batch_alias.problems import WARNINGS
+from batch_alias.problems import NOT_A_DATA_ROW, WARNINGS
 
 CASE = "ids-differ-only-in-case"
 
@@ -29,6 +29,32 @@ def test_a_row_with_a_reason_is_rejected(staged):
         (row,) = reader.rows(State.REJECTED)
     assert (row.number, row.reason, row.message) == (3, "empty-user-id", "The userId is empty.")
     assert states(folder) == {2: "pending", 3: "rejected"}
+
+
+NO_USER = {"user_id": "", "reason": "empty-user-id", "message": "no user"}
+NO_GROUP = {"group_id": "", "reason": "empty-group-id", "message": "no group"}
+SHORT = {"user_id": "a note", "group_id": "", "reason": "too-few-fields", "message": "two are missing"}
+
+
+@pytest.mark.parametrize(
+    ("rows", "notes"),
+    [
+        ([{}, NO_USER, {}, NO_GROUP, SHORT, NO_USER], {5, 6, 7}),
+        ([{}, NO_USER, {}], set()),
+        ([NO_USER, NO_GROUP], set()),
+        ([{}, NO_USER, {"reason": "user-id-too-long"}], set()),
+        ([{}, {**NO_USER, "reason": "misplaced-quote"}, NO_USER], {4}),
+        ([{}, *[NO_USER] * 20], set(range(3, 23))),
+        ([{}, *[NO_USER] * 21], set()),
+    ],
+)
+def test_a_few_rows_below_the_last_one_with_both_ids_are_notes(rows, notes, staged):
+    folder = staged(*({"number": number, **row} for number, row in enumerate(rows, start=2)))
+    with LedgerReader(folder) as reader:
+        found = {row.number for row in reader.rows(State.REJECTED) if row.reason == NOT_A_DATA_ROW}
+        assert found == notes
+        assert reader.counts().rejected == sum("reason" in row for row in rows)
+        assert reader.too_many_rejected(0.0) is (sum("reason" in row for row in rows) > len(notes))
 
 
 def test_the_last_row_of_a_group_and_user_wins(staged):
