@@ -8,6 +8,7 @@ import asyncio
 import io
 import json
 import os
+import shlex
 import signal
 import sys
 import tempfile
@@ -116,13 +117,29 @@ def check(source: Path, problems: Path | None, **given: object) -> int:
 
 
 @cli.command()
+@cloup.argument("file", type=PATH, help="A new .xlsx or .csv file.")
+def template(file: Path) -> int:
+    """Write an empty FILE with the three columns, to be filled in.
+
+    \b
+    Example: batch-alias template names.xlsx
+    """
+    from batch_alias.console import Console
+    from batch_alias.sources.template import write_template
+
+    write_template(file)
+    Console().answer([f"Fill in {file}, then try: batch-alias check {shlex.quote(str(file))}"])
+    return ExitCode.DONE
+
+
+@cli.command()
 @cloup.argument("job", type=PATH, help=JOB)
 @flags(CREDENTIALS, Target)
 @flags("Sending", Sending)
 @flags("Output", Output)
 @flags("Reports", Settings, "xlsx")
 def retry(job: Path, **given: object) -> int:
-    """Send the failed and unknown rows of JOB again.
+    """Send the failed and unknown rows of JOB again, and those not sent yet.
 
     \b
     Example: batch-alias retry nicknames.aliases --region beijing

@@ -138,10 +138,10 @@ def test_3_a_source_that_cannot_be_used(batch_alias, source, credentials, rongcl
     for unusable in ("missing.csv", tmp_path):
         assert batch_alias("run", unusable, "--yes").code == ExitCode.SOURCE
         assert batch_alias("check", unusable).code == ExitCode.SOURCE
-    path = source("u9,,no group")
+    path = source("u9,,no group", "u10,g,after")
     ended = batch_alias("run", path, "--max-rejected", "0%", "--yes")
     assert ended.code == ExitCode.SOURCE
-    assert "1 of 6" in ended.err
+    assert "1 of 7" in ended.err
     assert batch_alias("check", path, "--max-rejected", "0%").code == ExitCode.SOURCE
     path.write_text("a,b\n1,2\n", encoding="utf-8")
     ended = batch_alias("check", path)
