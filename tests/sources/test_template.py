@@ -18,7 +18,7 @@ def test_what_is_typed_into_a_template_is_text(read, tmp_path):
     (sheet,) = book.worksheets
     columns = sheet.column_dimensions["A"]
     assert (columns.min, columns.max, columns.number_format) == (1, 3, "@")
-    assert [rule.sqref.ranges[0].coord for rule in sheet.data_validations.dataValidation] == [
+    assert [str(rule.sqref) for rule in sheet.data_validations.dataValidation] == [
         f"{letter}3:{letter}1048576" for letter in "ABC"
     ]
     sheet.append(["007", "g1", "Bond"])
