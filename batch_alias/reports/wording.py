@@ -88,7 +88,7 @@ def conclude(summary: Summary) -> Conclusion:
 def next_steps(summary: Summary, folder: Path, info: JobInfo) -> list[Step]:
     """What to do next about the job in a folder, in the order in which to do it; empty when every row is done.
 
-    ``not-accepted.csv`` keeps the columns of the source, so it is read with the same column flags.
+    ``not-accepted.csv`` keeps the columns of the source below their names, so where they were named they are again.
     """
     states, steps = summary.states, []
     note = "with the same --region, --url or --sandbox"
@@ -101,7 +101,8 @@ def next_steps(summary: Summary, folder: Path, info: JobInfo) -> list[Step]:
         steps.append(Step(text=text, command=f"batch-alias retry {shlex.quote(str(folder))}", note=note))
     if states[State.REJECTED]:
         text = f"Correct {count(states[State.REJECTED], 'rejected row')} in not-accepted.csv and run that file."
-        columns = {name: info.reading.get(name) for name in ("user_column", "group_column", "remark_column")}
+        names = zip(("user_column", "group_column", "remark_column"), info.column_names.values(), strict=True)
+        columns = {flag: name for flag, name in names if info.reading.get(flag) is not None}
         command = ["batch-alias run", shlex.quote(str(folder / "not-accepted.csv")), *flags(columns)]
         steps.append(Step(text=text, command=" ".join(command), note=note))
     return steps

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, assert_never
 
 from batch_alias.errors import SourceError
 from batch_alias.settings import Format, Reading
-from batch_alias.sources.columns import Reader, find_columns
+from batch_alias.sources.columns import Reader, find_columns, letters
 from batch_alias.sources.delimited import DelimitedReader
 from batch_alias.sources.excel import ZIP, ExcelReader
 from batch_alias.sources.jsonlines import JsonLinesReader
@@ -48,8 +48,9 @@ class Source:
         self._size = size
         self._reader = reader
         self._reading = reading
-        self.header = reader.header
-        self.columns = find_columns(reader.header, reading)
+        # A column without a name can be named too.
+        self.header = tuple(name or letters(index) for index, name in enumerate(reader.header))
+        self.columns = find_columns(self.header, reading)
         self.description = reader.description  # of the format as it was found
         self.blank_rows = 0  # read so far; they are left out, but count in the row numbers
 

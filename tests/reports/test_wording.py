@@ -123,7 +123,9 @@ def test_a_finished_job_has_no_next_step():
 
 
 def test_the_commands_of_next_steps_can_be_pasted_into_a_shell():
-    info = replace(INFO, reading={"user_column": "my id", "sheet": None, "encoding": "gb18030", "accept": []})
+    info = replace(
+        INFO, header=("my id", "groupId", "remark"), reading={"user_column": "B", "sheet": None, "accept": []}
+    )
     steps = next_steps(a_summary(pending=2, failed=1, unknown=1, rejected=1), Path("my names.aliases"), info)
     assert [step.command for step in steps] == [
         "",

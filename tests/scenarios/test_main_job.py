@@ -73,12 +73,13 @@ def test_bad_rows_are_reported_and_the_others_sent(run, results, sandbox, settin
     assert all(row["code"] in page for row in found.of(State.REJECTED))
 
 
-def test_terminal_and_page_name_the_same_next_command_and_it_works(command, sandbox, tmp_path):
+@pytest.mark.parametrize("column", ["who", "A", "1"])
+def test_terminal_and_page_name_the_same_next_command_and_it_works(column, command, sandbox, tmp_path):
     served = sandbox()
     source = tmp_path / "rows.csv"
-    source.write_text("who,groupId,remark\nu1,g1,one\nu2,g1,two\nu3,,no group\n", encoding="utf-8")
+    source.write_text("who,groupId,remark\nu1,g1,one\nu3,,no group\nu2,g1,two\n", encoding="utf-8")
     options = ("--max-rejected", "50%")
-    first = command("run", source, "--job", "job", "--user-column", "who", *options, to=served).end()
+    first = command("run", source, "--job", "job", "--user-column", column, *options, to=served).end()
     assert first.code == ExitCode.NOT_ALL_ACCEPTED, first.err
     step = "batch-alias run job/not-accepted.csv --user-column who"
     assert step in first.err
