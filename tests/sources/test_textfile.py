@@ -1,7 +1,6 @@
 import csv
 import gzip
 import io
-import random
 
 import pytest
 from hypothesis import given
@@ -10,7 +9,7 @@ from hypothesis import strategies as st
 from batch_alias.errors import SourceError
 from batch_alias.settings import Reading
 from batch_alias.sources import open_source, textfile
-from batch_alias.sources.textfile import TextReader, find_encoding
+from batch_alias.sources.textfile import TextReader
 
 SIMPLIFIED = ["王小明", "李思远", "张浩然", "欧阳娜娜", "测试-陈伟", "产品经理 赵敏", "客服小孙", "𠮷野家🐼"]
 TRADITIONAL = ["王小明", "陳怡君", "張志豪", "黃俊傑", "廖雅雯", "蘇承恩", "業務部 鄭詩涵"]
@@ -146,14 +145,6 @@ def test_each_encoding_is_found_and_its_text_read(written, codec, names, name):
     assert source.columns.names == ("userId", "groupId", "remark")
 
 
-@pytest.mark.parametrize("count", [5, 20, 100])
-@pytest.mark.parametrize(("codec", "names"), [("gb18030", SIMPLIFIED), ("big5", TRADITIONAL)])
-def test_gb18030_and_big5_are_not_taken_for_each_other(codec, names, count):
-    for seed in range(50):
-        text = table(random.Random(seed).choices(names, k=count))
-        assert find_encoding(text.encode(codec), None, file="rows.csv")[0] in {codec, "cp950"}
-
-
 @pytest.mark.parametrize(
     ("codec", "names"), [("cp949", KOREAN), ("shift_jis", JAPANESE), ("cp1252", WESTERN), ("latin-1", WESTERN)]
 )
@@ -162,16 +153,6 @@ def test_another_encoding_has_to_be_named(read, written, codec, names):
     with pytest.raises(SourceError, match="--encoding"):
         read(path)
     assert read(path, encoding=codec)["remark"].tolist() == names
-
-
-def test_text_that_could_be_gb18030_or_big5_is_refused():
-    with pytest.raises(SourceError, match=r"The encoding of rows\.csv could be GB18030 as well as Big5"):
-        find_encoding("u1,g1,李明李明\n".encode("gb18030"), None, file="rows.csv")
-
-
-def test_bytes_that_are_not_text_are_refused():
-    with pytest.raises(SourceError, match=r"rows\.csv is not text"):
-        find_encoding(bytes(10) + bytes(range(90)), None, file="rows.csv")
 
 
 def test_a_byte_that_is_not_in_the_named_encoding_is_an_error(read, written):
