@@ -103,7 +103,11 @@ class Console:
 
     def reading(self, done: int, total: int) -> None:
         """Show how far the source has been read, in bytes."""
-        if self._quiet or not self._terminal or total < LARGE_SOURCE:
+        if self._quiet or total < LARGE_SOURCE:
+            return
+        if not self._terminal:
+            if done == 0:
+                self.say(f"Reading   {total:,} bytes …")
             return
         if self._bar is None:
             self._bar = tqdm(total=total, file=sys.stderr, unit="B", unit_scale=True, desc="Reading", leave=False)

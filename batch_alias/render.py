@@ -93,13 +93,15 @@ def problem_lines(problems: Sequence[ProblemCount], most: int = MOST_KINDS) -> I
 def status_lines(status: Status, now: float) -> Iterator[str]:
     """Where a job stands; ``now`` is in seconds since the epoch."""
     phases = {
+        Phase.READING: f"reading the source: {status.read or 0:.0%}",
         Phase.STAGED: "nothing has been sent yet",
         Phase.SENDING: f"sending {status.rate:.0f} per second",
         Phase.SILENT: "the last run was killed, or waits: for an outage to end, or because the server asked it to",
         Phase.ENDED: f"ended with exit code {status.exit_code}",
     }
     yield f"Job       {status.source}" + (f" to {status.target}" if status.target else "")
-    yield f"Rows      {state_counts(status.counts)} of {status.counts.rows:,}"
+    if status.read is None:
+        yield f"Rows      {state_counts(status.counts)} of {status.counts.rows:,}"
     last = status.last_attempt_at
     ago = "" if last is None else f"; last attempt {duration(round(max(0.0, now - last)))} ago"
     yield f"Now       {phases[status.phase]}{ago}"

@@ -1,6 +1,8 @@
 """From a source to a ledger: what both a run and a check begin with."""
 
 import hashlib
+import json
+import math
 import shutil
 import sys
 import tempfile
@@ -22,6 +24,10 @@ if TYPE_CHECKING:
 
 Version = tuple[int, int, int]
 """What changes when a file is written: inode, size, time."""
+PROGRESS = "reading.json"
+"""How far the source of a job has been read, while it is."""
+NOTE_INTERVAL = 0.5
+"""Seconds between two notes of it."""
 OnRead = Callable[[int, int], None]
 """Called while a source is read, with the bytes read and the bytes in all."""
 
@@ -94,12 +100,34 @@ def _belongs(folder: Path, source: Path, reading: Reading, sha256: str) -> bool:
     raise LedgerError(problem, advice, folder=folder, source=source, other=info.source)
 
 
+@contextmanager
+def _noted(source: Path, folder: Path, on_read: OnRead) -> Iterator[OnRead]:
+    """Keep in the folder how far the source has been read, for ``status``, while a block reads it."""
+    path, size = folder / PROGRESS, source.stat().st_size
+    noted_at = -math.inf
+
+    def note(done: int, total: int) -> None:
+        nonlocal noted_at
+        on_read(done, total)
+        if time.monotonic() - noted_at >= NOTE_INTERVAL:
+            noted_at = time.monotonic()
+            scratch = path.with_suffix(".new")
+            scratch.write_text(json.dumps({"source": source.name, "done": done, "total": total, "at": time.time()}))
+            scratch.replace(path)
+
+    try:
+        note(0, size)
+        yield note
+    finally:
+        path.unlink(missing_ok=True)
+
+
 def _fill(source: Path, reading: Reading, folder: Path, version: Version, sha256: str, on_read: OnRead) -> None:
-    with open_source(source, reading) as table:
+    with _noted(source, folder, on_read) as noted, open_source(source, reading) as table:
 
         def describe() -> JobInfo:
             _, total = table.progress()
-            on_read(total, total)
+            noted(total, total)
             if not source.exists() or _version(source) != version:
                 advice = "Run again when it is complete."
                 raise SourceError("{source} changed while it was read.", advice, source=source)
@@ -118,7 +146,7 @@ def _fill(source: Path, reading: Reading, folder: Path, version: Version, sha256
 
         def batches() -> "Iterator[pd.DataFrame]":
             for frame in table.batches():
-                on_read(*table.progress())
+                noted(*table.progress())
                 yield frame
 
         create(folder, batches(), describe, strict=reading.strict)

@@ -3,12 +3,14 @@
 import json
 import time
 from collections import deque
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
 
 from batch_alias.ledger import LedgerReader, RunRecord
 from batch_alias.model import StateCounts
+from batch_alias.staging import PROGRESS
 from batch_alias.text import timestamp
 
 RECENT = 60
@@ -20,6 +22,8 @@ QUIET = 10
 class Phase(StrEnum):
     """What a job is doing."""
 
+    READING = "reading"
+    """The source is being read."""
     STAGED = "staged"
     """Nothing has been sent."""
     SENDING = "sending"
@@ -43,6 +47,7 @@ class Status:
     last_attempt_at: float | None  # seconds since the epoch
     exit_code: int | None  # of the last run; None while it has no end
     last_event: str  # in a sentence; empty if there was none
+    read: float | None = None  # the share of the source that has been read, while it is
 
     def as_json(self) -> str:
         """The status as JSON, for scripts."""
@@ -58,6 +63,8 @@ def status_of(folder: Path) -> Status:
     Raises:
         LedgerError: There is no ledger, or it cannot be read.
     """
+    with suppress(OSError, ValueError):
+        return _reading(json.loads((folder / PROGRESS).read_text(encoding="utf-8")))
     with LedgerReader(folder) as ledger:
         info, counts, runs, events = ledger.info(), ledger.counts(), ledger.runs(), ledger.events()
         recent = deque(ledger.seconds(of_last_run=True), maxlen=RECENT)
@@ -75,6 +82,24 @@ def status_of(folder: Path) -> Status:
         last_attempt_at=max((run.last_request_at for run in runs if run.last_request_at is not None), default=None),
         exit_code=runs[-1].exit_code if runs else None,
         last_event=events[-1].text if events else "",
+    )
+
+
+def _reading(noted: dict[str, float | str]) -> Status:
+    """What is known of a job whose source is being read."""
+    done, total = float(noted["done"]), float(noted["total"])
+    return Status(
+        source=str(noted["source"]),
+        target="",
+        counts=StateCounts(),
+        runs=0,
+        phase=Phase.READING if time.time() - float(noted["at"]) < QUIET else Phase.SILENT,
+        rate=0.0,
+        seconds_left=None,
+        last_attempt_at=None,
+        exit_code=None,
+        last_event="",
+        read=done / total if total else 0.0,
     )
 
 

@@ -110,6 +110,7 @@ def test_reading_a_large_source_shows_a_bar_on_a_terminal(capsys):
     assert "Reading" in capsys.readouterr().err
     console.reading(10, 1000)
     Console(terminal=False).reading(5_000_000, 10_000_000)
+    Console(terminal=False, quiet=True).reading(0, 10_000_000)
     assert capsys.readouterr().err == ""
 
 

@@ -40,8 +40,9 @@ def test_a_source_that_is_edited_between_hash_and_reading_is_refused(write_csv, 
 def test_a_source_that_is_deleted_while_it_is_read_is_refused(write_csv, tmp_path):
     source = write_csv(20)
 
-    def delete(_done: int, _total: int) -> None:
-        source.unlink(missing_ok=True)
+    def delete(done: int, _total: int) -> None:
+        if done:
+            source.unlink(missing_ok=True)
 
     with pytest.raises(SourceError, match="changed"), staged(source, Reading(), tmp_path / "job", delete):
         pass

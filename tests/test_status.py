@@ -4,9 +4,14 @@ import sqlite3
 import time
 from contextlib import closing
 
+import pytest
+
 from batch_alias.job import open_job, run_job
 from batch_alias.ledger import LEDGER, Ledger
 from batch_alias.model import Second
+from batch_alias.render import status_lines
+from batch_alias.settings import Reading
+from batch_alias.staging import PROGRESS, staged
 from batch_alias.status import Phase, status_of
 
 
@@ -41,6 +46,29 @@ def test_the_phases_of_a_job(sandbox, settings_for, write_csv):
     asyncio.run(run_job(settings))
     ended = status_of(folder)
     assert (ended.phase, ended.exit_code, ended.counts.accepted) == (Phase.ENDED, 0, 20)
+
+
+def test_a_job_whose_source_is_being_read(write_csv, tmp_path):
+    source, folder, seen = write_csv(20), tmp_path / "job", []
+    with staged(source, Reading(), folder, lambda _done, _total: seen.append((folder / PROGRESS).exists())):
+        pass
+    assert not (folder / PROGRESS).exists()
+
+    def look(done: int, _total: int) -> None:
+        if done:
+            seen.append(status_of(folder))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), staged(write_csv(30), Reading(), folder, look):
+        pass
+    found = seen[-1]
+    assert (found.source, found.phase, found.counts.rows) == ("rows.csv", Phase.READING, 0)
+    assert list(status_lines(found, time.time())) == ["Job       rows.csv", "Now       reading the source: 0%"]
+    assert status_of(folder).phase is Phase.STAGED
+
+    noted = {"source": "rows.csv", "done": 30, "total": 120, "at": time.time() - 3600}
+    (folder / PROGRESS).write_text(json.dumps(noted), encoding="utf-8")
+    assert (status_of(folder).phase, status_of(folder).read) == (Phase.SILENT, 0.25)
 
 
 def test_as_json_it_has_counts_by_state_and_times_in_iso_8601(sandbox, settings_for, write_csv):
