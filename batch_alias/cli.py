@@ -248,8 +248,10 @@ def main() -> None:
         code = _failed(Interrupted("Interrupted.", "Nothing is lost; run the same command again to go on."))
     except Exception as error:
         code = _failed(_defect(error))
-    if any(thread.name == PROGRESS_THREAD for thread in threading.enumerate()):
-        # The terminal is stopped (Ctrl-S): the interpreter would wait for it, and abort.
+    others = (thread for thread in threading.enumerate() if thread is not threading.main_thread())
+    if any(not thread.daemon or thread.name == PROGRESS_THREAD for thread in others):
+        # DNS does not respond, or the terminal is stopped (Ctrl-S): the interpreter would wait for it.
+        sys.stdout.flush()
         os._exit(int(code or 0))
     sys.exit(int(code or 0))
 

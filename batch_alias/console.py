@@ -12,6 +12,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Never
 
 from tqdm import tqdm
@@ -241,6 +242,7 @@ def run(settings: Settings, output: Output) -> int:
         with console.progress(job.progress, job.to_send):
             with asyncio.Runner() as runner:
                 _stop_on_signals(runner.get_loop(), job, console)
+                runner.get_loop().set_default_executor(_Executor())
                 runner.run(job.send(console.event))
             # The event loop has reset it; from here on SIGTERM is again what Ctrl-C is.
             signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -251,6 +253,13 @@ def run(settings: Settings, output: Output) -> int:
     if output.json:
         console.answer([summary.as_json()])
     return ExitCode.DONE if summary.exit_code is None else summary.exit_code
+
+
+class _Executor(ThreadPoolExecutor):
+    """Runs what blocks, such as the DNS of a proxy, and is not waited for when the event loop is closed."""
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: ARG002 - as in the base class
+        super().shutdown(wait=False, cancel_futures=cancel_futures)
 
 
 def _stop_on_signals(loop: asyncio.AbstractEventLoop, job: Job, console: Console) -> None:

@@ -99,9 +99,11 @@ def test_after_a_signal_while_the_reports_are_written_the_same_command_writes_th
     assert served.stats().requests == 50
 
 
-def test_a_signal_while_dns_does_not_respond_ends_the_run(command, sandbox, write_csv, until, tmp_path):
+@pytest.mark.parametrize("proxy", [{}, {"HTTPS_PROXY": "http://proxy.example:3128"}], ids=["direct", "proxy"])
+def test_a_signal_while_dns_does_not_respond_ends_the_run(proxy, command, sandbox, write_csv, until, tmp_path):
     hang = "import socket, time; socket.getaddrinfo = lambda *_given, **_more: time.sleep(3600)"
-    started = command("run", write_csv(20), "--job", "job", to=sandbox(), before=hang)
+    url = ("--url", "https://service.example") if proxy else ()
+    started = command("run", write_csv(20), "--job", "job", *url, to=sandbox(), before=hang, **proxy)
     ledger = tmp_path / "job" / "ledger.sqlite"
     until(lambda: ledger.exists() and LedgerReader(ledger.parent).runs(), started)
     started.signal(signal.SIGTERM)
