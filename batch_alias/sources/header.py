@@ -87,9 +87,14 @@ def _headers(top: Top, reading: Reading) -> list[Header]:
     fitting = [row for row in rows if _fitting(row.names, reading) == len(Role)]
     # Positions fit every row: where all columns are given by theirs, the header is the first row.
     named = [row for row in fitting if any(candidates(row.names, reading, positions=False).values())]
-    # A header that is repeated, as at the top of each printed page, is the same one.
-    distinct = {tuple(map(fold, row.names)): row for row in reversed(named)}
+    # A header that is repeated, as at the top of each printed page, is the same one, whatever else its row has.
+    distinct = {_columns_of(row, reading): row for row in reversed(named)}
     return list(reversed(distinct.values())) or fitting[:1]
+
+
+def _columns_of(row: Header, reading: Reading) -> tuple[tuple[int, str], ...]:
+    found = candidates(row.names, reading).values()
+    return tuple((index, fold(row.names[index])) for indexes in found for index in indexes)
 
 
 def _searched(top: Top, reading: Reading) -> Iterable[tuple[int, Sequence[str]]]:

@@ -28,6 +28,7 @@ def found(*tops, **reading):
         ([["Names of October"], [], FORM, DATA], {}, 3),
         ([["说明：", "请勿修改"], ["no", *FORM], ["1", *DATA]], {}, 2),
         ([FORM, DATA, FORM, DATA], {}, 1),  # repeated on every page
+        ([["reason", *FORM], ["", *DATA], ["repeated-header", *FORM]], {}, 1),
         ([["a title"], ["who", "groupId", "remark"], DATA], {"user_column": "who"}, 2),
         ([["a title"], ["who", "groupId", "remark"], DATA], {"user_column": "A"}, 2),
         ([["a title"], ["who", "groupId", "remark"], DATA], {"user_column": "1"}, 2),
