@@ -167,6 +167,7 @@ def open_job(
         client = Client(  # before anything is staged, since it may raise UsageError
             target,
             timeout=settings.sending.timeout,
+            first_timeout=timing.first_timeout,
             switch_interval=timing.switch_interval,
             on_switch=lambda host: job.emit(EventKind.HOST_SWITCHED, host=host),
         )

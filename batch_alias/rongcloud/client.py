@@ -42,11 +42,13 @@ IDLE_SECONDS = 50.0
 """RongCloud asks for under 55 idle seconds on a connection."""
 FIRST_SECONDS = 5.0
 """Most seconds for a row's first attempt: RongCloud advises to go to the other host after 5 s without a response."""
-CONNECT_SECONDS = 4.5
-"""Most seconds for DNS, TCP and TLS together; RongCloud's SDKs allow 3 to 5.
+CONNECT_SHARE = 0.9
+"""Share of the shortest attempt for DNS, TCP and TLS together.
 
-Less than any attempt may take, so that a host that cannot be reached is not taken for one that does not respond.
+Less than all of it, so that a host that cannot be reached is not taken for one that does not respond.
 """
+CONNECT_SECONDS = CONNECT_SHARE * FIRST_SECONDS
+"""Most seconds to connect unless attempts are shorter; RongCloud's SDKs allow 3 to 5."""
 BODY_BYTES = 64 * 1024
 """Most bytes of a response body that are read; RongCloud's have under 200."""
 
@@ -80,6 +82,7 @@ class Client:
     Args:
         target: Where to send, and as which app.
         timeout: Seconds for a whole attempt.
+        first_timeout: The same for a row's first attempt, if that is shorter.
         switch_interval: Least seconds between two switches of hosts.
         on_switch: Called with the new host when all connections move to the other host.
         transport: Makes the transport of a connection, instead of our own one or one through a proxy.
@@ -93,12 +96,14 @@ class Client:
         target: Target,
         *,
         timeout: float,
+        first_timeout: float = FIRST_SECONDS,
         switch_interval: float = SWITCH_INTERVAL,
         on_switch: Callable[[str], None] = lambda _host: None,
         transport: Callable[[], httpx.AsyncBaseTransport] | None = None,
     ) -> None:
         self.target = target
         self.timeout = timeout
+        self.first_timeout = min(first_timeout, timeout)
         self.hosts = Hosts(target.urls, interval=switch_interval)
         self.tls = _tls_context(target.ca_bundle)
         self.resolver = Resolver()
@@ -157,11 +162,11 @@ class Connection:
         """Make one signed attempt. A failure on the way is in the response; nothing is raised for it.
 
         Args:
-            first: Whether it is the first one for its row, which waits no longer than ``FIRST_SECONDS``.
+            first: Whether it is the first one for its row, which may have less time.
             permission: Renewed before an attempt that had to wait for its connection.
         """
         client = self._client
-        limit = min(FIRST_SECONDS, client.timeout) if first else client.timeout
+        limit = client.first_timeout if first else client.timeout
         url = client.hosts.current
         transport = self._transport
         if transport is None or url != self._url:
@@ -216,7 +221,8 @@ class Connection:
             headers["Connection"] = "close"
             self._requests = 0
         # ``execute`` limits the whole attempt; only the time to connect has a limit of its own.
-        seconds = {"connect": min(CONNECT_SECONDS, 0.9 * limit), "read": limit, "write": limit, "pool": limit}
+        connect = CONNECT_SHARE * self._client.first_timeout
+        seconds = {"connect": connect, "read": limit, "write": limit, "pool": limit}
         # With the headers complete and the body as a stream, httpx has nothing left to work out.
         request = httpx.Request(
             "POST",

@@ -16,6 +16,7 @@ class Timing:
     backoff: Backoff = field(default_factory=Backoff)
     controller: ControllerRules = field(default_factory=ControllerRules)
     breaker: BreakerRules = field(default_factory=BreakerRules)
+    first_timeout: float = 5.0  # most for a row's first attempt, see rongcloud.client.FIRST_SECONDS
     switch_interval: float = 30.0  # least between two switches of hosts
     # Most for the attempts under way once the run stops: `docker stop` kills after ten, and reports are to be written.
     grace: float = 5.0
