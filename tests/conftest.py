@@ -1,4 +1,4 @@
-"""What all tests share: a driven clock, waiting, a served sandbox, runs in this process and commands in another one."""
+"""What all tests share: a driven clock, waiting, served sandboxes, runs in this process and commands in another one."""
 
 import asyncio
 import csv
@@ -6,6 +6,8 @@ import json
 import os
 import selectors
 import signal
+import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -14,22 +16,28 @@ from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, fields
+from functools import cache
 from pathlib import Path
 
+import httpx
 import pytest
+import trustme
 from hypothesis import settings as hypothesis_settings
 
 from batch_alias.job import Job, open_job
-from batch_alias.model import DONE_STATES, Event, State
+from batch_alias.model import DONE_STATES, Event, Second, State
 from batch_alias.reports import Summary, writers
 from batch_alias.reports.summary import summarize
-from batch_alias.sandbox import Rules, Sandbox
+from batch_alias.sandbox import Faults, Rules, Sandbox
 from batch_alias.sandbox.server import serve
 from batch_alias.sending import Timing
 from batch_alias.sending.controller import BreakerRules, ControllerRules
 from batch_alias.sending.retry import Backoff
 from batch_alias.settings import Sending, Settings
-from batch_alias.settings.target import Target
+from batch_alias.settings.target import Secret, Target
+from tests.support.http import KEY, SECRET
+from tests.support.jobs import START
+from tests.support.processes import DEADLINE, Command, environment_of
 
 # Shared and noisy machines: how long an example takes says nothing about the code.
 hypothesis_settings.register_profile("shared-machine", deadline=None)
@@ -37,19 +45,41 @@ hypothesis_settings.load_profile("shared-machine")
 # A shell without job control ignores SIGINT for what it starts in the background, and so would every process of a test.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-DEADLINE = 60.0
-"""Seconds after which a condition that does not come true, or a command that does not end, fails its test."""
 FAST = Timing(
     backoff=Backoff(base=0.02, cap=0.2),
     controller=ControllerRules(fast_climb=9.0),
     breaker=BreakerRules(first_interval=0.05, longest_interval=0.4),
+    first_timeout=DEADLINE,
     switch_interval=0.5,
     grace=2.0,
     tick=0.1,
 )
-"""Waits of seconds instead of minutes."""
+"""Waits of seconds instead of minutes, and no attempt that a machine that stands still could end."""
 AS_MODULE = 'import runpy; runpy.run_module("batch_alias", run_name="__main__")'
 OUR_VARIABLES = ("RONGCLOUD_", "BATCH_ALIAS_")
+LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if os.name != "posix" and item.get_closest_marker("posix_only"):
+            item.add_marker(pytest.mark.skip(reason="needs POSIX"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_network() -> Iterator[None]:
+    """No name but this machine's own is known in this process, and DNS is not asked."""
+    getaddrinfo = socket.getaddrinfo
+
+    def resolve(host, *arguments, **more):
+        if host is None or host in LOOPBACK:
+            return getaddrinfo(host, *arguments, **more)
+        host.encode("idna")  # fails for the names that the real one refuses as well
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket, "getaddrinfo", resolve)
+        yield
 
 
 class DrivenLoop(asyncio.SelectorEventLoop):
@@ -79,7 +109,24 @@ class _JumpingSelector(selectors.SelectSelector):
             raise AssertionError("deadlock: every task waits for another one")
         # Work takes time: without it a timer that is due by less than the clock's resolution would be for ever.
         self._loop.now += timeout + self._loop.late() + 1e-6 if timeout > 0 else 1e-6
-        return super().select(0)
+        return []  # nothing is sent or received
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_tls_context() -> Iterator[None]:
+    """Read the certificate authorities once; it takes longer than most of the tests that make a client."""
+    create = httpx.create_ssl_context
+
+    @cache
+    def created(_file: str | None, _folder: str | None) -> ssl.SSLContext:
+        return create()
+
+    def create_ssl_context() -> ssl.SSLContext:
+        return created(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(httpx, "create_ssl_context", create_ssl_context)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -122,6 +169,17 @@ def write_csv(tmp_path: Path) -> Callable[..., Path]:
     return write
 
 
+@pytest.fixture(scope="session")
+def second() -> Callable[..., Second]:
+    """A second in which all requests were accepted, unless other counts are given."""
+
+    def make(at: int = START, requests: int = 10, **counts: object) -> Second:
+        values = {"retries": 0, "refusals": 0, "settled": {}, "codes": {"200": requests}, "latencies": {80: requests}}
+        return Second(at=at, requests=requests, **(values | counts))
+
+    return make
+
+
 @pytest.fixture
 def sandbox() -> Iterator[Callable[..., Sandbox]]:
     """Serve a sandbox until the test ends; it grants any rate unless rules are given."""
@@ -131,6 +189,66 @@ def sandbox() -> Iterator[Callable[..., Sandbox]]:
             return stack.enter_context(serve(Sandbox(rules or Rules(rate=100_000), faults, **more)))
 
         yield start
+
+
+@pytest.fixture(scope="session")
+def _served() -> Iterator[Sandbox]:
+    with serve(Sandbox(Rules(rate=100_000))) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def served(_served: Sandbox, until) -> Iterator[Sandbox]:
+    """A served sandbox without faults or connections. Other tests use it too: compare counts with those before."""
+    _served.faults = Faults()
+    until(lambda: _served.stats().connections_open == 0)
+    yield _served
+    _served.faults = Faults()
+
+
+@pytest.fixture
+def free_port() -> Iterator[Callable[[], int]]:
+    """A port that refuses connections until a server listens on it, and again after that.
+
+    Bound, but not listened on, until the test ends: nothing else is given the port meanwhile.
+    """
+    with ExitStack() as stack:
+
+        def reserve() -> int:
+            holder = stack.enter_context(socket.socket())
+            holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, os.name == "posix")
+            holder.bind(("127.0.0.1", 0))
+            return holder.getsockname()[1]
+
+        yield reserve
+
+
+@pytest.fixture(scope="session")
+def authority() -> trustme.CA:
+    """A certificate authority that this machine does not trust."""
+    return trustme.CA()
+
+
+@pytest.fixture(scope="session")
+def tls_for(authority) -> Callable[[str], ssl.SSLContext]:
+    """A server's TLS with a certificate for a host by that authority."""
+
+    def make(host: str = "127.0.0.1") -> ssl.SSLContext:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.issue_cert(host).configure_cert(context)
+        return context
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def target() -> Callable[..., Target]:
+    """A target at a URL, with credentials that may be replaced."""
+
+    def at(url: str | None = "https://api.example.com", *, key: str = KEY, secret: str = SECRET, **more) -> Target:
+        return Target(url=url, app_key=key, app_secret=Secret(secret), **more)
+
+    return at
 
 
 @pytest.fixture(scope="session")
@@ -171,13 +289,15 @@ def run() -> Callable[..., Summary]:
         timing: Timing = FAST,
         observer: Callable[[Job, Event], object] = lambda _job, _event: None,
         beside: Callable[[Job], object] | None = None,
+        loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None,
     ) -> Summary:
         with open_job(settings, timing=timing) as job, ExitStack() as stack:
             if beside is not None:
                 thread = threading.Thread(target=beside, args=(job,))
                 thread.start()
                 stack.callback(thread.join)
-            asyncio.run(job.send(lambda event: observer(job, event)))
+            with asyncio.Runner(loop_factory=loop_factory) as runner:
+                runner.run(job.send(lambda event: observer(job, event)))
             return _write_tables(job)
 
     return run_once
@@ -243,55 +363,13 @@ def _table(path: Path) -> list[Result]:
         return list(csv.DictReader(file))
 
 
-@dataclass(frozen=True)
-class Ended:
-    """A command that has ended."""
-
-    code: int
-    out: str
-    err: str
-
-
-class Command:
-    """``python -m batch_alias`` in a process of its own, which does not outlive its test."""
-
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        self.process = process
-        self._read: list[str] = []
-
-    def signal(self, number: int) -> None:
-        self.process.send_signal(number)
-
-    @property
-    def has_ended(self) -> bool:
-        return self.process.poll() is not None
-
-    def read_until(self, text: str) -> None:
-        """Read standard error up to a line that contains a text."""
-        assert self.process.stderr is not None
-        for line in self.process.stderr:
-            self._read.append(line)
-            if text in line:
-                return
-        raise AssertionError(f"{text!r} was not printed: {self.end()}")
-
-    def end(self) -> Ended:
-        """Wait for its end."""
-        out, err = self.process.communicate(timeout=DEADLINE)
-        return Ended(self.process.returncode, out, "".join([*self._read, err]))
-
-
 @pytest.fixture(scope="session")
 def environment() -> Callable[..., dict[str, str]]:
     """This process's environment with the variables that send to some sandboxes, and no others of ours."""
 
     def make(*sandboxes: Sandbox, **more: str) -> dict[str, str]:
         made = {name: value for name, value in os.environ.items() if not name.startswith(OUR_VARIABLES)}
-        if sandboxes:
-            made["RONGCLOUD_URL"] = ",".join(one.url for one in sandboxes)
-            made["RONGCLOUD_APP_KEY"] = sandboxes[0].app_key
-            made["RONGCLOUD_APP_SECRET"] = sandboxes[0].app_secret.reveal()
-        return made | more
+        return made | (environment_of(*sandboxes) if sandboxes else {}) | more
 
     return make
 

@@ -3,9 +3,7 @@
 import json
 import os
 import signal
-import subprocess
 import sys
-from collections import namedtuple
 from pathlib import Path
 
 import pytest
@@ -14,17 +12,9 @@ from batch_alias import cli as command_line
 from batch_alias.cli import cli, main
 from batch_alias.errors import ExitCode
 from batch_alias.ledger import locked
-from batch_alias.sandbox import Rules, Sandbox
-from batch_alias.sandbox.server import serve
+from tests.support.processes import Ended, environment_of, finish, run_python
 
-Ended = namedtuple("Ended", "code out err")
 SNAPSHOTS = Path(__file__).parent / "snapshots"
-
-
-@pytest.fixture(scope="module")
-def rongcloud():
-    with serve(Sandbox(Rules(rate=10_000))) as served:
-        yield served
 
 
 @pytest.fixture(autouse=True)
@@ -39,9 +29,9 @@ def _clean(monkeypatch, tmp_path, environment):
 
 
 @pytest.fixture
-def credentials(monkeypatch, rongcloud, environment):
+def credentials(monkeypatch, served):
     """The environment with everything set up."""
-    ours = {name: value for name, value in environment(rongcloud).items() if name.startswith("RONGCLOUD_")}
+    ours = environment_of(served)
     for name, value in ours.items():
         monkeypatch.setenv(name, value)
     return ours
@@ -71,13 +61,13 @@ def source(tmp_path):
     return write
 
 
-def test_0_every_row_is_accepted(batch_alias, source, credentials, rongcloud):
+def test_0_every_row_is_accepted(batch_alias, source, credentials, served):
     ended = batch_alias("run", source(), "--rate", "1000", "--json", "--yes")
     assert ended.code == ExitCode.DONE
     summary = json.loads(ended.out)
     assert summary["states"]["accepted"] == summary["rows"] == 5
     assert summary["exit_code"] == 0
-    assert rongcloud.aliases()["g", "u3"] == "name 3"
+    assert served.aliases()["g", "u3"] == "name 3"
     assert "accepted" in ended.err
     again = batch_alias("run", source(), "--rate", "1000", "--json", "--yes")
     assert (again.code, json.loads(again.out)["runs"]) == (ExitCode.DONE, 1)
@@ -122,19 +112,19 @@ def test_2_a_command_without_arguments_shows_its_help(batch_alias):
 
 
 def test_2_without_a_terminal_and_without_yes_nothing_is_sent_but_to_the_sandbox(
-    batch_alias, source, credentials, rongcloud
+    batch_alias, source, credentials, served
 ):
-    before = rongcloud.stats().requests
+    before = served.stats().requests
     ended = batch_alias("run", source())
     assert ended.code == ExitCode.USAGE
     assert "--yes" in ended.err
-    assert rongcloud.stats().requests == before
+    assert served.stats().requests == before
     assert not Path("names.aliases").exists()
     assert batch_alias("run", source(), "--sandbox").code == ExitCode.DONE
 
 
-def test_3_a_source_that_cannot_be_used(batch_alias, source, credentials, rongcloud, tmp_path):
-    before = rongcloud.stats().requests
+def test_3_a_source_that_cannot_be_used(batch_alias, source, credentials, served, tmp_path):
+    before = served.stats().requests
     for unusable in ("missing.csv", tmp_path):
         assert batch_alias("run", unusable, "--yes").code == ExitCode.SOURCE
         assert batch_alias("check", unusable).code == ExitCode.SOURCE
@@ -147,15 +137,15 @@ def test_3_a_source_that_cannot_be_used(batch_alias, source, credentials, rongcl
     ended = batch_alias("check", path)
     assert ended.code == ExitCode.SOURCE
     assert "row 1: A 'a', B 'b'" in ended.err
-    assert rongcloud.stats().requests == before
+    assert served.stats().requests == before
 
 
-def test_4_the_service_stops_the_run(batch_alias, source, credentials, rongcloud, monkeypatch):
+def test_4_the_service_stops_the_run(batch_alias, source, credentials, served, monkeypatch):
     monkeypatch.setenv("RONGCLOUD_APP_SECRET", "not-the-secret")
-    before = rongcloud.stats().requests
+    before = served.stats().requests
     ended = batch_alias("run", source(rows=50), "--json", "--yes")
     assert ended.code == ExitCode.STOPPED
-    assert rongcloud.stats().requests - before <= 2
+    assert served.stats().requests - before <= 2
     summary = json.loads(ended.out)
     assert summary["states"]["pending"] == 50
     assert "1004" in summary["stopped"]
@@ -203,11 +193,13 @@ def test_70_a_defect_is_one_sentence_and_a_file_with_the_traceback(batch_alias, 
     path.unlink()
 
 
-def test_130_interrupted_and_the_same_command_goes_on(source, rongcloud, command, until, batch_alias, credentials):
+@pytest.mark.slow
+@pytest.mark.posix_only
+def test_130_interrupted_and_the_same_command_goes_on(source, served, command, until, batch_alias, credentials):
     path = source(rows=300)
-    before = rongcloud.stats().requests
-    started = command("run", path, "--rate", "50", "--json", to=rongcloud)
-    until(lambda: rongcloud.stats().requests >= before + 10, started)
+    before = served.stats().requests
+    started = command("run", path, "--rate", "50", "--json", to=served)
+    until(lambda: served.stats().requests >= before + 10, started)
     started.signal(signal.SIGINT)
     ended = started.end()
     assert ended.code == ExitCode.INTERRUPTED
@@ -216,7 +208,7 @@ def test_130_interrupted_and_the_same_command_goes_on(source, rongcloud, command
     assert states["accepted"] + states["pending"] == 300
     assert "batch-alias run" in ended.err
     assert batch_alias("run", path, "--rate", "10000", "--yes").code == ExitCode.DONE
-    assert rongcloud.stats().requests == before + 300
+    assert served.stats().requests == before + 300
 
 
 def test_with_json_an_error_is_json_too(batch_alias):
@@ -272,25 +264,20 @@ def test_a_quiet_run_in_which_every_row_is_accepted_prints_nothing(batch_alias, 
     assert batch_alias("run", source(), "--quiet", "--yes") == (0, "", "")
 
 
-def test_standard_input_is_a_source(source, rongcloud, tmp_path, environment):
+@pytest.mark.slow
+def test_standard_input_is_a_source(source, served, tmp_path, environment):
     with source().open("rb") as file:
-        ended = subprocess.run(
-            [sys.executable, "-m", "batch_alias", "run", "-", "--yes"],
-            stdin=file,
-            cwd=tmp_path,
-            env=environment(rongcloud),
-            capture_output=True,
-            check=False,
-        )
-    assert ended.returncode == ExitCode.DONE, ended.stderr
+        command = [sys.executable, "-m", "batch_alias", "run", "-", "--yes"]
+        ended = finish(command, stdin=file, cwd=tmp_path, env=environment(served))
+    assert ended.code == ExitCode.DONE, ended.err
     assert (tmp_path / "stdin.aliases" / "report.html").is_file()
 
 
-def test_what_is_typed_wins_over_the_environment(batch_alias, source, credentials, rongcloud, monkeypatch):
+def test_what_is_typed_wins_over_the_environment(batch_alias, source, credentials, served, monkeypatch):
     monkeypatch.setenv("RONGCLOUD_REGION", "beijing")
     monkeypatch.delenv("RONGCLOUD_URL")
-    assert batch_alias("run", source(), "--url", rongcloud.url, "--yes").code == ExitCode.DONE
-    monkeypatch.setenv("RONGCLOUD_URL", rongcloud.url)
+    assert batch_alias("run", source(), "--url", served.url, "--yes").code == ExitCode.DONE
+    monkeypatch.setenv("RONGCLOUD_URL", served.url)
     assert batch_alias("run", source(), "--yes").code == ExitCode.USAGE
     assert batch_alias("run", source(), "--sandbox", "--job", "other").code == ExitCode.DONE
 
@@ -312,8 +299,7 @@ print("heavy:", sorted(heavy & set(sys.modules)))
 
 
 def test_help_imports_nothing_heavy():
-    ended = subprocess.run([sys.executable, "-c", HELP], capture_output=True, text=True, check=True)
-    assert "heavy: []" in ended.stdout
+    assert "heavy: []" in run_python(HELP).out
 
 
 @pytest.mark.parametrize("name", ["", *cli.commands])

@@ -10,6 +10,7 @@ from batch_alias.console import Console
 from batch_alias.errors import UsageError
 from batch_alias.model import Event, EventKind
 from batch_alias.sending.metrics import Progress
+from tests.support.processes import DEADLINE
 
 EVENT = Event(at=0.0, kind=EventKind.HOST_SWITCHED, values={"host": "b.example"})
 
@@ -20,17 +21,17 @@ def progress(**more) -> Progress:
 
 
 @pytest.fixture
-def watched(capsys, until):
-    """What is printed on standard error while a run stands still, after its progress was asked for a few times."""
+def printed(capsys, until):
+    """What is printed on standard error while a run makes no progress, once that was asked for a few times."""
 
-    def watch(console: Console, now: Progress | None, *, event: Event | None = None) -> str:
+    def run(console: Console, now: Progress | None, *, event: Event | None = None) -> str:
         asked = []
 
-        def look() -> Progress | None:
+        def ask() -> Progress | None:
             asked.append(1)
             return now
 
-        with console.progress(look, 12_345):
+        with console.progress(ask, 12_345):
             if event is not None:
                 console.event(event)
             until(lambda: len(asked) >= 3)
@@ -38,11 +39,11 @@ def watched(capsys, until):
         assert out == ""
         return err
 
-    return watch
+    return run
 
 
-def test_without_a_terminal_there_are_plain_lines(watched):
-    shown = watched(Console(terminal=False, interval=0.01), progress())
+def test_without_a_terminal_there_are_plain_lines(printed):
+    shown = printed(Console(terminal=False, interval=0.01), progress())
     lines = shown.splitlines()
     assert len(lines) >= 2
     assert all("1,239 of 12,345 rows" in line and "98/s" in line and "5 failed" in line for line in lines)
@@ -56,25 +57,25 @@ def test_a_run_that_ends_before_the_first_line_prints_none(capsys):
     assert capsys.readouterr().err == ""
 
 
-def test_on_a_terminal_there_is_a_bar(watched):
-    shown = watched(Console(terminal=True, interval=0.01), progress())
+def test_on_a_terminal_there_is_a_bar(printed):
+    shown = printed(Console(terminal=True, interval=0.01), progress())
     for part in ("\r", " 10%|", "1,239/12,345", "98/s"):
         assert part in shown
 
 
-def test_before_the_first_progress_there_are_no_numbers(watched):
-    assert "/s" not in watched(Console(terminal=True, interval=0.01), None)
+def test_before_the_first_progress_there_are_no_numbers(printed):
+    assert "/s" not in printed(Console(terminal=True, interval=0.01), None)
 
 
 @pytest.mark.parametrize("terminal", [True, False])
-def test_an_event_is_a_line_of_its_own(terminal, watched):
-    shown = watched(Console(terminal=terminal, interval=0.01), progress(), event=EVENT)
+def test_an_event_is_a_line_of_its_own(terminal, printed):
+    shown = printed(Console(terminal=terminal, interval=0.01), progress(), event=EVENT)
     assert "All connections move to b.example.\n" in shown
 
 
 @pytest.mark.parametrize("terminal", [True, False])
-def test_an_outage_is_shown_with_its_length(terminal, watched):
-    shown = watched(Console(terminal=terminal, interval=0.01), progress(outage=700.0, recent_rate=0))
+def test_an_outage_is_shown_with_its_length(terminal, printed):
+    shown = printed(Console(terminal=terminal, interval=0.01), progress(outage=700.0, recent_rate=0))
     assert "on hold for 11 min 40 s" in shown
 
 
@@ -134,7 +135,7 @@ def test_a_terminal_that_is_stopped_delays_nothing(quiet, monkeypatch, until):
     class Stopped(io.StringIO):
         def write(self, text: str) -> int:
             writing.set()
-            go_on.wait()
+            go_on.wait(DEADLINE)
             return super().write(text)
 
     terminal = Stopped()
@@ -143,7 +144,7 @@ def test_a_terminal_that_is_stopped_delays_nothing(quiet, monkeypatch, until):
     with console.progress(progress, 12_345):
         console.event(EVENT)
         console.warn("Stopping")
-        assert writing.wait(60)
+        assert writing.wait(DEADLINE)
     console.warn("Stopped")
     assert terminal.getvalue() == ""
     go_on.set()

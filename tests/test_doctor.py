@@ -1,21 +1,18 @@
 import asyncio
 import socketserver
-import ssl
 import threading
 import time
 
-import trustme
-
 from batch_alias.doctor import Finding, diagnose
-from batch_alias.sandbox import Rules, Sandbox
-from batch_alias.sandbox.server import serve
+from batch_alias.sandbox import Rules
 from batch_alias.settings import Sending
 from batch_alias.settings.target import Secret
 from tests.support.faults import Shares, coded
+from tests.support.processes import DEADLINE
 
 
 def examined(target) -> list[Finding]:
-    return asyncio.run(diagnose(target, Sending(timeout=60)))
+    return asyncio.run(diagnose(target, Sending(timeout=DEADLINE)))
 
 
 def bad(findings: list[Finding]) -> list[str]:
@@ -51,19 +48,15 @@ def test_a_service_that_is_not_enabled_is_named(sandbox, target_of):
     assert "not enabled" in " ".join(finding.detail for finding in found)
 
 
-def test_a_host_that_does_not_listen_is_named(sandbox, target_of):
-    with serve(Sandbox()) as gone:
-        url = gone.url
+def test_a_host_that_does_not_listen_is_named(sandbox, target_of, free_port):
     served = sandbox()
-    found = examined(target_of(served, no_proxy=True, url=f"{url},{served.url}"))
+    found = examined(target_of(served, no_proxy=True, url=f"http://127.0.0.1:{free_port()},{served.url}"))
     assert bad(found)[0].startswith("TCP to 127.0.0.1")
 
 
-def test_a_certificate_that_is_not_trusted_comes_with_the_flag_that_helps(sandbox, target_of):
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    trustme.CA().issue_cert("localhost").configure_cert(context)
+def test_a_certificate_that_is_not_trusted_comes_with_the_flag_that_helps(sandbox, target_of, tls_for):
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), socketserver.BaseRequestHandler) as server:
-        server.socket = context.wrap_socket(server.socket, server_side=True)
+        server.socket = tls_for("localhost").wrap_socket(server.socket, server_side=True)
         server.handle_error = lambda *_: None
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
         found = examined(target_of(sandbox(), url=f"https://localhost:{server.server_address[1]}"))

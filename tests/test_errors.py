@@ -27,8 +27,3 @@ def test_the_parts_of_an_error_are_kept_for_translation():
 def test_every_kind_of_error_has_an_exit_code_of_its_own(kind):
     assert kind("A problem.").exit_code in ExitCode
     assert [other for other in KINDS if other.exit_code == kind.exit_code] == [kind]
-
-
-def test_the_exit_codes_are_the_documented_ones():
-    documented = {0: "DONE", 1: "NOT_ALL_ACCEPTED", 2: "USAGE", 3: "SOURCE", 4: "STOPPED", 5: "LEDGER", 6: "REPORT"}
-    assert {code.value: code.name for code in ExitCode} == documented | {70: "INTERNAL", 130: "INTERRUPTED"}

@@ -1,8 +1,6 @@
 """The library does what the command line does, and returns what it found."""
 
 import asyncio
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,6 +24,7 @@ from batch_alias.ledger import LedgerReader, locked
 from batch_alias.sandbox import Faults
 from batch_alias.sandbox.faults import UNAVAILABLE
 from tests.support.faults import Script
+from tests.support.processes import run_python
 
 ON_THE_SANDBOX = Target(sandbox=True)
 
@@ -90,8 +89,7 @@ def test_importing_it_imports_nothing_heavy():
     code = (
         "import sys, batch_alias; batch_alias.Settings; print({'pandas', 'httpx', 'h11', 'click'} & set(sys.modules))"
     )
-    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert ended.stdout == "set()\n"
+    assert run_python(code) == (0, "set()\n", "")
 
 
 def test_the_secret_is_not_shown(settings_for, sandbox):

@@ -1,7 +1,5 @@
 import json
 import logging
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +8,7 @@ from batch_alias.errors import SourceError, UsageError
 from batch_alias.logs import log_attempt, log_retry, logging_to
 from batch_alias.model import Failure, Response, Row
 from batch_alias.rongcloud.codes import CODES, FAILURES
+from tests.support.processes import run_python
 
 ROW = Row(number=7, user_id="user7", group_id="group1", remark="老王")
 REFUSED = Response(
@@ -115,8 +114,7 @@ with suppress(ZeroDivisionError), logging_to(None, None):
 
 
 def test_a_defect_is_not_printed_when_there_is_no_log():
-    ended = subprocess.run([sys.executable, "-c", WITHOUT_LOG], capture_output=True, text=True, check=True, timeout=60)
-    assert (ended.stdout, ended.stderr) == ("", "")
+    assert run_python(WITHOUT_LOG) == (0, "", "")
 
 
 def test_a_log_that_cannot_be_written_is_a_usage_error(tmp_path):

@@ -7,8 +7,7 @@ import shlex
 import shutil
 import subprocess
 import sys
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 
@@ -20,15 +19,15 @@ from batch_alias.errors import ExitCode
 from batch_alias.model import State
 from batch_alias.reports.summary import Summary
 from batch_alias.sandbox import Sandbox
+from tests.support.files import ROOT, SAMPLES
+from tests.support.processes import DEADLINE, Ended, finish, run_python, started
 
-ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```sh\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 FIRST, SECOND, EXPORTS = BLOCKS[:3]
 COMMANDS = [line for block in BLOCKS[3:] for line in block.splitlines()]
 (EXAMPLE,) = re.findall(r"^```python\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 PATH = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-DEADLINE = 60.0
 
 Environment = dict[str, str]
 
@@ -40,7 +39,7 @@ def section(title: str) -> str:
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("clone")
-    shutil.copytree(ROOT / "samples", folder / "samples")
+    shutil.copytree(SAMPLES, folder / "samples")
     return folder
 
 
@@ -51,31 +50,15 @@ def installed(environment: Callable[..., Environment]) -> Environment:
 
 
 @pytest.fixture
-def credentials(environment: Callable[..., Environment], sandbox: Callable[..., Sandbox]) -> Environment:
+def exported(environment: Callable[..., Environment], sandbox: Callable[..., Sandbox]) -> Environment:
     """The same after README's exports; a sandbox stands for the region, and a higher rate saves time."""
-    exported = dict(re.findall(r"export (\w+)=(\S+)", EXPORTS))
-    assert set(exported) == {"RONGCLOUD_APP_KEY", "RONGCLOUD_APP_SECRET", "RONGCLOUD_REGION"}
+    names = [name for name, _ in re.findall(r"export (\w+)=(\S+)", EXPORTS)]
+    assert set(names) == {"RONGCLOUD_APP_KEY", "RONGCLOUD_APP_SECRET", "RONGCLOUD_REGION"}
     return environment(sandbox(), PATH=PATH, BATCH_ALIAS_RATE="1000")
 
 
-def shell(command: str, folder: Path, environment: Environment) -> subprocess.CompletedProcess[str]:
-    return finish(["bash", "-c", command], folder, environment)
-
-
-def finish(command: Sequence[str], folder: Path, environment: Environment) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, encoding="utf-8", timeout=DEADLINE, check=False
-    )
-
-
-@contextlib.contextmanager
-def killed_at_deadline(process: subprocess.Popen) -> Iterator[None]:
-    timer = threading.Timer(DEADLINE, process.kill)
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
+def shell(command: str, folder: Path, environment: Environment) -> Ended:
+    return finish(["bash", "-c", command], cwd=folder, env=environment)
 
 
 def answer_yes(command: str, folder: Path, environment: Environment) -> tuple[int, str]:
@@ -83,24 +66,30 @@ def answer_yes(command: str, folder: Path, environment: Environment) -> tuple[in
     import pty  # not on Windows
 
     screen, terminal = pty.openpty()
-    with subprocess.Popen(
-        ["bash", "-c", command], cwd=folder, env=environment, stdin=terminal, stdout=terminal, stderr=terminal
+    # With exec nothing keeps the terminal open when the process is killed.
+    with started(
+        ["bash", "-c", f"exec {command}"],
+        cwd=folder,
+        env=environment,
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
     ) as process:
         os.close(terminal)
         os.write(screen, b"y\n")
         shown = b""
-        with killed_at_deadline(process), contextlib.suppress(OSError):  # Linux: EIO when the command has ended
+        with contextlib.suppress(OSError):  # Linux: EIO when the command has ended
             while block := os.read(screen, 65_536):
                 shown += block
-    os.close(screen)
-    return process.returncode, shown.decode()
+        os.close(screen)
+        return process.wait(), shown.decode()
 
 
 @pytest.mark.slow
 def test_the_first_command_writes_a_report(clone: Path, installed: Environment) -> None:
     run = FIRST.strip().rsplit(" && ", 1)[1].replace(".venv/bin/", "")
     done = shell(f"{run} --job first", clone, installed)
-    assert done.returncode == 0, done.stderr
+    assert done.code == 0, done.err
     assert (clone / "first" / "report.html").stat().st_size > 1000
 
 
@@ -114,21 +103,21 @@ def test_the_second_command_is_the_check_and_ci_runs_both() -> None:
 
 
 @pytest.mark.slow
-def test_the_commands_of_the_real_job_work_one_after_the_other(clone: Path, credentials: Environment) -> None:
+def test_the_commands_of_the_real_job_work_one_after_the_other(clone: Path, exported: Environment) -> None:
     for command in COMMANDS:
         if command.startswith("batch-alias sandbox"):
             continue
-        done = shell(command, clone, credentials)
+        done = shell(command, clone, exported)
         if " run " in command and "--yes" not in command:
-            assert done.returncode == ExitCode.USAGE, "there is no terminal"
-            assert "--yes" in done.stderr
-            code, shown = answer_yes(command, clone, credentials)
+            assert done.code == ExitCode.USAGE, "there is no terminal"
+            assert "--yes" in done.err
+            code, shown = answer_yes(command, clone, exported)
             assert code == ExitCode.NOT_ALL_ACCEPTED, shown
             assert "[y/N]" in shown
         else:
-            assert done.returncode == ExitCode.DONE, f"{command}\n{done.stderr}"
+            assert done.code == ExitCode.DONE, f"{command}\n{done.err}"
         if " run " not in command and " retry " not in command:
-            assert done.stdout, f"{command} prints what was asked for on standard output"
+            assert done.out, f"{command} prints what was asked for on standard output"
     written = {path.name for path in (clone / "nicknames.aliases").iterdir()}
     assert written == set(re.findall(r"^\| `([a-z-]+\.[a-z]+)` \|", section("What is written"), re.MULTILINE))
 
@@ -138,17 +127,14 @@ def test_the_commands_of_the_real_job_work_one_after_the_other(clone: Path, cred
 def test_the_completion_command_prints_a_script(clone: Path, installed: Environment, name: str) -> None:
     (command,) = re.findall(r"`(_BATCH_ALIAS_COMPLETE=.*?)`", README)
     done = shell(command.replace("bash_source", f"{name}_source"), clone, installed)
-    assert "_BATCH_ALIAS_COMPLETE" in done.stdout, done.stderr
+    assert "_BATCH_ALIAS_COMPLETE" in done.out, done.err
 
 
 @pytest.mark.slow
 def test_the_sandbox_command_serves_what_it_prints(clone: Path, installed: Environment) -> None:
     (command,) = [command for command in COMMANDS if command.startswith("batch-alias sandbox")]
     free_port = shlex.split(re.sub(r"--port \d+", "--port 0", command))
-    with (
-        subprocess.Popen(free_port, cwd=clone, env=installed, stdout=subprocess.PIPE, text=True) as process,
-        killed_at_deadline(process),
-    ):
+    with started(free_port, cwd=clone, env=installed, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         printed = dict(process.stdout.readline().strip().split("=", 1) for _ in range(3))
         assert list(printed) == ["RONGCLOUD_URL", "RONGCLOUD_APP_KEY", "RONGCLOUD_APP_SECRET"]
@@ -159,20 +145,20 @@ def test_the_sandbox_command_serves_what_it_prints(clone: Path, installed: Envir
 
 
 @pytest.mark.slow
-def test_the_python_example_runs(clone: Path, credentials: Environment) -> None:
+def test_the_python_example_runs(clone: Path, exported: Environment) -> None:
     code = EXAMPLE
     for shown, tried in (
-        ('region="beijing"', f"url={credentials['RONGCLOUD_URL']!r}"),
-        ("your-app-key", credentials["RONGCLOUD_APP_KEY"]),
-        ("your-app-secret", credentials["RONGCLOUD_APP_SECRET"]),
+        ('region="beijing"', f"url={exported['RONGCLOUD_URL']!r}"),
+        ("your-app-key", exported["RONGCLOUD_APP_KEY"]),
+        ("your-app-secret", exported["RONGCLOUD_APP_SECRET"]),
         ("target=target", 'target=target, job=Path("by-python")'),
         ("rate=50", "rate=1000"),
     ):
         assert shown in code
         code = code.replace(shown, tried)
-    done = finish([sys.executable, "-c", code], clone, credentials)
-    assert done.returncode == 0, done.stderr
-    assert "'accepted': 300" in done.stdout
+    done = run_python(code, cwd=clone, env=exported)
+    assert done.code == 0, done.err
+    assert "'accepted': 300" in done.out
 
 
 def test_every_exit_code_is_explained() -> None:

@@ -5,15 +5,13 @@ import re
 import shlex
 import tomllib
 from collections.abc import Sequence
-from pathlib import Path
 
 import yaml
 
 from batch_alias.cli import cli
 from batch_alias.errors import ExitCode
+from tests.support.files import ROOT, SAMPLES
 
-ROOT = Path(__file__).parent.parent
-SAMPLES = ROOT / "samples"
 COMMANDS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["scripts"]
 TRIED_AGAIN = {ExitCode.LEDGER, ExitCode.INTERRUPTED}
 INSTRUCTIONS = {"FROM", "COPY", "RUN", "USER", "WORKDIR", "ENTRYPOINT"}

@@ -27,8 +27,9 @@ from batch_alias.sandbox import FaultPlan, Faults, Rules, Sandbox
 from batch_alias.sandbox.faults import DROP_AFTER, HANG_AFTER, UNAVAILABLE
 from batch_alias.sandbox.server import serve
 from batch_alias.settings.target import Secret
-from tests.benchmarks.processes import environment_of, make_rows, start_client, wait_for
+from tests.benchmarks.processes import make_rows, start_client, wait_for
 from tests.support.faults import HOSTILE, During, Shares
+from tests.support.processes import environment_of
 
 RATE = 200
 TIMEOUT = 3

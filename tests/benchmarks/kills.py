@@ -14,7 +14,8 @@ from batch_alias.ledger import LedgerReader
 from batch_alias.model import State
 from batch_alias.sandbox import Faults, Rules, Sandbox
 from batch_alias.sandbox.server import serve
-from tests.benchmarks.processes import GIVE_UP, environment_of, make_rows, start_client, wait_for
+from tests.benchmarks.processes import make_rows, start_client, wait_for
+from tests.support.processes import DEADLINE, environment_of
 
 ROWS_PER_KILL = 60
 IN_FLIGHT = 16
@@ -50,7 +51,7 @@ def main() -> None:
             untrue += len(known.items() - held.items())
             if (kill + 1) % 10 == 0:
                 print(f"{kill + 1:5} kills, {len(known):7,} of {rows:,} rows accepted", flush=True)
-        code = start_client(*command, environment=environment).wait(GIVE_UP)
+        code = start_client(*command, environment=environment).wait(DEADLINE)
         known, held, stats = accepted(folder), sandbox.aliases(), sandbox.stats()
         print(f"exit code of the last run        {code}")
         print(f"rows                             {rows:,}")

@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -28,6 +28,7 @@ from pathlib import Path
 
 from tests.benchmarks.processes import make_rows, start_client
 from tests.benchmarks.server import WRITTEN, Arrival, Service, server_process
+from tests.support.services import Connections, Gap, Queue, Sliding
 
 OPENING = 3
 """Requests that may be sent one at a time at the beginning."""
@@ -35,67 +36,6 @@ SETTLING = 5.0
 """Seconds in which a client may look for the rate."""
 REFUSALS = ("1008", "429", "503")
 FAULTS = {"500": 3, "503": 2, "504": 1, "dropped": 2, "page": 2, "429": 1, "lost": 1, "hang": 0.2}  # per cent
-
-
-@dataclass
-class Sliding:
-    """Grants so many requests in any second."""
-
-    grant: int
-    latency: float
-    count_refused: bool = True
-    refuses_at_once: bool = False
-    recent: deque[float] = field(default_factory=deque)
-
-    def __call__(self, now: float) -> tuple[str, float]:
-        while self.recent and now - self.recent[0] >= 1:
-            self.recent.popleft()
-        over = len(self.recent) >= self.grant
-        if not over or self.count_refused:
-            self.recent.append(now)
-        return "1008" if over else "accepted", 0.0 if over and self.refuses_at_once else self.latency
-
-
-@dataclass
-class Gap:
-    """Takes no two requests within 10 ms, as nginx does with ``limit_req`` of 100r/s and no burst."""
-
-    refusal: str
-    last: float = 0.0
-
-    def __call__(self, now: float) -> tuple[str, float]:
-        if now - self.last < 0.01:
-            return self.refusal, 0.0
-        self.last = now
-        return "accepted", 0.02
-
-
-@dataclass
-class Connections:
-    """Works on 10 requests at once, 200 ms on each, and refuses the others: at most 50 a second."""
-
-    refusal: str
-    ends: list[float] = field(default_factory=list)
-
-    def __call__(self, now: float) -> tuple[str, float]:
-        self.ends = [end for end in self.ends if end > now]
-        if len(self.ends) >= 10:
-            return self.refusal, 0.0
-        self.ends.append(now + 0.2)
-        return "accepted", 0.2
-
-
-@dataclass
-class Queue:
-    """Works on 25 requests a second, one after the other; lets 30 s of them wait, whether or not the client does."""
-
-    free_at: float = 0.0
-
-    def __call__(self, now: float) -> tuple[str, float]:
-        if self.free_at - now > 30:
-            return "503", 0.0
-        self.free_at = max(self.free_at, now) + 1 / 25
-        return "accepted", self.free_at - now
 
 
 @dataclass

@@ -16,7 +16,8 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from tests.benchmarks.processes import GIVE_UP, Service, cpu_seconds, make_rows, sandbox_process, start_client
+from tests.benchmarks.processes import Service, cpu_seconds, make_rows, sandbox_process, start_client
+from tests.support.processes import DEADLINE
 
 LATENCIES = (0.005, 0.05, 0.5, 2.0)
 JITTER = "30%"
@@ -31,7 +32,7 @@ INTERVAL = 0.05
 def observe(service: Service, client: subprocess.Popen, rows: int) -> dict[str, float]:
     """Take samples until a client has ended."""
     first = last = None
-    deadline = time.monotonic() + GIVE_UP + rows / RATE
+    deadline = time.monotonic() + DEADLINE + rows / RATE
     while client.poll() is None and time.monotonic() < deadline:
         stats, now = service.stats(), time.monotonic()
         if OPENING <= stats["sets"] < rows:

@@ -13,14 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Self
 
+from tests.support.processes import DEADLINE
+
 if TYPE_CHECKING:
     # Some benchmarks measure memory.
     import httpx
-
-    from batch_alias.sandbox import Sandbox
-
-GIVE_UP = 120.0
-"""Seconds a client may take beyond what is expected."""
 
 
 def make_rows(path: Path, rows: int) -> Path:
@@ -57,7 +54,7 @@ def sandbox_process(*flags: object) -> Iterator[Service]:
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         lines = [process.stdout.readline().strip() for _ in range(3)]
-        with httpx.Client(timeout=GIVE_UP, trust_env=False) as client:
+        with httpx.Client(timeout=DEADLINE, trust_env=False) as client:
             yield Service(dict(line.split("=", 1) for line in lines), client)
     finally:
         process.terminate()
@@ -70,7 +67,7 @@ def start_client(*arguments: object, environment: Mapping[str, str]) -> subproce
     return subprocess.Popen(command, env={**os.environ, **environment}, stdout=subprocess.DEVNULL)
 
 
-def wait_for(condition: Callable[[], object], seconds: float = GIVE_UP) -> None:
+def wait_for(condition: Callable[[], object], seconds: float = DEADLINE) -> None:
     """Wait until a condition holds.
 
     Raises:
@@ -81,16 +78,6 @@ def wait_for(condition: Callable[[], object], seconds: float = GIVE_UP) -> None:
         if time.monotonic() > deadline:
             raise TimeoutError("The run has made no progress.")
         time.sleep(0.001)
-
-
-def environment_of(*sandboxes: "Sandbox") -> dict[str, str]:
-    """The variables with which ``batch-alias`` sends to sandboxes of one app, the primary first."""
-    first = sandboxes[0]
-    return {
-        "RONGCLOUD_URL": ",".join(one.url for one in sandboxes),
-        "RONGCLOUD_APP_KEY": first.app_key,
-        "RONGCLOUD_APP_SECRET": first.app_secret.reveal(),
-    }
 
 
 class Measured(NamedTuple):

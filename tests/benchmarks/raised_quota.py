@@ -29,16 +29,17 @@ from batch_alias.rongcloud.client import Client
 from batch_alias.rongcloud.hosts import Resolver
 from batch_alias.rongcloud.transport import Deadlines, StreamTransport
 from batch_alias.settings.target import Secret, Target
-from tests.benchmarks.processes import GIVE_UP, cpu_seconds, make_rows, start_client
+from tests.benchmarks.processes import cpu_seconds, make_rows, start_client
 from tests.benchmarks.server import server_process
+from tests.support.http import FORM, SET
+from tests.support.processes import DEADLINE
 
 MODULE = "tests.benchmarks.raised_quota"
 TRANSPORT_RATE = 1000
 IN_FLIGHT = 2000
 INTERVAL = 0.05
 """Seconds between two samples."""
-PATH = "/group/remarks/set.json"
-FORM = b"userId=user1&groupId=group1&remark=R%26D"
+BODY = b"userId=user1&groupId=group1&remark=R%26D"
 HEADERS = MappingProxyType(
     {
         "App-Key": "the-key",
@@ -48,7 +49,7 @@ HEADERS = MappingProxyType(
         "X-Request-ID": "x" * 36,
         "Accept": "application/json",
         "Accept-Encoding": "identity",
-        "Content-Type": "application/x-www-form-urlencoded",
+        "Content-Type": FORM,
     }
 )
 
@@ -67,12 +68,12 @@ class Accepting:
 
 
 def through(transport: httpx.AsyncBaseTransport, url: str) -> Send:
-    target = httpx.URL(url + PATH)
-    headers = {"Host": target.netloc.decode(), **HEADERS, "Content-Length": str(len(FORM))}
+    target = httpx.URL(url + SET)
+    headers = {"Host": target.netloc.decode(), **HEADERS, "Content-Length": str(len(BODY))}
 
     async def send() -> bool:
         response = await transport.handle_async_request(
-            httpx.Request("POST", target, headers=headers, stream=httpx.ByteStream(FORM))
+            httpx.Request("POST", target, headers=headers, stream=httpx.ByteStream(BODY))
         )
         body = b"".join([chunk async for chunk in response.stream])
         await response.stream.aclose()
@@ -85,7 +86,7 @@ def senders(name: str, url: str) -> Callable[[], Send]:
     """Make connections by the name of the transport."""
     match name:
         case "client":
-            client = Client(Target(url=url, app_key="the-key", app_secret=Secret("the-secret")), timeout=GIVE_UP)
+            client = Client(Target(url=url, app_key="the-key", app_secret=Secret("the-secret")), timeout=DEADLINE)
             operation = Operation(call=Call.SET, user_id="user1", group_id="group1", remark="R&D")
 
             def connect() -> Send:
@@ -99,7 +100,7 @@ def senders(name: str, url: str) -> Callable[[], Send]:
             return connect
         case "ours":
             tls, resolver, deadlines = ssl.create_default_context(), Resolver(), Deadlines()
-            return lambda: through(StreamTransport(tls, resolver, deadlines, idle=GIVE_UP), url)
+            return lambda: through(StreamTransport(tls, resolver, deadlines, idle=DEADLINE), url)
         case "httpx":
             limits, tls = httpx.Limits(max_connections=1), ssl.create_default_context()
             return lambda: through(httpx.AsyncHTTPTransport(verify=tls, limits=limits), url)
@@ -114,7 +115,7 @@ def aiohttp_sender(url: str) -> Callable[[], Send]:
     session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), cookie_jar=aiohttp.DummyCookieJar())
 
     async def send() -> bool:
-        async with session.post(url + PATH, data=FORM, headers=HEADERS) as response:
+        async with session.post(url + SET, data=BODY, headers=HEADERS) as response:
             return b"200" in await response.read()
 
     return lambda: send
@@ -172,7 +173,7 @@ def whole_run(latency: float, rate: int, rows: int) -> None:
         flags = ("--rate", rate, "--max-in-flight", IN_FLIGHT)
         client = start_client("run", source, "--job", Path(folder) / "job", *flags, environment=server.environment)
         samples: list[tuple[float, int, float]] = []
-        deadline = time.monotonic() + GIVE_UP + rows / 100
+        deadline = time.monotonic() + DEADLINE + rows / 100
         while client.poll() is None and time.monotonic() < deadline:
             count = server.count()
             # The first second opens the connections.

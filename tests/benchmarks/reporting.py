@@ -15,9 +15,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from batch_alias.ledger import LEDGER, JobInfo, Ledger, LedgerReader, create
+from batch_alias.ledger import LEDGER, Ledger, LedgerReader, create
 from batch_alias.model import LATENCY_STEP, Event, EventKind, Second
 from tests.benchmarks.processes import Measured, print_measured
+from tests.support.jobs import START, job_info
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -74,23 +75,11 @@ async def record_run(ledger: Ledger, seconds: int, start: int, seed: int) -> Non
 
 
 def make_job(folder: Path, rows: int) -> None:
-    start = 1_790_000_000
-    info = JobInfo(
-        source="names.csv",
-        sha256="0" * 64,
-        description="comma separated, UTF-8",
-        header=("userId", "groupId", "remark"),
-        columns=(0, 1, 2),
-        blank_rows=0,
-        reading={},
-        staged_at=float(start),
-        version="1.0",
-    )
-    create(folder, frames(rows), lambda: info)
-    half = rows // RATE // 2
+    create(folder, frames(rows), job_info)
+    half, later = rows // RATE // 2, START + 10 * 86_400
     with Ledger(folder) as ledger:
-        asyncio.run(record_run(ledger, half, start, 1))
-        asyncio.run(record_run(ledger, half, start + 10 * 86_400, 2))
+        asyncio.run(record_run(ledger, half, START, 1))
+        asyncio.run(record_run(ledger, half, later, 2))
     db = sqlite3.connect(folder / LEDGER)
     with db:
         db.execute(
@@ -98,10 +87,9 @@ def make_job(folder: Path, rows: int) -> None:
             " code = iif(number % 60 = 0, 1002, 200), state = iif(number % 60 = 0, 'failed', 'accepted'),"
             " message = iif(number % 60 = 0, 'parameter missing or invalid: userId ' || number, 'accepted')"
             " WHERE state = 'pending'",
-            (start, RATE),
+            (START, RATE),
         )
-        db.execute("UPDATE runs SET started_at = ?, ended_at = ? WHERE id = 1", (start, start + half))
-        later = start + 10 * 86_400
+        db.execute("UPDATE runs SET started_at = ?, ended_at = ? WHERE id = 1", (START, START + half))
         db.execute("UPDATE runs SET started_at = ?, ended_at = ? WHERE id = 2", (later, later + half))
     db.close()
 

@@ -1,6 +1,5 @@
 """Checked rows as the sources yield them, and a job's folder staged with them."""
 
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,7 +7,8 @@ import pandas as pd
 import pytest
 
 from batch_alias.ledger import JobInfo, create
-from batch_alias.model import Outcome, Second, State
+from batch_alias.model import Outcome, State
+from tests.support.jobs import job_info
 
 
 def frame_of(*rows: dict) -> pd.DataFrame:
@@ -26,17 +26,12 @@ def frame() -> Callable[..., pd.DataFrame]:
 
 @pytest.fixture(scope="session")
 def info() -> JobInfo:
-    return JobInfo(
-        source="nicknames.csv",
-        sha256="ab" * 32,
-        description="CSV, UTF-8",
+    return job_info(
         header=("no", "备注", "userId", "groupId"),
         columns=(2, 3, 1),
         why=("named so", "named so", "named so"),
         blank_rows=3,
         reading={"sheet": None, "accept": ["decimal-in-id"]},
-        staged_at=1_800_000_000.0,
-        version="0.1.0",
     )
 
 
@@ -59,21 +54,5 @@ def outcome() -> Callable[..., Outcome]:
     def make(row: int, state: State = State.ACCEPTED, **more) -> Outcome:
         known = {"code": 200, "message": "accepted", "attempts": 1, "request_id": "r-1", "finished_at": 1.5}
         return Outcome(row=row, state=state, **known | more)
-
-    return make
-
-
-@pytest.fixture(scope="session")
-def second() -> Callable[..., Second]:
-    def make(at: int = 100) -> Second:
-        return Second(
-            at=at,
-            requests=7,
-            retries=2,
-            refusals=1,
-            settled=Counter({State.ACCEPTED: 4}),
-            codes=Counter({"200": 4, "HTTP 502": 2, "timeout": 1}),
-            latencies=Counter({80: 6, 190: 1}),
-        )
 
     return make

@@ -14,6 +14,7 @@ from batch_alias.errors import ExitCode, LedgerError, SourceError
 from batch_alias.ledger import LEDGER, Ledger, LedgerReader, create, locked
 from batch_alias.model import State
 from batch_alias.problems import NOT_A_DATA_ROW, WARNINGS
+from tests.support.processes import run_python, started
 
 CASE = "ids-differ-only-in-case"
 
@@ -143,7 +144,7 @@ def test_ids_that_differ_only_in_case_are_rejected_if_strict(staged):
     assert states(folder)[4] == "pending"
 
 
-@pytest.mark.skipif(os.name != "posix", reason="files have no such modes")
+@pytest.mark.posix_only
 def test_the_ledger_and_its_companions_are_readable_by_their_owner_only(staged, outcome):
     old = os.umask(0)
     try:
@@ -202,7 +203,7 @@ from batch_alias.ledger import Ledger
 Ledger(Path(sys.argv[1])).set_meta("target", "one")
 os._exit(0)
 """
-    subprocess.run([sys.executable, "-c", killed, str(folder)], check=True, timeout=60)
+    assert run_python(killed, folder) == (0, "", "")
     assert (folder / f"{LEDGER}-wal").exists()
     assert states(staged(8)) == {8: "pending"}
     with LedgerReader(folder) as reader:
@@ -243,11 +244,10 @@ with locked(Path(sys.argv[1])):
 
 def test_a_job_is_locked_against_another_process_until_that_is_killed(tmp_path):
     command = [sys.executable, "-c", HOLDER, str(tmp_path)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+    with started(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
         assert holder.stdout.readline() == "locked\n"
         with pytest.raises(LedgerError) as raised, locked(tmp_path):
             pass
         assert raised.value.exit_code == ExitCode.LEDGER
-        holder.kill()
     with locked(tmp_path):
         pass

@@ -1,48 +1,13 @@
 """A file that is not a ledger, or not a complete one, is named and not changed."""
 
-import os
 import sqlite3
 from contextlib import closing
-from pathlib import Path
 
 import pytest
 
 from batch_alias.errors import ExitCode, LedgerError
 from batch_alias.ledger import LEDGER, Ledger, LedgerReader, create
-
-PAGE = 4096
-
-
-def replace_by_another_database(path: Path) -> None:
-    path.unlink()
-    with closing(sqlite3.connect(path)) as db:
-        db.executescript("CREATE TABLE rows (number INTEGER); CREATE TABLE meta (key, value);")
-
-
-def overwrite(path: Path, offset: int, content: bytes) -> None:
-    with path.open("r+b") as file:
-        file.seek(offset)
-        file.write(content)
-
-
-def set_format(path: Path, number: int) -> None:
-    with closing(sqlite3.connect(path)) as db:
-        db.execute(f"PRAGMA user_version = {number}")
-
-
-DAMAGES = {
-    "text": (lambda path: path.write_text("number,user\n1,2\n"), "damaged"),
-    "empty": (lambda path: path.write_bytes(b""), "not a ledger"),
-    "another database": (replace_by_another_database, "not a ledger"),
-    "older format": (lambda path: set_format(path, 1), "format 1"),
-    "later format": (lambda path: set_format(path, 99), "format 99"),
-    "beginning overwritten": (lambda path: overwrite(path, 0, b"\0" * PAGE), "damaged"),
-    "middle overwritten": (
-        lambda path: overwrite(path, path.stat().st_size // 2 // PAGE * PAGE, b"\xff" * PAGE),
-        "damaged",
-    ),
-    "cut in half": (lambda path: os.truncate(path, path.stat().st_size // 2), "damaged"),
-}
+from tests.support.damage import DAMAGES, PAGE, overwrite
 
 
 @pytest.mark.parametrize("kind", [LedgerReader, Ledger])

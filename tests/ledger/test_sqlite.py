@@ -1,8 +1,8 @@
 import asyncio
-import os
 import sqlite3
 import subprocess
 import sys
+from collections import Counter
 from contextlib import closing
 
 import pytest
@@ -10,8 +10,16 @@ import pytest
 from batch_alias.errors import ExitCode, LedgerError
 from batch_alias.ledger import LEDGER, Ledger, LedgerReader
 from batch_alias.model import Event, EventKind, State, StateCounts
+from tests.support.processes import run_python, started
 
-posix_only = pytest.mark.skipif(os.name != "posix", reason="an open file cannot be deleted, or a process limited")
+MIXED = {
+    "retries": 2,
+    "refusals": 1,
+    "settled": Counter({State.ACCEPTED: 4}),
+    "codes": Counter({"200": 4, "HTTP 502": 2, "timeout": 1}),
+    "latencies": Counter({80: 6, 190: 1}),
+}
+"""A second in which everything was counted."""
 
 
 def pending(ledger: Ledger, *, after: int = 0, most: int = 100) -> list[int]:
@@ -85,12 +93,13 @@ def test_failed_rows_can_be_sent_again_and_remain_failed_until_then(staged, outc
 
 def test_runs_with_their_seconds_and_events_are_kept_in_order(staged, second):
     folder = staged(2)
+    seconds = [second(at, 7, **MIXED) for at in (100, 101, 102)]
     outage = Event(at=100.5, kind=EventKind.OUTAGE_BEGAN, values={"detail": "停了"})
     lowered = Event(at=101.5, kind=EventKind.RATE_LOWERED, values={"rate": 40.5})
     with Ledger(folder) as ledger:
         ledger.begin_run(target="one.example", version="0.1.0", settings={"rate": 100, "timeout": 1.5, "limit": None})
-        asyncio.run(ledger.record_metrics([second(100)], [outage], busiest=7))
-        asyncio.run(ledger.record_metrics([second(101), second(102)], [], busiest=9))
+        asyncio.run(ledger.record_metrics(seconds[:1], [outage], busiest=7))
+        asyncio.run(ledger.record_metrics(seconds[1:], [], busiest=9))
         ledger.end_run(exit_code=4, host_switches=2, stopped="The service has been down.")
         ledger.begin_run(target="two.example", version="0.1.0", settings={})
         asyncio.run(ledger.record_metrics([], [lowered], busiest=0))
@@ -101,7 +110,7 @@ def test_runs_with_their_seconds_and_events_are_kept_in_order(staged, second):
         assert (first.exit_code, first.host_switches, first.stopped) == (4, 2, "The service has been down.")
         assert first.started_at <= first.ended_at
         assert (other.target, other.ended_at, other.exit_code, other.busiest_second) == ("two.example", None, None, 0)
-        assert list(reader.seconds()) == [second(100), second(101), second(102)]
+        assert list(reader.seconds()) == seconds
         assert reader.events() == [outage, lowered]
 
 
@@ -161,16 +170,15 @@ sys.stdin.read()
 def test_a_killed_process_loses_no_outcome(staged):
     folder = staged(*range(2, 2002))
     command = [sys.executable, "-c", RECORDING, str(folder)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as recording:
+    with started(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as recording:
         assert recording.stdout.readline() == "recorded\n"
-        recording.kill()
     with LedgerReader(folder) as reader:
         assert reader.counts() == StateCounts(accepted=1000, pending=1000)
     with Ledger(folder) as ledger:
         assert pending(ledger, most=1) == [1002]
 
 
-@posix_only
+@pytest.mark.posix_only
 def test_a_deleted_ledger_is_noticed_with_the_next_metrics(staged, second):
     folder = staged(2, 3)
     with Ledger(folder) as ledger:
@@ -181,7 +189,7 @@ def test_a_deleted_ledger_is_noticed_with_the_next_metrics(staged, second):
     assert str(folder) in raised.value.problem
 
 
-@posix_only
+@pytest.mark.posix_only
 def test_a_replaced_ledger_is_noticed_with_the_next_metrics(staged, second):
     folder = staged(2, 3)
     with Ledger(folder) as ledger:
@@ -217,15 +225,14 @@ except LedgerError as error:
 """
 
 
-@posix_only
+@pytest.mark.posix_only
 def test_a_full_disk_ends_the_run_and_loses_no_outcome(staged):
     folder = staged(*range(2, 300))
-    command = [sys.executable, "-c", FILLING, str(folder)]
-    filling = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
-    assert filling.returncode == ExitCode.LEDGER, filling.stderr
-    assert f"{folder / LEDGER} cannot be used" in filling.stderr
-    assert "run the same command again" in filling.stderr
-    recorded = [int(line) for line in filling.stdout.splitlines()]
+    ended = run_python(FILLING, folder)
+    assert ended.code == ExitCode.LEDGER, ended.err
+    assert f"{folder / LEDGER} cannot be used" in ended.err
+    assert "run the same command again" in ended.err
+    recorded = [int(line) for line in ended.out.splitlines()]
     assert recorded
     with LedgerReader(folder) as reader:
         assert [row.number for row in reader.rows(State.FAILED)] == recorded

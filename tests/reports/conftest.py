@@ -13,25 +13,14 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from batch_alias.ledger import LEDGER, JobInfo, Ledger, create
+from batch_alias.ledger import LEDGER, Ledger, create
 from batch_alias.model import Event, Outcome, Second, State
 from batch_alias.reports import Summary, write_reports
 from batch_alias.version import __version__
+from tests.support.jobs import START, job_info
 
-START = 1_790_000_000
 SNAPSHOTS = Path(__file__).parent / "snapshots"
 ROW = {"group_id": "g", "remark": "", "reason": "", "message": "", "warning": "", "cells": None}
-INFO = {
-    "source": "names.csv",
-    "sha256": "0" * 64,
-    "description": "comma separated, UTF-8",
-    "header": ("userId", "groupId", "remark"),
-    "columns": (0, 1, 2),
-    "blank_rows": 0,
-    "reading": {},
-    "staged_at": float(START),
-    "version": "1.0",
-}
 
 
 class Job:
@@ -48,7 +37,7 @@ class Job:
             [ROW | {"user_id": f"u{number}"} | row | {"number": number} for number, row in enumerate(rows, 2)]
         )
         self.folder.mkdir()
-        create(self.folder, [frame], lambda: JobInfo(**(INFO | info)))
+        create(self.folder, [frame], lambda: job_info(**info))
         self.ledger = self._stack.enter_context(Ledger(self.folder))
 
     def run(
@@ -188,17 +177,6 @@ def read_csv(job) -> Callable[[str], list[list[str]]]:
 def start() -> int:
     """When jobs begin, in seconds since the epoch."""
     return START
-
-
-@pytest.fixture
-def second() -> Callable[..., Second]:
-    """A second in which all requests were accepted, unless other counts are given."""
-
-    def make(at: int = START, requests: int = 10, **counts: object) -> Second:
-        values = {"retries": 0, "refusals": 0, "settled": {}, "codes": {"200": requests}, "latencies": {80: requests}}
-        return Second(at=at, requests=requests, **(values | counts))
-
-    return make
 
 
 @pytest.fixture

@@ -102,6 +102,7 @@ def test_warnings_are_shown_with_their_meaning(job):
     ]
 
 
+@pytest.mark.slow
 def test_only_the_first_thousand_rows_are_shown_and_the_size_is_bounded_whatever_the_values(job):
     # A quote is the longest of all characters when it is escaped.
     quotes = '"' * 5000

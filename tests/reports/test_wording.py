@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from batch_alias.errors import ExitCode
-from batch_alias.ledger import JobInfo, RowRecord
+from batch_alias.ledger import RowRecord
 from batch_alias.model import Failure, State, StateCounts
 from batch_alias.problems import ACCEPTABLE, REJECTIONS
 from batch_alias.reports.summary import Summary
@@ -21,19 +21,10 @@ from batch_alias.reports.wording import (
 )
 from batch_alias.rongcloud.codes import CODES, FAILURES
 from batch_alias.text import proportion
+from tests.support.jobs import job_info
 
 NOT_DONE = [State.REJECTED, State.FAILED, State.UNKNOWN, State.PENDING]
-INFO = JobInfo(
-    source="names.csv",
-    sha256="",
-    description="",
-    header=("userId", "groupId", "remark"),
-    columns=(0, 1, 2),
-    blank_rows=0,
-    reading={},
-    staged_at=0.0,
-    version="1.0",
-)
+INFO = job_info()
 
 
 def a_summary(exit_code: int | None = 1, *, runs: int = 1, stopped: str = "", **states: int) -> Summary:

@@ -1,9 +1,10 @@
-"""A target, an operation, attempts on a connection, and a server that responds from a script."""
+"""An operation, attempts on a connection, a mocked service, and a server that responds from a script."""
 
 import asyncio
 import contextlib
+import json
 import ssl
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 
 import httpx
 import pytest
@@ -11,10 +12,11 @@ import respx
 
 from batch_alias.model import Call, Operation, Response
 from batch_alias.rongcloud.client import Client
-from batch_alias.settings.target import Secret, Target
+from tests.support.http import SET
+from tests.support.processes import DEADLINE
 
-SECRET = "7pQ-only-the-signature-may-know"
-PAIR = "https://one.example,https://two.example"
+ONE, TWO = "https://one.example", "https://two.example"
+"""A primary and its backup."""
 
 
 @pytest.fixture(scope="session")
@@ -23,32 +25,25 @@ def operation() -> Operation:
 
 
 @pytest.fixture(scope="session")
-def target() -> Callable[..., Target]:
-    """A target at a URL, by default a primary and its backup."""
+def attempts_on(operation) -> Callable[..., Coroutine[None, None, Response]]:
+    """Make attempts on one connection of a client; the last one's response."""
 
-    def at(url: str = PAIR, **more) -> Target:
-        return Target(url=url, app_key="an-app-key", app_secret=Secret(SECRET), **more)
+    async def make(client: Client, times: int = 1) -> Response:
+        connection = client.connect()
+        try:
+            for _ in range(times):
+                last = await connection.execute(operation)
+        finally:
+            await connection.aclose()
+        return last
 
-    return at
+    return make
 
 
 @pytest.fixture(scope="session")
-def attempt(operation) -> Callable[..., Response]:
-    """Make attempts on one connection of a client; the last one's response."""
-
-    def make(client: Client, times: int = 1) -> Response:
-        async def attempts() -> Response:
-            connection = client.connect()
-            try:
-                for _ in range(times):
-                    last = await connection.execute(operation)
-            finally:
-                await connection.aclose()
-            return last
-
-        return asyncio.run(attempts())
-
-    return make
+def attempt(attempts_on) -> Callable[..., Response]:
+    """The same, from outside an event loop."""
+    return lambda client, times=1: asyncio.run(attempts_on(client, times))
 
 
 @pytest.fixture
@@ -61,12 +56,27 @@ def router() -> Iterator[respx.MockRouter]:
 
 @pytest.fixture
 def mocked(router, target) -> Callable[..., Client]:
-    """A client of the mocked service; no attempt on any machine takes a minute."""
+    """A client of the mocked service, which has two hosts."""
 
-    def make(*, timeout: float = 60.0, **more) -> Client:
-        return Client(target(), timeout=timeout, transport=lambda: httpx.MockTransport(router.async_handler), **more)
+    def make(*, timeout: float = DEADLINE, **more) -> Client:
+        more["transport"] = lambda: httpx.MockTransport(router.async_handler)
+        return Client(target(f"{ONE},{TWO}"), timeout=timeout, **more)
 
     return make
+
+
+@pytest.fixture
+def received(router, mocked, attempt) -> Callable[..., Response]:
+    """What the client makes of an HTTP response, or of an exception instead of one; ``body`` is bytes or JSON."""
+
+    def receive(status: int = 200, body: object = b"", *, failure: Exception | None = None, **headers: str) -> Response:
+        content = body if isinstance(body, bytes) else json.dumps(body).encode()
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        response = httpx.Response(status, content=content, headers=named)
+        router.post(f"{ONE}{SET}").mock(return_value=response, side_effect=failure)
+        return attempt(mocked())
+
+    return receive
 
 
 class ScriptedServer:

@@ -16,10 +16,11 @@ from batch_alias.errors import UsageError
 from batch_alias.model import Call, Response
 from batch_alias.rongcloud.client import BODY_BYTES, Client
 from batch_alias.rongcloud.wire import sign
+from tests.support.http import BODY, SET
+from tests.support.processes import DEADLINE
 
-ONE, TWO = "https://one.example/group/remarks/set.json", "https://two.example/group/remarks/set.json"
-ACCEPTED = httpx.Response(200, json={"code": 200})
-TIMEOUT = 60.0
+ONE, TWO = f"https://one.example{SET}", f"https://two.example{SET}"
+ACCEPTED = httpx.Response(200, content=BODY)
 
 
 @pytest.fixture
@@ -32,18 +33,6 @@ def sent(router, mocked, attempt) -> Callable[..., list[httpx.Request]]:
         return [call.request for call in route.calls]
 
     return send
-
-
-@pytest.fixture
-def received(router, mocked, attempt) -> Callable[..., Response]:
-    """What the client makes of an HTTP response."""
-
-    def receive(status: int, content: bytes = b"", **headers: str) -> Response:
-        named = {name.replace("_", "-"): value for name, value in headers.items()}
-        router.post(ONE).mock(return_value=httpx.Response(status, content=content, headers=named))
-        return attempt(mocked())
-
-    return receive
 
 
 def test_an_attempt_is_a_signed_form(sent, target, operation):
@@ -86,7 +75,7 @@ def test_the_response_names_the_request_and_the_host(router, mocked, attempt):
     response = attempt(mocked())
     assert response.request_id == route.calls.last.request.headers["X-Request-ID"]
     assert response.host == "one.example"
-    assert 0 < response.latency < TIMEOUT
+    assert 0 < response.latency < DEADLINE
 
 
 def test_no_content_encoding_is_accepted(sent):
@@ -229,7 +218,7 @@ def test_leaving_a_host_switches_to_the_other_one_if_there_is_one(mocked, target
     for host in ("one.example", "one.example", "two.example"):
         client.leave(host)
     assert switched == ["two.example", "one.example"]
-    single = Client(target("https://one.example"), timeout=TIMEOUT, on_switch=switched.append)
+    single = Client(target("https://one.example"), timeout=DEADLINE, on_switch=switched.append)
     single.leave("one.example")
     assert len(switched) == 2
 
@@ -269,10 +258,10 @@ def test_a_ca_bundle_that_cannot_be_used_is_named(content, tmp_path, target):
     if content is not None:
         bundle.write_text(content)
     with pytest.raises(UsageError, match=re.escape(str(bundle))):
-        Client(target(ca_bundle=bundle), timeout=TIMEOUT)
+        Client(target(ca_bundle=bundle), timeout=DEADLINE)
 
 
 def test_certificates_of_the_environment_that_cannot_be_used_are_named(tmp_path, target, monkeypatch):
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "missing.pem"))
     with pytest.raises(UsageError, match="SSL_CERT_FILE"):
-        Client(target(), timeout=TIMEOUT)
+        Client(target(), timeout=DEADLINE)

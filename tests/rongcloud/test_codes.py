@@ -1,6 +1,5 @@
 """The golden table: from the bytes of an HTTP response, through the real client, to its classification."""
 
-import json
 import socket
 import ssl
 
@@ -10,6 +9,7 @@ import pytest
 from batch_alias.model import Action, Failure
 from batch_alias.rongcloud.codes import FAILURES
 from batch_alias.rongcloud.transport import failure_of
+from tests.support.http import SET
 
 ACCEPT, FAIL, RETRY = Action.ACCEPT, Action.FAIL, Action.RETRY
 SLOW_DOWN, SIGN_AGAIN, STOP = Action.SLOW_DOWN, Action.SIGN_AGAIN, Action.STOP
@@ -65,23 +65,9 @@ BY_STATUS = [
 ]
 
 
-@pytest.fixture
-def received(router, mocked, attempt):
-    """What the client makes of an HTTP response, or of an exception instead of one."""
-
-    def receive(status: int = 200, body: object = b"", failure: Exception | None = None):
-        content = body if isinstance(body, bytes) else json.dumps(body).encode()
-        router.post("https://one.example/group/remarks/set.json").mock(
-            return_value=httpx.Response(status, content=content), side_effect=failure
-        )
-        return attempt(mocked())
-
-    return receive
-
-
 @pytest.mark.parametrize(("code", "status", "action"), DOCUMENTED + ODD)
 def test_a_code_means_what_the_documentation_says(code, status, action, received):
-    response = received(status, {"code": code, "errorMessage": "为什么", "url": "/group/remarks/set.json"})
+    response = received(status, {"code": code, "errorMessage": "为什么", "url": SET})
     assert (response.status, response.code, response.message, response.failure) == (status, code, "为什么", None)
     assert response.classification.action is action
     assert response.classification.meaning

@@ -9,30 +9,22 @@ import time
 import zlib
 
 import pytest
-import trustme
 
 from batch_alias.model import Action, Failure
 from batch_alias.rongcloud.client import Client
-
-OK = b'HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\n{"code":200}'
-TIMEOUT = 60.0
-"""Seconds that no attempt takes on any machine."""
+from tests.support.http import ENDLESS, OK
+from tests.support.processes import DEADLINE
 
 
 @pytest.fixture
-def talk(scripted, target, operation):
+def talk(scripted, target, attempts_on):
     """Make attempts on one connection with a scripted server; the server and the last response."""
 
-    def run(respond, *, times: int = 1, timeout: float = TIMEOUT, tls: ssl.SSLContext | None = None, **more):
+    def run(respond, *, times: int = 1, tls: ssl.SSLContext | None = None, **more):
         async def attempts():
             async with scripted(respond, tls) as server:
-                connection = Client(target(server.url, **more), timeout=timeout).connect()
-                try:
-                    for _ in range(times):
-                        last = await connection.execute(operation)
-                finally:
-                    await connection.aclose()
-                return server, last
+                client = Client(target(server.url, **more), timeout=DEADLINE)
+                return server, await attempts_on(client, times)
 
         return asyncio.run(attempts())
 
@@ -53,7 +45,7 @@ def test_a_connection_that_was_idle_for_nearly_55_seconds_is_not_used_again(
 
     async def count_connections() -> int:
         async with scripted(lambda _head: OK) as server:
-            connection = Client(target(server.url), timeout=TIMEOUT).connect()
+            connection = Client(target(server.url), timeout=DEADLINE).connect()
             await connection.execute(operation)
             monkeypatch.setattr(time, "monotonic", lambda: clock() + idle)
             await connection.execute(operation)
@@ -84,20 +76,33 @@ def test_a_port_without_a_server_is_a_failure_to_connect(scripted, target, attem
         async with scripted(lambda _head: OK) as server:
             return server.url
 
-    response = attempt(Client(target(asyncio.run(free_url())), timeout=TIMEOUT))
+    response = attempt(Client(target(asyncio.run(free_url())), timeout=DEADLINE))
     assert (response.failure, response.classification.in_doubt) == (Failure.CONNECT, False)
 
 
+@pytest.mark.parametrize("first", [False, True], ids=["later", "first"])
 @pytest.mark.parametrize("response", [b"", OK[:-1]], ids=["nothing", "incomplete body"])
-def test_a_response_that_does_not_end_times_out(response, talk):
-    _server, response = talk(lambda _head: response, timeout=0.5)
+def test_a_response_that_does_not_end_times_out(response, first, scripted, target, operation):
+    async def attempts():
+        responses = iter([OK, response])
+        async with scripted(lambda _head: next(responses)) as server:
+            client = Client(target(server.url), timeout=DEADLINE)
+            connection = client.connect()
+            # The time is shortened once there is a connection, so that it cannot be over before there is one.
+            await connection.execute(operation)
+            client.timeout, client.first_timeout = (DEADLINE, 0.1) if first else (0.1, DEADLINE)
+            try:
+                return await connection.execute(operation, first=first)
+            finally:
+                await connection.aclose()
+
+    response = asyncio.run(attempts())
     assert (response.failure, response.classification.in_doubt) == (Failure.TIMEOUT, True)
-    assert 0.4 < response.latency < TIMEOUT
+    assert 0.1 <= response.latency < DEADLINE
 
 
 def test_an_endless_body_is_read_within_bounds(talk):
-    endless = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"10000\r\n" + b" " * 0x10000 + b"\r\n"
-    server, response = talk(lambda _head: endless, times=2)
+    server, response = talk(lambda _head: ENDLESS, times=2)
     assert (response.status, response.code, response.classification.action) == (200, None, Action.RETRY)
     assert len(server.connections) == 2
 
@@ -111,28 +116,11 @@ def test_an_encoded_body_is_read_although_none_was_asked_for(encoding, pack, tal
     assert len(server.connections) == 1
 
 
-def test_a_first_attempt_that_gets_no_response_ends_with_the_timeout_if_that_is_shorter(scripted, target, operation):
-    async def attempt():
-        async with scripted(lambda _head: b"") as server:
-            connection = Client(target(server.url), timeout=0.3).connect()
-            try:
-                return await connection.execute(operation, first=True)
-            finally:
-                await connection.aclose()
-
-    response = asyncio.run(attempt())
-    assert (response.failure, response.classification.in_doubt) == (Failure.TIMEOUT, True)
-
-
-def test_a_host_that_accepts_no_connection_is_not_taken_for_one_that_does_not_respond(target, operation):
-    async def attempt():
-        # It is listened on, but nothing answers the handshake.
-        with socket.create_server(("127.0.0.1", 0)) as silent:
-            url = f"https://127.0.0.1:{silent.getsockname()[1]}"
-            connection = Client(target(url), timeout=1.0).connect()
-            return await connection.execute(operation, first=True)
-
-    response = asyncio.run(attempt())
+def test_a_host_that_accepts_no_connection_is_not_taken_for_one_that_does_not_respond(target, attempt):
+    # It is listened on, but nothing answers the handshake.
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"https://127.0.0.1:{silent.getsockname()[1]}"
+        response = attempt(Client(target(url), timeout=DEADLINE, first_timeout=0.3))
     assert (response.failure, response.classification.in_doubt) == (Failure.CONNECT, False)
 
 
@@ -176,31 +164,17 @@ def test_cookies_are_not_kept(talk):
     assert not any(b"cookie" in head.lower() for head in server.requests)
 
 
-@pytest.fixture
-def authority() -> trustme.CA:
-    """An authority that this machine does not trust."""
-    return trustme.CA()
-
-
-@pytest.fixture
-def tls(authority) -> ssl.SSLContext:
-    """A server's TLS with a certificate for 127.0.0.1 by that authority."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("127.0.0.1").configure_cert(context)
-    return context
-
-
-def test_a_server_with_an_untrusted_certificate_receives_no_request(talk, tls):
-    server, response = talk(lambda _head: OK, tls=tls)
+def test_a_server_with_an_untrusted_certificate_receives_no_request(talk, tls_for):
+    server, response = talk(lambda _head: OK, tls=tls_for())
     assert (response.failure, response.classification.in_doubt) == (Failure.UNTRUSTED, False)
     assert "CERTIFICATE_VERIFY_FAILED" in response.message
     assert server.requests == []
 
 
-def test_a_ca_bundle_is_trusted(talk, authority, tls, tmp_path):
+def test_a_ca_bundle_is_trusted(talk, authority, tls_for, tmp_path):
     bundle = tmp_path / "authority.pem"
     authority.cert_pem.write_to_path(str(bundle))
-    server, response = talk(lambda _head: OK, tls=tls, ca_bundle=bundle)
+    server, response = talk(lambda _head: OK, tls=tls_for(), ca_bundle=bundle)
     assert response.code == 200
     assert len(server.requests) == 1
 

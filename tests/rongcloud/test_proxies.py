@@ -9,8 +9,9 @@ from batch_alias.errors import UsageError
 from batch_alias.model import Action, Failure
 from batch_alias.rongcloud.client import Client
 from batch_alias.rongcloud.hosts import proxy_of
+from tests.support.http import ENDLESS, OK
+from tests.support.processes import DEADLINE
 
-OK = b'HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\n{"code":200}'
 SERVICE = "http://service.example"
 VARIABLES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 
@@ -61,25 +62,20 @@ def test_no_proxy_is_given_a_call_to_this_machine(host, environ):
 @pytest.mark.parametrize("no_proxy", [False, True])
 def test_a_proxy_that_is_to_be_ignored_does_not_apply(no_proxy, environ, target):
     environ(http_proxy="http://proxy:1")
-    client = Client(target(SERVICE, allow_http=True, no_proxy=no_proxy), timeout=60)
+    client = Client(target(SERVICE, allow_http=True, no_proxy=no_proxy), timeout=DEADLINE)
     assert client.proxy(SERVICE) == (None if no_proxy else "http://proxy:1")
 
 
 @pytest.fixture
-def through(scripted, environ, target, operation):
+def through(scripted, environ, target, attempts_on):
     """Make attempts on one connection through a scripted proxy; the proxy and the last response."""
 
     def run(respond, *, url: str = SERVICE, times: int = 1):
         async def attempts():
             async with scripted(respond) as proxy:
                 environ(http_proxy=proxy.url, https_proxy=proxy.url)
-                connection = Client(target(url, allow_http=True), timeout=60).connect()
-                try:
-                    for _ in range(times):
-                        last = await connection.execute(operation)
-                finally:
-                    await connection.aclose()
-                return proxy, last
+                client = Client(target(url, allow_http=True), timeout=DEADLINE)
+                return proxy, await attempts_on(client, times)
 
         return asyncio.run(attempts())
 
@@ -95,14 +91,13 @@ def test_attempts_go_through_the_proxy_on_one_connection_for_79_requests(through
 
 
 def test_an_endless_body_through_a_proxy_is_read_within_bounds(through):
-    endless = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"10000\r\n" + b" " * 0x10000 + b"\r\n"
-    proxy, response = through(lambda _head: endless, times=2)
+    proxy, response = through(lambda _head: ENDLESS, times=2)
     assert (response.status, response.code, response.classification.action) == (200, None, Action.RETRY)
     assert len(proxy.connections) == 2
 
 
 @pytest.mark.parametrize("url", [SERVICE, "https://service.example"])
-def test_a_proxy_that_asks_for_a_password_is_told_from_the_service(url, through):
+def test_a_proxy_that_asks_for_a_password_is_not_taken_for_the_service(url, through):
     _proxy, response = through(
         lambda _head: b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n", url=url
     )
@@ -116,6 +111,6 @@ def test_a_proxy_that_asks_for_a_password_is_told_from_the_service(url, through)
 def test_a_proxy_that_cannot_be_used_is_a_usage_error_that_does_not_show_its_password(proxy, environ, target):
     environ(all_proxy=proxy)
     with pytest.raises(UsageError, match="--no-proxy") as raised:
-        Client(target(SERVICE, allow_http=True), timeout=60)
+        Client(target(SERVICE, allow_http=True), timeout=DEADLINE)
     assert "password" not in str(raised.value)
-    assert Client(target(SERVICE, allow_http=True, no_proxy=True), timeout=60)
+    assert Client(target(SERVICE, allow_http=True, no_proxy=True), timeout=DEADLINE)

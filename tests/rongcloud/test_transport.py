@@ -7,15 +7,16 @@ import asyncio
 import contextlib
 import gc
 import itertools
+import select
 import socket
 import ssl
 import struct
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
-import trustme
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -23,23 +24,65 @@ from hypothesis import strategies as st
 from batch_alias.model import Failure, Permission
 from batch_alias.rongcloud.hosts import Address, Resolver
 from batch_alias.rongcloud.transport import Deadlines, StreamTransport, failure_of
+from tests.support.http import BODY, OK
+from tests.support.processes import DEADLINE
 
-BODY = b'{"code":200}'
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\n" + BODY
 CHUNKED = (
     b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
     b"5\r\n" + BODY[:5] + b"\r\n7;note=1\r\n" + BODY[5:] + b"\r\n0\r\nTrailer: yes\r\n\r\n"
 )
 INFORMED = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" + OK
 CLOSING = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 12\r\n\r\n" + BODY
+PLAIN = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+"""Trusts nobody, and takes no time to make."""
 WITHOUT_LENGTH = b"HTTP/1.0 200 OK\r\n\r\n" + BODY
-DEADLINE = 60.0
 
 
-async def settle() -> None:
-    """Let the event loop notice what has arrived on its sockets."""
-    for _ in range(10):
-        await asyncio.sleep(0)
+class Loop(asyncio.SelectorEventLoop):
+    """An event loop in which a test waits for what the client has noticed of its connections.
+
+    Attributes:
+        received: Bytes that have reached the client.
+        opened: The client's connections, with their sockets.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.received = 0
+        self.opened: list[tuple[asyncio.Transport, socket.socket]] = []
+
+    async def create_connection(self, make_protocol, **more):
+        def counting() -> asyncio.Protocol:
+            protocol = make_protocol()
+            receive = protocol.data_received
+
+            def data_received(data: bytes) -> None:
+                self.received += len(data)
+                receive(data)
+
+            protocol.data_received = data_received
+            return protocol
+
+        transport, protocol = await super().create_connection(counting, **more)
+        self.opened.append((transport, transport.get_extra_info("socket")))
+        return transport, protocol
+
+    async def until(self, condition: Callable[[], object]) -> None:
+        while not condition():  # noqa: ASYNC110 - what a connection has noticed is no event
+            await asyncio.sleep(0)
+
+    async def until_received(self, count: int) -> None:
+        """Wait until the client has received so many bytes, or closes the connection."""
+        await self.until(lambda: self.received >= count or self.opened[-1][0].is_closing())
+
+    async def until_closed(self) -> None:
+        """Wait until the client's connections are closed and their sockets are released."""
+        await self.until(lambda: all(connection.fileno() == -1 for _, connection in self.opened))
+
+
+def run_in_loop(main: Callable[[Loop], Coroutine]):
+    with asyncio.Runner(loop_factory=Loop) as runner:
+        return runner.run(main(runner.get_loop()))
 
 
 class Peer:
@@ -47,7 +90,7 @@ class Peer:
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
-        self._loop = asyncio.get_running_loop()
+        self._loop: Loop = asyncio.get_running_loop()
 
     async def read(self) -> bytes:
         """Read the head of a request whose body is ``body``."""
@@ -59,9 +102,11 @@ class Peer:
         return received
 
     async def write(self, *pieces: bytes) -> None:
+        """Write pieces, each of which the client receives by itself."""
         for piece in pieces:
+            count = self._loop.received + len(piece)
             await self._loop.sock_sendall(self._connection, piece)
-            await settle()
+            await self._loop.until_received(count)
 
     async def has_ended(self) -> bool:
         """Wait until the client closes the connection."""
@@ -77,7 +122,7 @@ class Peer:
 
 
 class Listener:
-    """A server without a mind of its own."""
+    """A server whose connections are the test's to read and write."""
 
     def __init__(self, stack: contextlib.ExitStack) -> None:
         self._stack = stack
@@ -100,7 +145,7 @@ def transport_to(*addresses: Address, tls: ssl.SSLContext | None = None, idle: f
         async def resolve(self, host: str, port: int) -> list[Address]:
             return list(addresses) or await super().resolve(host, port)
 
-    return StreamTransport(tls or ssl.create_default_context(), Fixed(), Deadlines(), idle=idle)
+    return StreamTransport(tls or PLAIN, Fixed(), Deadlines(), idle=idle)
 
 
 async def post(
@@ -123,17 +168,17 @@ async def post(
 
 
 def run(scene: Callable[[Listener, StreamTransport], Coroutine], **more) -> None:
-    """Run a scene of a listener and a transport, within a deadline."""
+    """Run a test with a listener and a transport, within a deadline."""
 
-    async def main() -> None:
+    async def main(loop: Loop) -> None:
         transport = transport_to(**more)
         with contextlib.ExitStack() as stack:
             async with asyncio.timeout(DEADLINE):
                 await scene(Listener(stack), transport)
-            await transport.aclose()
-            await settle()
+                await transport.aclose()
+                await loop.until_closed()
 
-    asyncio.run(main())
+    run_in_loop(main)
 
 
 @contextlib.asynccontextmanager
@@ -270,7 +315,7 @@ END = {
 def test_an_idle_connection_that_has_ended_is_replaced(end):
     async def scene(listener: Listener, transport: StreamTransport) -> None:
         end(await use_once(listener, transport))
-        await settle()
+        await asyncio.get_running_loop().until_closed()
         await use_once(listener, transport)
 
     run(scene)
@@ -288,9 +333,10 @@ def test_an_idle_connection_on_which_something_arrives_is_replaced():
 
 def test_a_connection_that_is_found_reset_before_anything_was_sent_is_replaced():
     async def scene(listener: Listener, transport: StreamTransport) -> None:
-        peer = await use_once(listener, transport)
-        # Nothing is awaited between the two: the event loop has no chance to notice.
-        peer.close(reset=True)
+        (await use_once(listener, transport)).close(reset=True)
+        # It has arrived, and nothing is awaited before the next request: the event loop has no chance to notice.
+        ((_, connection),) = asyncio.get_running_loop().opened
+        assert select.select([connection], [], [], DEADLINE)[0]
         await use_once(listener, transport)
 
     run(scene)
@@ -419,8 +465,10 @@ def test_a_name_that_does_not_resolve_is_a_connect_error_with_its_cause(host):
 
 
 def test_a_handshake_that_is_not_answered_ends_after_the_time_to_connect():
-    async def scene(listener: Listener, transport: StreamTransport) -> None:
-        async with posting(transport, listener.url.replace("http:", "https:"), connect=0.2) as posted:
+    async def scene(listener: Listener, _transport: StreamTransport) -> None:
+        # With the address at hand, the connection is there before the time can be over.
+        transport = transport_to((socket.AF_INET, ("127.0.0.1", listener.port)))
+        async with posting(transport, "https://localhost/", connect=0.2) as posted:
             peer = await listener.accept()
             with pytest.raises(httpx.ConnectTimeout, match=r".+"):
                 await posted
@@ -429,79 +477,74 @@ def test_a_handshake_that_is_not_answered_ends_after_the_time_to_connect():
     run(scene)
 
 
-@pytest.fixture(scope="module")
-def authority() -> trustme.CA:
-    return trustme.CA()
-
-
-def over_tls(authority: trustme.CA, tls: ssl.SSLContext, times: int = 1) -> int:
+@pytest.fixture
+def over_tls(scripted, tls_for) -> Callable[..., int]:
     """Send requests to ``localhost`` over TLS; the number of connections it took."""
-    connections: list[int] = []
 
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        connections.append(1)
-        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
-            while await reader.readuntil(b"\r\n\r\nbody"):
-                writer.write(OK)
-        writer.close()
+    def send(trusting: ssl.SSLContext, times: int = 1) -> int:
+        async def main(loop: Loop) -> int:
+            async with asyncio.timeout(DEADLINE), scripted(lambda _head: OK, tls_for("localhost")) as server:
+                port = urlsplit(server.url).port
+                transport = transport_to((socket.AF_INET, ("127.0.0.1", port)), tls=trusting)
+                try:
+                    for _ in range(times):
+                        assert await post(transport, f"https://localhost:{port}/") == (200, BODY)
+                finally:
+                    await transport.aclose()
+                    await loop.until_closed()
+            return len(server.connections)
 
-    async def main() -> None:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        authority.issue_cert("localhost").configure_cert(context)
-        server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
-        address = server.sockets[0].getsockname()
-        transport = transport_to((socket.AF_INET, address), tls=tls)
-        try:
-            async with asyncio.timeout(DEADLINE):
-                for _ in range(times):
-                    assert await post(transport, f"https://localhost:{address[1]}/") == (200, BODY)
-        finally:
-            await transport.aclose()
-            server.close()
-            await settle()
+        return run_in_loop(main)
 
-    asyncio.run(main())
-    return len(connections)
+    return send
 
 
-def test_a_trusted_certificate_for_the_host_of_the_url_is_accepted(authority):
-    trusting = ssl.create_default_context()
+def test_a_trusted_certificate_for_the_host_of_the_url_is_accepted(over_tls, authority):
+    trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     authority.configure_trust(trusting)
-    assert over_tls(authority, trusting, times=3) == 1
+    assert over_tls(trusting, times=3) == 1
 
 
-def test_a_certificate_that_is_not_trusted_is_the_cause_of_a_connect_error(authority):
+def test_a_certificate_that_is_not_trusted_is_the_cause_of_a_connect_error(over_tls):
     with pytest.raises(httpx.ConnectError, match="CERTIFICATE_VERIFY_FAILED") as raised:
-        over_tls(authority, ssl.create_default_context())
+        over_tls(PLAIN)
     assert isinstance(raised.value.__cause__, ssl.SSLCertVerificationError)
 
 
+def resolver_threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "resolver"]
+
+
 @pytest.fixture
-def hanging(monkeypatch):
-    """DNS that does not respond until it is released; the names that were asked for."""
+def hanging(monkeypatch) -> Iterator[tuple[threading.Event, list[str]]]:
+    """DNS that does not respond until it is released, and then knows one name; the names that were asked for."""
     released, asked = threading.Event(), []
 
     def getaddrinfo(host, *_arguments, **_more):
         asked.append(host)
         released.wait(DEADLINE)
+        if host != "one.example":
+            raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("192.0.2.1", 80))]
 
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
     yield released, asked
     released.set()
+    for thread in resolver_threads():
+        thread.join(DEADLINE)
 
 
-def test_a_name_is_resolved_once_at_a_time_and_whoever_gives_up_does_not_stop_the_others(hanging):
+def test_a_name_is_resolved_once_at_a_time_and_cancelling_one_request_for_it_leaves_the_others(hanging):
     released, asked = hanging
 
     async def main() -> None:
         resolver = Resolver()
-        impatient, patient = (asyncio.create_task(resolver.resolve("one.example", 80)) for _ in range(2))
-        await settle()
-        impatient.cancel()
-        await asyncio.wait([impatient])
+        cancelled, other = (asyncio.create_task(resolver.resolve("one.example", 80)) for _ in range(2))
+        await asyncio.sleep(0)  # both have asked
+        cancelled.cancel()
+        await asyncio.wait([cancelled])
         released.set()
-        assert await patient == [(socket.AF_INET, ("192.0.2.1", 80))]
+        assert await other == [(socket.AF_INET, ("192.0.2.1", 80))]
         assert asked == ["one.example"]
         await resolver.resolve("one.example", 80)
         assert asked == ["one.example"] * 2
@@ -509,27 +552,24 @@ def test_a_name_is_resolved_once_at_a_time_and_whoever_gives_up_does_not_stop_th
     asyncio.run(main())
 
 
-def test_a_name_that_turns_out_not_to_resolve_when_all_have_given_up_is_not_logged(monkeypatch, caplog):
-    released = threading.Event()
-
-    def getaddrinfo(*_arguments, **_more):
-        released.wait(DEADLINE)
-        raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+def test_a_name_that_turns_out_not_to_resolve_when_nothing_waits_for_it_any_more_is_not_logged(hanging, caplog):
+    released, asked = hanging
 
     async def main() -> None:
-        task = asyncio.create_task(Resolver().resolve("one.example", 80))
-        await settle()
+        task = asyncio.create_task(Resolver().resolve("two.example", 80))
+        await asyncio.sleep(0)  # it has asked
         task.cancel()
         await asyncio.wait([task])
         released.set()
-        for thread in threading.enumerate():
-            if thread.name == "resolver":
-                thread.join(DEADLINE)
-        await settle()
+        for thread in resolver_threads():
+            thread.join(DEADLINE)
+        # What the thread has scheduled is done before what is scheduled now, and so is what follows from it.
+        for _ in range(2):
+            await asyncio.sleep(0)
 
-    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
     asyncio.run(main())
     gc.collect()
+    assert asked == ["two.example"]
     assert caplog.records == []
 
 
@@ -543,7 +583,7 @@ def test_a_handshake_that_the_server_breaks_off_is_a_connect_error():
     run(scene)
 
 
-def test_dns_that_does_not_respond_does_not_hold_up_the_end_of_the_event_loop(hanging):
+def test_dns_that_does_not_respond_does_not_hold_up_the_end_of_the_event_loop(hanging, until):
     released, asked = hanging
 
     async def give_up() -> None:
@@ -552,10 +592,7 @@ def test_dns_that_does_not_respond_does_not_hold_up_the_end_of_the_event_loop(ha
         assert failure_of(raised.value) is Failure.UNRESOLVED
 
     asyncio.run(give_up())
-    assert asked == ["one.example"]
+    until(lambda: asked == ["one.example"])
     assert not released.is_set()
-    (thread,) = [thread for thread in threading.enumerate() if thread.name == "resolver"]
+    (thread,) = resolver_threads()
     assert thread.daemon
-    assert thread.is_alive()
-    released.set()
-    thread.join(DEADLINE)

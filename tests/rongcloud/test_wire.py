@@ -117,7 +117,7 @@ def raw_deflate(body: bytes) -> bytes:
     ],
 )
 def test_a_content_encoding_is_undone_up_to_a_bound(encoding, pack):
-    body = b'{"code":200}' + b" " * 10_000_000
+    body = b'{"code":200}' + b" " * 1_000_000
     packed = pack(body)
     assert len(packed) < 20_000
     assert inflate(packed, encoding, most=65_536) == body[:65_536]

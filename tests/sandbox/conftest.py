@@ -1,4 +1,4 @@
-"""A client's half of a request, written without the code under test, and a sandbox served for the whole folder."""
+"""A client's half of a request, written without the code under test."""
 
 import hashlib
 import socket
@@ -10,12 +10,9 @@ from urllib.parse import urlencode, urlsplit
 import httpx
 import pytest
 
-from batch_alias.sandbox import Faults, Rules, Sandbox
-from batch_alias.sandbox.server import serve
-
-KEY, SECRET = "an-app-key", "its-secret"
-SET = "/group/remarks/set.json"
-DEADLINE = 60.0  # seconds, for what takes milliseconds on a quiet machine
+from batch_alias.sandbox import Sandbox
+from tests.support.http import FORM, KEY, SECRET, SET
+from tests.support.processes import DEADLINE
 
 
 @pytest.fixture(scope="session")
@@ -28,21 +25,6 @@ def signed() -> Callable[..., dict[str, str]]:
         return {"app-key": key, "nonce": nonce, "timestamp": timestamp, "signature": signature}
 
     return headers
-
-
-@pytest.fixture(scope="session")
-def _served() -> Iterator[Sandbox]:
-    with serve(Sandbox(Rules(rate=100_000))) as sandbox:
-        yield sandbox
-
-
-@pytest.fixture
-def served(_served: Sandbox, until) -> Iterator[Sandbox]:
-    """A served sandbox without faults or connections. Other tests use it too: compare counts with those before."""
-    _served.faults = Faults()
-    until(lambda: _served.stats().connections_open == 0)
-    yield _served
-    _served.faults = Faults()
 
 
 @pytest.fixture
@@ -75,7 +57,7 @@ def head(signed) -> Callable[..., bytes]:
     def build(sandbox: Sandbox, *lines: str, method: str = "POST", path: str = SET, version: str = "1.1") -> bytes:
         headers = {
             "host": urlsplit(sandbox.url).netloc,
-            "content-type": "application/x-www-form-urlencoded",
+            "content-type": FORM,
             **signed(sandbox.app_key, sandbox.app_secret.reveal()),
         }
         given = [f"{name}: {value}" for name, value in headers.items()]

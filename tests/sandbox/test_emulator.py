@@ -12,9 +12,9 @@ from batch_alias.errors import UsageError
 from batch_alias.rongcloud.codes import CODES
 from batch_alias.sandbox.emulator import Emulator, Request, Response, Rules, Write, in_last_second, parse_form
 from batch_alias.settings.target import Secret
+from tests.support.http import FORM, KEY, SECRET, SET
 
-KEY, SECRET = "an-app-key", "its-secret"
-SET, CLEAR, READ = (f"/group/remarks/{call}.json" for call in ("set", "del", "get"))
+CLEAR, READ = (f"/group/remarks/{call}.json" for call in ("del", "get"))
 NOW = 1_700_000_000.0
 
 
@@ -30,7 +30,7 @@ def request_for(signed):
     def build(body=b"userId=u&groupId=g&remark=r", *, path=SET, at=0.0, without=(), **headers):
         given = {
             **signed(timestamp=str(int(NOW * 1000))),
-            "content-type": "application/x-www-form-urlencoded",
+            "content-type": FORM,
             **{name.replace("_", "-"): value for name, value in headers.items()},
         }
         kept = {name: value for name, value in given.items() if name not in without}
@@ -236,7 +236,7 @@ gaps = st.lists(st.sampled_from([0.0, 0.001, 0.1, 0.25, 0.5, 0.999, 1.0, 1.5]), 
 def test_the_limit_agrees_with_a_naive_count(signed, gaps, rate, count_refused):
     emulator = Emulator(KEY, Secret(SECRET), Rules(rate=rate, count_refused=count_refused))
     times = [sum(gaps[: n + 1]) for n in range(len(gaps))]
-    headers = {**signed(), "content-type": "application/x-www-form-urlencoded"}
+    headers = {**signed(), "content-type": FORM}
     form = {"userId": "u", "groupId": "g", "remark": "r"}
     requests = [Request(method="POST", path=SET, headers=headers, form=form, now=NOW, at=at) for at in times]
     codes = [emulator.handle(request).code for request in requests]

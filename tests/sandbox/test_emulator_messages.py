@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from batch_alias.rongcloud.codes import CODES
 from batch_alias.sandbox.emulator import Request, page, parse_form, refusal, success
+from tests.support.http import SET
 
-PATH = "/group/remarks/set.json"
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 
 
@@ -66,15 +66,15 @@ def test_the_key_of_a_request_is_known_even_if_the_rest_is_wrong(body, key):
 
 @pytest.mark.parametrize(("code", "status"), [(1000, 500), (1002, 400), (1004, 401), (1008, 429), (1009, 430)])
 def test_a_refusal_has_the_status_and_the_meaning_of_its_code(code, status):
-    response = refusal(code, PATH)
+    response = refusal(code, SET)
     assert (response.status, response.code) == (status, code)
-    assert json.loads(response.body) == {"code": code, "errorMessage": CODES[code].meaning, "url": PATH}
+    assert json.loads(response.body) == {"code": code, "errorMessage": CODES[code].meaning, "url": SET}
 
 
 def test_a_refusal_may_have_another_status_and_text_and_an_unknown_code():
-    assert refusal(1015, PATH, status=200).status == 200
-    assert refusal(20101, PATH).status == 400
-    assert json.loads(refusal(1002, PATH, "userId is required").body)["errorMessage"] == "userId is required"
+    assert refusal(1015, SET, status=200).status == 200
+    assert refusal(20101, SET).status == 400
+    assert json.loads(refusal(1002, SET, "userId is required").body)["errorMessage"] == "userId is required"
 
 
 def test_success_has_its_content_beside_the_code():

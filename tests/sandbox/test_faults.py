@@ -1,6 +1,7 @@
 """Plans draw the same faults for the same seed, and faults carry requests out or not, as they state."""
 
 from collections import Counter
+from dataclasses import fields
 from operator import attrgetter
 
 import pytest
@@ -14,9 +15,8 @@ from batch_alias.sandbox.faults import ERRORS, NoResponse, uniform
 from batch_alias.settings.options import options
 from tests.support import faults as support
 from tests.support.faults import HOSTILE, During, Script, Shares, While, coded
+from tests.support.http import FORM, SET
 
-SET = "/group/remarks/set.json"
-FORM = "application/x-www-form-urlencoded"
 DRAWS = 4000
 ALL = [fault for module in (faults, support) for fault in vars(module).values() if isinstance(fault, Fault)]
 CARRIED_OUT = [fault for fault in ALL if fault.carried_out]
@@ -104,9 +104,7 @@ def test_the_shares_may_add_up_to_all_requests():
 
 
 def test_every_field_is_a_flag():
-    assert [setting.name for setting in options(Faults)] == [
-        *("latency", "jitter", "errors", "drops", "hangs", "pages", "refusals", "outage", "seed")
-    ]
+    assert [option.name for option in options(Faults)] == [field.name for field in fields(Faults)]
 
 
 @pytest.fixture

@@ -19,8 +19,9 @@ import pytest
 from batch_alias.errors import UsageError
 from batch_alias.sandbox import Faults, Rules, Sandbox
 from batch_alias.sandbox.server import serve
+from tests.support.http import SET
+from tests.support.processes import DEADLINE, started
 
-SET = "/group/remarks/set.json"
 ODD = "R&D 50%+ =老王 🐉\u2028"
 CROWD = 400
 """Connections at once; both ends are in this process, and many systems give it 1,024 descriptors."""
@@ -135,22 +136,29 @@ def test_a_stop_cuts_idle_connections_and_unfinished_requests(head, connect, unt
     gc.collect()  # what was not closed is a ResourceWarning, and that is an error
 
 
-def test_a_stop_closes_connections_that_are_being_accepted(message, connect):
-    blocked, go_on = threading.Event(), threading.Event()
+def test_a_stop_closes_connections_that_are_being_accepted(message, connect, monkeypatch):
+    blocked, stopped = threading.Event(), threading.Event()
+    join = threading.Thread.join
 
     def now() -> float:
         blocked.set()
-        go_on.wait(60)
+        assert stopped.wait(DEADLINE)
         return time.time()
 
-    # The server is stopped while its thread is blocked, and then finds these connections at the same time as the stop.
-    threading.Timer(0.2, go_on.set).start()
+    def stop_and_join(thread: threading.Thread, timeout: float | None = None) -> None:
+        stopped.set()
+        join(thread, timeout)
+
+    # The server is stopped while its thread is blocked, and then finds these connections at the same time as the stop:
+    # it goes on when its end is waited for.
+    monkeypatch.setattr(threading.Thread, "join", stop_and_join)
     sandbox = Sandbox(now=now)
     with serve(sandbox):
         first = connect(sandbox)
         first.sendall(message(sandbox, "u"))
-        assert blocked.wait(60)
+        assert blocked.wait(DEADLINE)
         connections = [first, *(connect(sandbox) for _ in range(20))]
+        assert not stopped.is_set()
     assert all(connection.is_cut() for connection in connections[1:])
     assert sandbox.stats().connections_open == 0
     gc.collect()  # what was not closed is a ResourceWarning, and that is an error
@@ -209,16 +217,15 @@ print("stopped", flush=True)
 """
 
 
+@pytest.mark.slow
+@pytest.mark.posix_only
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
 def test_a_process_serves_until_a_signal_and_then_ends_normally(number):
     command = [sys.executable, "-W", "error", "-c", SERVER]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+    with started(command, stdout=subprocess.PIPE, env=environment) as process:
         url = process.stdout.readline().strip()
-        assert httpx.get(f"{url}/sandbox/stats", trust_env=False, timeout=60).status_code == 200
+        assert httpx.get(f"{url}/sandbox/stats", trust_env=False, timeout=DEADLINE).status_code == 200
         process.send_signal(number)
-        try:
-            assert process.communicate(timeout=60)[0] == "stopped\n"
-            assert process.returncode == 0
-        finally:
-            process.kill()
+        assert process.communicate(timeout=DEADLINE)[0] == "stopped\n"
+        assert process.returncode == 0

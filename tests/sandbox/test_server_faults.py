@@ -27,8 +27,8 @@ from tests.support.faults import (
     While,
     coded,
 )
+from tests.support.http import SET
 
-SET = "/group/remarks/set.json"
 by_name = attrgetter("name")
 
 

@@ -4,8 +4,7 @@ import pytest
 
 from batch_alias.sandbox import Faults, Rules, Sandbox
 from batch_alias.sandbox.server import MAX_BODY, serve
-
-OK = b'{"code":200}'
+from tests.support.http import BODY
 
 
 def status(response: bytes) -> int:
@@ -18,7 +17,7 @@ def test_pipelined_requests_are_answered_in_order(latency, served, message, conn
     served.faults = Faults(latency=latency)
     connection = connect(served)
     connection.sendall(b"".join(message(served, f"pipelined-{n}", f"x-request-id: {n}") for n in range(20)))
-    received = connection.read_until(OK, times=20)
+    received = connection.read_until(BODY, times=20)
     ids = [line.rpartition(b" ")[2] for line in received.split(b"\r\n") if line.startswith(b"x-request-id")]
     assert [int(number) for number in ids] == list(range(20))
 
@@ -29,7 +28,7 @@ def test_a_request_sent_before_the_last_one_is_answered_is_answered_too(served, 
     for user in ("first", "second"):
         connection.sendall(message(served, user))
         until(lambda user=user: ("g", user) in served.aliases() or served.stats().in_flight == 1)
-    assert connection.read_until(OK, times=2).count(b"HTTP/1.1 200") == 2
+    assert connection.read_until(BODY, times=2).count(b"HTTP/1.1 200") == 2
 
 
 def test_a_chunked_body_is_read(served, head, connect):
@@ -38,14 +37,14 @@ def test_a_chunked_body_is_read(served, head, connect):
     for part in (b"userId=chunked&", b"groupId=g&remark=", b"r"):
         connection.sendall(b"%x\r\n%s\r\n" % (len(part), part))
     connection.sendall(b"0\r\n\r\n")
-    assert status(connection.read_until(OK)) == 200
+    assert status(connection.read_until(BODY)) == 200
     assert served.aliases()["g", "chunked"] == "r"
 
 
 def test_a_query_is_not_part_of_the_path(served, message, connect):
     connection = connect(served)
     connection.sendall(message(served, "query", path="/group/remarks/set.json?trace=1"))
-    assert status(connection.read_until(OK)) == 200
+    assert status(connection.read_until(BODY)) == 200
 
 
 @pytest.mark.parametrize(
@@ -62,7 +61,7 @@ def test_the_connection_is_closed_if_the_client_asks_for_it(lines, how, served, 
 def test_a_head_request_gets_no_body_and_the_connection_stays_usable(served, message, connect):
     connection = connect(served)
     connection.sendall(b"HEAD /nothing HTTP/1.1\r\nhost: sandbox\r\n\r\n" + message(served, "after-head"))
-    response = connection.read_until(OK)
+    response = connection.read_until(BODY)
     assert status(response) == 404
     assert b"<html>" not in response
     assert response.count(b"HTTP/1.1 ") == 2
@@ -111,7 +110,7 @@ def test_a_malformed_request_after_a_good_one_does_not_lose_its_response(served,
     connection = connect(served)
     connection.sendall(message(served, "good") + b"nonsense\r\n\r\n")
     received = connection.read_until(b"</html>")
-    assert OK in received
+    assert BODY in received
     assert b"HTTP/1.1 400" in received
 
 
@@ -133,5 +132,5 @@ def test_an_idle_connection_is_closed(message, connect):
         for timeout in (75.0, 0.01):
             sandbox.emulator.rules = Rules(idle_timeout=timeout)
             connection.sendall(message(sandbox, "idle"))
-            connection.read_until(OK)
+            connection.read_until(BODY)
         assert connection.read_all() == b""

@@ -1,14 +1,13 @@
 """The ledger or its disk fails: a sentence, exit 5, nothing is overwritten, nothing accepted is lost."""
 
 import shutil
-import sqlite3
-from pathlib import Path
 
 import pytest
 
 from batch_alias.errors import ExitCode, LedgerError
 from batch_alias.ledger import LEDGER, LedgerReader
 from batch_alias.model import State
+from tests.support.damage import DAMAGES
 
 ROWS = 600
 
@@ -23,49 +22,17 @@ def test_a_folder_deleted_during_the_run_stops_it(run, sandbox, settings_for, wr
     assert not (settings.job_folder / LEDGER).exists()
 
 
-def damaged_in_the_middle(path: Path) -> None:
-    content = bytearray(path.read_bytes())
-    content[5000:9000] = b"\xa5" * 4000
-    path.write_bytes(content)
-
-
-def truncated(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-
-
-def empty(path: Path) -> None:
-    path.write_bytes(b"")
-
-
-def replaced_by_text(path: Path) -> None:
-    path.write_text("This is not a ledger.\n" * 500)
-
-
-def replaced_by_another_database(path: Path) -> None:
-    path.unlink()
-    with sqlite3.connect(path) as db:
-        db.execute("CREATE TABLE mine (value)")
-    db.close()
-
-
-def of_a_later_format(path: Path) -> None:
-    with sqlite3.connect(path) as db:
-        db.execute("PRAGMA user_version = 99")
-    db.close()
-
-
-DAMAGES = [damaged_in_the_middle, truncated, empty, replaced_by_text, replaced_by_another_database, of_a_later_format]
-
-
-@pytest.mark.parametrize("damage", DAMAGES)
-def test_a_ledger_that_cannot_be_used_is_named_and_left_as_it_is(damage, run, sandbox, settings_for, write_csv):
+@pytest.mark.parametrize(("damage", "problem"), DAMAGES.values(), ids=DAMAGES)
+def test_a_ledger_that_cannot_be_used_is_named_and_left_as_it_is(
+    damage, problem, run, sandbox, settings_for, write_csv
+):
     served = sandbox()
     settings = settings_for(write_csv(400), served, limit=5)
     run(settings)
     path = settings.job_folder / LEDGER
     damage(path)
     before = path.read_bytes()
-    with pytest.raises(LedgerError, match="ledger") as caught:
+    with pytest.raises(LedgerError, match=problem) as caught:
         run(settings)
     assert str(path) in str(caught.value)
     assert caught.value.advice

@@ -3,17 +3,14 @@
 import csv
 import json
 import shlex
-from pathlib import Path
 
 import pytest
 
 from batch_alias import write_job_reports
 from batch_alias.errors import ExitCode, LedgerError, SourceError, UsageError
-from batch_alias.job import open_job
 from batch_alias.model import State
 from batch_alias.settings import Settings
-
-SAMPLES = Path(__file__).parents[2] / "samples"
+from tests.support.files import SAMPLES
 
 
 def test_the_sample_is_sent_to_the_sandbox_from_csv_and_from_excel(command, results, tmp_path):
@@ -184,13 +181,6 @@ def test_the_reports_can_be_written_again_from_the_ledger_alone(run, sandbox, se
         (settings.job_folder / name).unlink()
     assert write_job_reports(settings.job_folder).exit_code == ExitCode.DONE
     assert {name: (settings.job_folder / name).read_bytes() for name in written} == written
-
-
-def test_only_its_owner_may_read_the_ledger(sandbox, settings_for, write_csv):
-    settings = settings_for(write_csv(3), sandbox())
-    with open_job(settings):
-        pass
-    assert (settings.job_folder / "ledger.sqlite").stat().st_mode & 0o777 == 0o600
 
 
 def test_without_a_target_nothing_begins(run, write_csv, tmp_path):

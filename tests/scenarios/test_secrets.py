@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from itertools import chain, cycle
 
 import pytest
-import trustme
 
 from batch_alias.errors import ExitCode, UsageError
 from batch_alias.model import State
@@ -167,14 +166,11 @@ def test_a_redirect_is_never_followed(run, sandbox, foreign_server, settings_for
 
 
 def test_an_unknown_authority_is_trusted_only_when_it_is_named(
-    run, sandbox, foreign_server, settings_for, target_of, write_csv, results, tmp_path
+    run, sandbox, foreign_server, settings_for, target_of, write_csv, results, authority, tls_for, tmp_path
 ):
-    authority = trustme.CA()
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("127.0.0.1").configure_cert(context)
     bundle = tmp_path / "authority.pem"
     authority.cert_pem.write_to_path(str(bundle))
-    server, served = foreign_server(tls=context), sandbox()
+    server, served = foreign_server(tls=tls_for()), sandbox()
 
     def settings(**more):
         return settings_for(write_csv(5), served, target=target_of(served, url=server.url, **more), patience=0.5)

@@ -1,6 +1,7 @@
 """A ledger in memory and a service that responds from a script, on a driven clock."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 
@@ -110,15 +111,12 @@ class FakeService:
         self._latency = latency
         self.hosts = ["one", "two"]
         self.starts: list[Start] = []
+        self.sent: list[int] = []  # the rows of all requests, in their order
+        self.attempts: Counter[int] = Counter()  # requests by row
         self.under_way: set[int] = set()
         self.most_under_way = 0
         self.opened = self.closed = 0
         self.extended = 0.0
-
-    @property
-    def sent(self) -> list[int]:
-        """The rows of all requests, in their order."""
-        return [start.row for start in self.starts]
 
     def connect(self) -> "FakeConnection":
         self.opened += 1
@@ -134,10 +132,12 @@ class FakeService:
     async def execute(self, operation: Operation, *, first: bool) -> Response:
         row = CHECK if operation.call is Call.READ else int(operation.user_id.removeprefix("u"))
         assert row not in self.under_way, "never two attempts of one row at once"
-        assert row == CHECK or first == (row not in self.sent)
+        assert row == CHECK or first == (row not in self.attempts)
         began, host = self.loop.time(), self.hosts[0]
         said = self._script(self, row)
         self.starts.append(Start(began, row, host))
+        self.sent.append(row)
+        self.attempts[row] += 1
         self.under_way.add(row)
         self.most_under_way = max(self.most_under_way, len(self.under_way))
         try:
@@ -215,7 +215,9 @@ def send(driven) -> Callable[..., Run]:
     ) -> Run:
         async def main(loop) -> Run:
             service = FakeService(loop, script, latency)
-            ledger = FakeLedger([replace(row, in_doubt=row.number in doubted) for row in rows_of(count)])
+            ledger = FakeLedger(
+                [replace(row, in_doubt=True) if row.number in doubted else row for row in rows_of(count)]
+            )
             settings = Sending(**sending)
             events: list[Event] = []
             dispatcher = Dispatcher(

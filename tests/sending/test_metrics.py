@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch_alias.model import LATENCY_STEP, Action, Classification, EventKind, Failure, Outcome, Response, State
+from batch_alias.model import LATENCY_STEP, Action, Classification, EventKind, Outcome, Response, State
 from batch_alias.sending.metrics import Metrics, latency_bucket
 
 ACCEPT = Classification(action=Action.ACCEPT, meaning="")
@@ -117,18 +117,3 @@ def test_a_latency_is_in_the_bucket_that_reaches_up_to_it_within_five_per_cent(s
 
 def test_a_latency_of_zero_has_a_bucket():
     assert latency_bucket(0.0) == latency_bucket(-1.0) == 0
-
-
-@pytest.mark.parametrize(
-    ("what", "label"),
-    [
-        ({"status": 200, "code": 200}, "200"),
-        ({"status": 429, "code": 1008}, "1008"),
-        ({"status": 502}, "HTTP 502"),
-        ({"failure": Failure.TIMEOUT}, "timeout"),
-        ({"failure": Failure.CONNECT}, "connect"),
-        ({"failure": Failure.DROPPED}, "dropped"),
-    ],
-)
-def test_a_response_is_counted_by_one_word(what, label):
-    assert response(**what).label == label

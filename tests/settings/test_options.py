@@ -37,40 +37,38 @@ def test_the_fields_with_an_option_are_flags():
     ]
 
 
-@pytest.mark.parametrize(
-    "given",
-    [
-        {},
-        {"colour": "blue"},
-        {"wait": 0.5},
-        {"wait": 3600},
-        {"loss": 0.0},
-        {"loss": 1.0},
-        {"max_size": 1},
-        {"max_size": 10**400},
-        {"seed": -1},
-        {"quiet": True},
-    ],
-)
-def test_a_permitted_value_is_taken(given):
-    validate(Page(**given))
+def refused(**given) -> str:
+    """How a value is refused; empty if it is taken."""
+    try:
+        validate(Page(**given))
+    except UsageError as error:
+        return str(error)
+    return ""
 
 
 @pytest.mark.parametrize(
     ("given", "message"),
     [
+        ({}, ""),
+        ({"colour": "blue"}, ""),
         ({"colour": "green"}, "--colour is 'green'. It may be red, blue."),
         ({"colour": ""}, "--colour is ''. It may be red, blue."),
         ({"wait": 0.4}, "--wait is 0.4s. It may be 0.5s to 1h."),
+        ({"wait": 0.5}, ""),
+        ({"wait": 3600}, ""),
         ({"wait": 7200}, "--wait is 2h. It may be 0.5s to 1h."),
         ({"wait": float("nan")}, "--wait is nan. It may be 0.5s to 1h."),
         ({"wait": float("inf")}, "--wait is inf. It may be 0.5s to 1h."),
+        ({"loss": 0.0}, ""),
+        ({"loss": 1.0}, ""),
         ({"loss": 1.5}, "--loss is 150%. It may be 0% to 100%."),
         ({"loss": float("nan")}, "--loss is nan. It may be 0% to 100%."),
         ({"max_size": 0}, "--max-size is 0. It may be 1 or more."),
+        ({"max_size": 1}, ""),
+        ({"max_size": 10**400}, ""),
+        ({"seed": -1}, ""),
+        ({"quiet": True}, ""),
     ],
 )
-def test_another_value_is_refused_as_it_would_be_typed(given, message):
-    with pytest.raises(UsageError) as raised:
-        validate(Page(**given))
-    assert str(raised.value) == message
+def test_a_value_that_is_not_permitted_is_refused_as_it_would_be_typed(given, message):
+    assert refused(**given) == message

@@ -1,6 +1,5 @@
 import copy
 import json
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -13,18 +12,7 @@ from hypothesis import strategies as st
 from batch_alias.errors import ExitCode, UsageError
 from batch_alias.settings import Settings
 from batch_alias.settings.target import REGIONS, Secret, Target
-
-SECRET = "s3cret-value"
-
-
-@pytest.fixture(scope="module")
-def target() -> Callable[..., Target]:
-    """A target at a URL, with credentials that may be replaced."""
-
-    def make(url: str | None = "https://api.example.com", key: str = "an-app-key", secret: str = SECRET, **more):
-        return Target(url=url, app_key=key, app_secret=Secret(secret), **more)
-
-    return make
+from tests.support.http import SECRET
 
 
 def test_a_secret_shows_itself_only_when_it_is_revealed(target):

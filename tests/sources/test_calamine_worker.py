@@ -1,17 +1,16 @@
 import datetime as dt
 import json
-import subprocess
 import sys
 
 import pytest
 
 from batch_alias.sources import calamine_worker
+from tests.support.processes import finish
 
 
 def output_of(path, *sheet):
     command = [sys.executable, "-P", calamine_worker.__file__, str(path), *sheet]
-    lines = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False).stdout.splitlines()
-    return [json.loads(line) for line in lines]
+    return [json.loads(line) for line in finish(command).out.splitlines()]
 
 
 def test_sheets_are_listed(workbook):

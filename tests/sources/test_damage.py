@@ -1,8 +1,6 @@
 """However damaged a file is, it is read in little memory, and to an end or an error."""
 
 import gzip
-import subprocess
-import sys
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,6 +11,7 @@ from hypothesis import strategies as st
 from batch_alias.errors import SourceError
 from batch_alias.settings import Reading
 from batch_alias.sources import open_source
+from tests.support.processes import run_python
 
 READ = """
 import re, sys
@@ -55,8 +54,9 @@ def test_memory_stays_bounded(tmp_path):
     for name, (content, _) in HUGE.items():
         (tmp_path / name).write_bytes(content)
     paths = [str(tmp_path / name) for name in HUGE]
-    done = subprocess.run([sys.executable, "-c", READ, *paths], capture_output=True, text=True, check=True)
-    for (name, (_, expected)), line in zip(HUGE.items(), done.stdout.splitlines(), strict=True):
+    ended = run_python(READ, *paths)
+    assert ended.code == 0, ended.err
+    for (name, (_, expected)), line in zip(HUGE.items(), ended.out.splitlines(), strict=True):
         peak, result = line.split(" ", 1)
         assert expected in result, name
         assert int(peak) < MOST_MIB, name
