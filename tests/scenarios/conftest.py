@@ -1,17 +1,18 @@
 """Whole jobs: all of them slow, none of them longer than its alarm, and ways to act at an exact moment of a run."""
 
-import os
+import asyncio
 import signal
-import socket
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
+from batch_alias.reports import Summary
 from batch_alias.sandbox import FaultPlan
+from batch_alias.settings import Settings
 from tests.support.faults import NO_FAULTS, Script
+from tests.support.processes import DEADLINE
 
 HERE = Path(__file__).parent
 LONGEST = 300
@@ -64,18 +65,31 @@ def signal_at() -> Callable[[signal.Signals, str, str], str]:
     return lambda number, event, path: SIGNAL_ITSELF.format(number=int(number), event=event, path=path)
 
 
-@pytest.fixture
-def free_port() -> Iterator[Callable[[], int]]:
-    """A port that refuses connections until a server listens on it, and again after that.
+class SkippingLoop(asyncio.SelectorEventLoop):
+    """An event loop whose timers can be made due, although no other clock shows that time has passed."""
 
-    Bound, but not listened on, until the test ends: nothing else is given the port meanwhile.
-    """
-    with ExitStack() as stack:
+    skipped = 0.0
 
-        def reserve() -> int:
-            holder = stack.enter_context(socket.socket())
-            holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, os.name == "posix")
-            holder.bind(("127.0.0.1", 0))
-            return holder.getsockname()[1]
+    def time(self) -> float:
+        return super().time() + self.skipped
 
-        yield reserve
+
+@pytest.fixture(scope="session")
+def run_with_hangs(run) -> Callable[..., Summary]:
+    """Run a job in which requests hang: those under way time out whenever a condition holds, and no others do."""
+
+    def run_once(settings: Settings, hanging: Callable[[], bool], **more) -> Summary:
+        def loop_factory() -> SkippingLoop:
+            loop = SkippingLoop()
+
+            def check() -> None:
+                if hanging():
+                    loop.skipped += DEADLINE
+                loop.call_later(0.01, check)
+
+            loop.call_soon(check)
+            return loop
+
+        return run(settings, loop_factory=loop_factory, **more)
+
+    return run_once

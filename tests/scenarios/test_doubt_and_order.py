@@ -26,12 +26,16 @@ NAMED = {"ids": lambda fault: fault.name}
 
 @pytest.mark.parametrize("fault", [HANG_AFTER, DROP_AFTER, INTERNAL_TIMEOUT], **NAMED)
 def test_a_row_out_of_attempts_without_a_response_is_unknown_and_sent_by_the_next_run(
-    fault, run, sandbox, settings_for, write_csv, results
+    fault, run, run_with_hangs, sandbox, settings_for, write_csv, results
 ):
     served = sandbox(Script(lambda number: fault if number % 7 == 3 else None))
     source = write_csv(70)
-    timeout = {"timeout": 5.0} if fault is HANG_AFTER else {}
-    first = run(settings_for(source, served, attempts=1, **timeout))
+
+    def hanging():
+        stats = served.stats()
+        return (stats.requests, stats.in_flight) == (70, 10)
+
+    first = run_with_hangs(settings_for(source, served, attempts=1), hanging)
     assert first.exit_code == ExitCode.NOT_ALL_ACCEPTED
     unknown = results().of(State.UNKNOWN)
     assert len(unknown) >= 10

@@ -14,12 +14,14 @@ from batch_alias.sending.controller import BreakerRules
 from batch_alias.sending.retry import Backoff
 from batch_alias.settings.target import Secret
 from tests.support.faults import GATEWAY_LIMIT, Script, coded
+from tests.support.processes import DEADLINE
 
 ROWS = 100
 SWITCH_INTERVAL = 0.1
 QUICK = Timing(
     backoff=Backoff(base=0.02, cap=0.2),
     breaker=BreakerRules(first_interval=0.02, longest_interval=0.15),
+    first_timeout=DEADLINE,
     switch_interval=SWITCH_INTERVAL,
     tick=0.1,
 )
@@ -52,11 +54,21 @@ def test_when_the_primary_fails_all_connections_move_to_the_backup(fault, run, p
     assert primary.stats().requests - primary.stats().sets <= (64 if fault is UNAVAILABLE else 32)
 
 
-def test_a_primary_that_hangs_is_left(run, pair, settings_for, write_csv, results):
+def test_a_primary_that_hangs_is_left(run_with_hangs, pair, settings_for, write_csv, results):
     primary, backup = pair(Script(lambda number: HANG_BEFORE if number >= 20 else None))
-    summary = run(settings_for(write_csv(40), primary, backup, timeout=2.0, max_in_flight=8))
+    timed_out = 20
+
+    def hanging():
+        nonlocal timed_out
+        if backup.stats().requests or primary.stats().requests < timed_out + 8:
+            return False
+        timed_out += 8
+        return True
+
+    summary = run_with_hangs(settings_for(write_csv(40), primary, backup, max_in_flight=8), hanging)
     assert summary.exit_code == ExitCode.DONE, summary.stopped
     assert results().states == {State.ACCEPTED: 40}
+    assert summary.codes.keys() == {"200", "timeout"}
     assert summary.host_switches >= 1
     assert backup.stats().sets > 0
 

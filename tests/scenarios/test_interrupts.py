@@ -1,7 +1,6 @@
 """SIGINT and SIGTERM: the first one lets the requests in flight end, the second one ends the run at once."""
 
 import signal
-from dataclasses import replace
 
 import pytest
 
@@ -12,6 +11,7 @@ from batch_alias.sandbox import Faults
 from batch_alias.sandbox.faults import HANG_AFTER
 from batch_alias.sending import Timing
 from tests.support.faults import Script
+from tests.support.processes import DEADLINE
 
 HANGING = Script(lambda number: HANG_AFTER if number >= 20 else None)
 
@@ -22,7 +22,7 @@ def test_after_a_signal_the_requests_in_flight_end_and_the_reports_are_written(
 ):
     served = sandbox(Faults(latency=0.1))
     started = command("run", write_csv(3000), "--job", "job", to=served)
-    until(lambda: served.stats().in_flight >= 3, started)
+    until(lambda: served.stats().requests >= 10 and served.stats().in_flight, started)
     started.signal(number)
     ended = started.end()
     assert ended.code == ExitCode.INTERRUPTED, ended.err
@@ -58,11 +58,13 @@ def test_requests_without_a_response_are_cut_off_after_the_grace(run, sandbox, s
     served = sandbox(HANGING)
 
     def stop(job):
-        until(lambda: served.stats().in_flight >= 10)
+        with LedgerReader(job.folder) as ledger:
+            until(lambda: ledger.counts().accepted == 20 and served.stats().in_flight >= 10)
         assert job.stop()
 
     settings = settings_for(write_csv(100), served)
-    summary = run(settings, timing=replace(Timing(), grace=0.5, tick=0.1), beside=stop)
+    timing = Timing(first_timeout=DEADLINE, grace=0.5, tick=0.1)
+    summary = run(settings, timing=timing, beside=stop)
     assert summary.exit_code == ExitCode.INTERRUPTED
     found = results()
     unknown = found.states[State.UNKNOWN]

@@ -2,21 +2,24 @@
 
 import asyncio
 import re
-import signal
 import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import count
 
 import pytest
 
 from batch_alias.errors import ExitCode
-from batch_alias.model import State
+from batch_alias.model import Second, State
 from batch_alias.rongcloud.client import Client
-from batch_alias.sandbox import Faults, Rules
+from batch_alias.sandbox import Rules, Sandbox
 from batch_alias.sending import Timing
 from batch_alias.sending.dispatcher import Dispatcher
 from batch_alias.sending.limiter import RateLimiter
 from batch_alias.settings import Reading, Sending
 from batch_alias.staging import staged
+from tests.support.processes import DEADLINE
 
 HOUR = 3600
 
@@ -40,54 +43,84 @@ STEPS = {
 }
 
 
+@dataclass(frozen=True)
+class Sent:
+    """What a ledger says of a run."""
+
+    accepted: int
+    busiest_second: int
+    seconds: list[Second]
+
+    @property
+    def codes(self) -> Counter[str]:
+        return sum((Counter(second.codes) for second in self.seconds), Counter())
+
+
+@pytest.fixture
+def send(target_of, write_csv, tmp_path) -> Callable[..., Sent]:
+    """Send rows to a sandbox with clocks that the test sets."""
+
+    def run(served: Sandbox, rows: int, *, rate: int, max_in_flight: int = 512, **clocks) -> Sent:
+        sending = Sending(rate=rate, max_in_flight=max_in_flight, timeout=DEADLINE)
+        with staged(write_csv(rows), Reading(), tmp_path / "job") as ledger:
+            ledger.begin_run(target="the sandbox", version="0", settings={})
+            dispatcher = Dispatcher(
+                ledger=ledger,
+                service=Client(target_of(served), timeout=DEADLINE, first_timeout=DEADLINE),
+                limiter=RateLimiter(rate),
+                sending=sending,
+                timing=Timing(),
+                observer=lambda event: pytest.fail(event.text),
+                **clocks,
+            )
+            asyncio.run(dispatcher.run())
+            (done,) = ledger.runs()
+            return Sent(ledger.counts().accepted, done.busiest_second, list(ledger.seconds()))
+
+    return run
+
+
 @pytest.mark.parametrize("wall", STEPS.values(), ids=STEPS)
-def test_a_wall_clock_that_steps_neither_bursts_nor_hangs(wall, sandbox, target_of, write_csv, tmp_path):
-    rate, rows = 400, 160
+def test_a_wall_clock_that_steps_neither_bursts_nor_hangs(wall, send, sandbox):
     readings = count()
-    sending = Sending(rate=rate, timeout=60.0)
-    with staged(write_csv(rows), Reading(), tmp_path / "job") as ledger:
-        ledger.begin_run(target="the sandbox", version="0", settings={})
-        dispatcher = Dispatcher(
-            ledger=ledger,
-            service=Client(target_of(sandbox()), timeout=sending.timeout),
-            limiter=RateLimiter(rate),
-            sending=sending,
-            timing=Timing(),
-            observer=lambda _event: None,
-            wall=lambda: wall(next(readings)),
-        )
-        asyncio.run(dispatcher.run())
-        assert ledger.counts().accepted == rows
-        seconds = list(ledger.seconds())
-        assert sum(second.requests for second in seconds) == rows
-        assert sum(second.settled["accepted"] for second in seconds) == rows
-        assert ledger.runs()[0].busiest_second <= rate
+    sent = send(sandbox(), 160, rate=400, wall=lambda: wall(next(readings)))
+    assert sent.accepted == 160
+    assert sum(second.requests for second in sent.seconds) == 160
+    assert sum(second.settled["accepted"] for second in sent.seconds) == 160
+    assert sent.busiest_second <= 400
 
 
-def test_a_machine_that_sleeps_does_not_catch_up_in_a_burst(command, sandbox, write_csv, results, until):
-    served = sandbox(Faults(latency=0.1))
-    started = command("run", write_csv(200), "--job", "job", to=served)
-    until(lambda: served.stats().requests >= 50, started)
-    started.signal(signal.SIGSTOP)
-    until(lambda: served.stats().in_flight == 0)
-    awake_at = time.monotonic() + 1.2
-    until(lambda: time.monotonic() >= awake_at)
-    started.signal(signal.SIGCONT)
-    ended = started.end()
-    assert ended.code == ExitCode.DONE, ended.err
-    assert results().states == {State.ACCEPTED: 200}
-    assert results().summary["busiest_second"] <= 100
+class Clock:
+    """The monotonic clock of this process, which can be set forward, as for a machine that was asleep."""
+
+    def __init__(self) -> None:
+        self._read = time.monotonic
+        self.asleep = 0.0
+
+    def __call__(self) -> float:
+        return self._read() + self.asleep
+
+    def sleep(self, seconds: float) -> None:
+        self.asleep += seconds
 
 
-def test_a_process_that_stood_still_holds_nothing_against_the_service(command, sandbox, write_csv, results, until):
-    served = sandbox(Faults(latency=0.5))
-    started = command("run", write_csv(150), "--job", "job", "--timeout", 4, to=served)
-    until(lambda: served.stats().in_flight >= 20, started)
-    started.signal(signal.SIGSTOP)
-    awake_at = time.monotonic() + 5
-    until(lambda: time.monotonic() >= awake_at)
-    started.signal(signal.SIGCONT)
-    ended = started.end()
-    assert ended.code == ExitCode.DONE, ended.err
-    assert results().summary["codes"] == {"200": 150}
-    assert "does not work" not in ended.err
+@pytest.fixture
+def clock(monkeypatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(time, "monotonic", clock)
+    return clock
+
+
+def test_a_machine_that_sleeps_does_not_catch_up_in_a_burst(send, sandbox, clock, at_request):
+    served = sandbox(at_request(50, lambda: clock.sleep(3.0)))
+    sent = send(served, 400, rate=200, clock=clock)
+    assert sent.accepted == 400
+    assert sent.busiest_second <= 200
+
+
+def test_a_machine_that_sleeps_while_a_request_is_under_way_holds_nothing_against_the_service(
+    send, sandbox, clock, at_request
+):
+    served = sandbox(at_request(10, lambda: clock.sleep(1.5 * DEADLINE)))
+    sent = send(served, 20, rate=1000, max_in_flight=1, clock=clock)
+    assert (sent.accepted, sent.codes) == (20, {"200": 20})
