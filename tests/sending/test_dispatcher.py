@@ -71,11 +71,11 @@ def test_idle_connections_are_closed_during_the_run(send, answer):
 
     closed = []
 
-    async def look(sent, loop):
-        await asyncio.sleep(70)
+    async def count_closed(sent, loop):
+        await asyncio.sleep(10)
         closed.append(sent.service.closed)
 
-    sent = send(script, count=8000, meanwhile=look)
+    sent = send(script, count=1200, timing=Timing(idle=4.0), meanwhile=count_closed)
     assert sent.service.opened > 100
     assert closed[0] > 90
 
@@ -111,9 +111,9 @@ def test_a_refused_signature_is_tried_afresh_once(send, always, answer):
     sent = send(always(code=1004))
     assert sent.service.sent == [2, 2]
     assert sent.error.exit_code == 4
-    healed = send(lambda service, _row: answer(code=1004) if not service.starts else answer())
-    assert healed.error is None
-    assert set(healed.ledger.states().values()) == {State.ACCEPTED}
+    accepted = send(lambda service, _row: answer(code=1004) if not service.starts else answer())
+    assert accepted.error is None
+    assert set(accepted.ledger.states().values()) == {State.ACCEPTED}
 
 
 def test_a_clock_wrong_enough_to_be_refused_is_named(send, always):
@@ -264,7 +264,7 @@ def test_a_run_that_is_cancelled_after_it_was_stopped_does_not_use_up_the_grace(
 
 
 def test_a_stop_does_not_wait_for_the_limiter_at_a_low_rate(send, answer):
-    """After an outage the pace begins at a tenth: with --rate 1 that is a token every ten seconds."""
+    """After an outage the rate begins at a tenth: with --rate 1 that is an attempt every ten seconds."""
 
     async def stop(sent, loop):
         await asyncio.sleep(5)
@@ -306,14 +306,14 @@ def test_a_clock_that_jumps_brings_no_burst(send, always):
 def test_progress_says_how_the_run_stands(send, answer):
     seen = []
 
-    async def look(sent, loop):
+    async def ask(sent, loop):
         await asyncio.sleep(3)
         seen.append(sent.dispatcher.progress())
 
     def script(service, row):
         return answer(code=1005) if row == 3 else answer(latency=1.0)
 
-    sent = send(script, count=1000, meanwhile=look)
+    sent = send(script, count=1000, meanwhile=ask)
     (progress,) = seen
     assert progress.failed == 1
     assert progress.unknown == 0

@@ -100,9 +100,9 @@ def test_the_run_stops_after_the_patience_with_every_row_pending(patience, send,
 
 
 def test_without_a_patience_it_waits_for_ever(send, outage):
-    sent = send(outage(5.0, 7200.0), count=1000, patience=0)
+    sent = send(outage(5.0, 3600.0), count=600, patience=0)
     assert sent.error is None
-    assert len(sent.ledger.outcomes) == 1000
+    assert len(sent.ledger.outcomes) == 600
 
 
 def test_a_row_that_the_service_cannot_process_is_no_outage_and_ends_unknown(send, answer):
@@ -123,7 +123,7 @@ def test_a_first_row_that_the_service_cannot_process_does_not_delay_the_others(p
 
 
 def test_a_row_that_never_got_through_while_others_did_is_failed_and_not_in_doubt(send, answer):
-    sent = send(lambda _service, row: answer(failure=Failure.CONNECT) if row == 50 else answer(), count=4000)
+    sent = send(lambda _service, row: answer(failure=Failure.CONNECT) if row == 50 else answer(), count=600, attempts=3)
     assert sent.ledger.outcomes[50].state is State.FAILED
     assert sent.event_kinds == []
 
@@ -383,7 +383,10 @@ def test_rows_in_doubt_are_unknown_when_the_run_is_stopped_in_an_outage(send, an
 
 def test_a_row_in_doubt_since_an_earlier_run_never_becomes_failed_without_an_answer(send, answer):
     sent = send(
-        lambda _service, row: answer(failure=Failure.CONNECT) if row == 50 else answer(), count=4000, doubted={50}
+        lambda _service, row: answer(failure=Failure.CONNECT) if row == 50 else answer(),
+        count=600,
+        attempts=3,
+        doubted={50},
     )
     assert sent.ledger.outcomes[50].state is State.UNKNOWN
 

@@ -73,7 +73,7 @@ def test_a_refusal_by_the_limit_never_ends_a_row_and_costs_it_nothing(before, dr
     assert decision.history.failures == before.failures
 
 
-@given(attempts=st.integers(1, 100), in_doubt=st.lists(st.booleans(), min_size=100, max_size=100))
+@given(attempts=st.integers(1, 20), in_doubt=st.lists(st.booleans(), min_size=20, max_size=20))
 def test_a_row_has_exactly_so_many_attempts_and_is_unknown_if_any_was_in_doubt(attempts, in_doubt):
     history, made = History(), 0
     while True:
