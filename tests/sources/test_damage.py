@@ -49,6 +49,7 @@ HUGE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak is read from Linux's /proc")
 def test_memory_stays_bounded(tmp_path):
     for name, (content, _) in HUGE.items():
@@ -66,6 +67,7 @@ XLS = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 STARTS = [b"", HEADER, b"\xff\xfe", b"\x1f\x8b\x08", b"PK\x03\x04", b"PAR1", b'{"userId":1}\n', XLS]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("start", STARTS)
 @settings(max_examples=30)
 @given(rest=st.binary(max_size=300))

@@ -71,6 +71,7 @@ def test_row_numbers_are_those_of_the_sheet_wherever_the_table_is(workbook, name
     assert source.description.startswith("workbook, sheet 'Sheet")
 
 
+@pytest.mark.slow
 @settings(max_examples=10)
 @given(rows=st.lists(st.tuples(WRITABLE, WRITABLE, WRITABLE), min_size=1, max_size=20))
 def test_text_cells_are_read_as_written_or_rejected(workbook_bytes, tmp_path_factory, rows):

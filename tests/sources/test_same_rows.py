@@ -78,6 +78,7 @@ def content_of(frame):
     return frame[["user_id", "group_id", "remark", "reason", "message", "warning"]].to_numpy().tolist()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*FORMATS, "openpyxl", "xls"])
 @settings(max_examples=8)
 @given(rows=TABLES)

@@ -118,6 +118,7 @@ def intact(request, workbook_bytes):
     return workbook_bytes[request.param]([["u1", "g1", (12, "000000")]])
 
 
+@pytest.mark.slow
 @settings(max_examples=20)
 @given(data=st.data())
 def test_no_damage_to_a_workbook_is_a_crash(intact, tmp_path_factory, data):
