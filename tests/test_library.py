@@ -1,6 +1,8 @@
 """The library does what the command line does, and returns what it found."""
 
 import asyncio
+import io
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,7 +26,7 @@ from batch_alias.ledger import LedgerReader, locked
 from batch_alias.sandbox import Faults
 from batch_alias.sandbox.faults import UNAVAILABLE
 from tests.support.faults import Script
-from tests.support.processes import run_python
+from tests.support.processes import DEADLINE, run_python
 
 ON_THE_SANDBOX = Target(sandbox=True)
 
@@ -99,12 +101,29 @@ def test_the_secret_is_not_shown(settings_for, sandbox):
     assert served.app_secret.reveal() not in f"{settings!r} {settings}"
 
 
-def test_cancelled_while_the_source_is_staged_it_stops_and_leaves_nothing(settings, write_csv, until):
+def test_cancelled_while_the_source_is_staged_it_stops_and_leaves_nothing(settings, write_csv):
+    job, reading, go_on = settings.job_folder, threading.Event(), threading.Event()
+
+    class Held(io.FileIO):
+        """A file that is not read on while rows are staged, until it may be."""
+
+        def read(self, size: int = -1) -> bytes:
+            if (job / "ledger.new").exists():
+                reading.set()
+                go_on.wait(DEADLINE)
+            return super().read(size)
+
+    class Source(type(Path())):
+        def open(self, *_arguments, **_more) -> Held:
+            return Held(self)
+
     async def cancel_when_staging_begins() -> None:
-        job = settings.job_folder
-        running = asyncio.create_task(run_job(replace(settings, source=write_csv(200_000), reading=Reading())))
-        await asyncio.to_thread(until, (job / "ledger.new").exists)
+        source = Source(write_csv(20_000))
+        running = asyncio.create_task(run_job(replace(settings, source=source, reading=Reading())))
+        assert await asyncio.to_thread(reading.wait, DEADLINE)
         running.cancel()
+        await asyncio.sleep(0)  # now it knows
+        go_on.set()
         with pytest.raises(asyncio.CancelledError):
             await running
         assert not job.exists()

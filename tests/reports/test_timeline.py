@@ -36,7 +36,7 @@ def test_in_a_short_run_every_second_is_a_point_also_without_requests(timeline, 
 
 @pytest.mark.parametrize("length", [599, 601, 10_150, 3 * DAY + 17, 400 * DAY])
 def test_a_job_of_any_length_has_few_points_with_all_requests_in_them(timeline, second, start, length):
-    seconds = [second(start + at, 90, refusals=1) for at in range(0, length, max(1, length // 2000))]
+    seconds = [second(start + at, 90, refusals=1) for at in range(0, length, max(1, length // 1000))]
     found = timeline((0, length, seconds))
     assert len(found.points) == len(found.edges) - 1 <= POINTS
     assert sum(point.seconds for point in found.points) == found.edges[-1] == length

@@ -34,8 +34,8 @@ def outage(answer):
 
 
 def test_ten_minutes_of_outage_cost_no_row(send, outage):
-    sent = send(outage(5.0, 605.0), count=2000)
-    assert Counter(sent.ledger.states().values()) == {State.ACCEPTED: 2000}
+    sent = send(outage(5.0, 605.0), count=800)
+    assert Counter(sent.ledger.states().values()) == {State.ACCEPTED: 800}
     assert sent.event_kinds == ["outage-began", "outage-ended"]
     assert "refused" in sent.events[0].text
     assert 605 <= sent.seconds <= 605 + 30 + 30
@@ -53,7 +53,7 @@ def test_an_outage_that_begins_with_the_last_rows_costs_none(left, send, answer)
 
 
 def test_during_an_outage_one_probe_at_a_time_goes_out_at_growing_intervals(send, outage):
-    sent = send(outage(5.0, 305.0), count=2000)
+    sent = send(outage(5.0, 305.0), count=800)
     began = next(event.at for event in sent.events) - 1_800_000_000
     probes = [start.at for start in sent.service.starts if began < start.at < 306]
     gaps = [later - earlier for earlier, later in itertools.pairwise(probes)]
@@ -67,11 +67,11 @@ def test_probes_take_the_two_hosts_in_turn(send, answer):
         is_down = service.hosts[0] == "one" and service.loop.time() > 5
         return answer(failure=Failure.CONNECT) if is_down or down(service, 5, 605) else answer()
 
-    sent = send(script, count=2000)
+    sent = send(script, count=800)
     probes = [start.host for start in sent.service.starts if 10 < start.at < 600]
     assert len(probes) > 15
     assert all(earlier != later for earlier, later in itertools.pairwise(probes))
-    assert len(sent.ledger.outcomes) == 2000
+    assert len(sent.ledger.outcomes) == 800
 
 
 def test_after_an_outage_the_rate_rises_step_by_step(send, outage):
@@ -92,7 +92,7 @@ def test_a_service_that_is_down_from_the_beginning_is_an_outage_after_one_reques
 
 @pytest.mark.parametrize("patience", [60.0, 1800.0])
 def test_the_run_stops_after_the_patience_with_every_row_pending(patience, send, outage):
-    sent = send(outage(5.0, 1e9), count=2000, patience=patience)
+    sent = send(outage(5.0, 1e9), count=800, patience=patience)
     assert sent.error.exit_code == 4
     assert ("30 min" if patience == 1800 else "1 min") in sent.error.problem
     assert set(sent.ledger.states().values()) == {State.ACCEPTED}
@@ -140,8 +140,8 @@ def test_a_single_timeout_leaves_a_row_in_doubt(send, answer):
 
 def test_rows_out_of_attempts_when_an_outage_is_recognised_are_forgiven(send, outage):
     # With one attempt a row, every row hit before the outage is recognised would be lost otherwise.
-    sent = send(outage(5.0, 65.0), count=2000, attempts=1)
-    assert Counter(sent.ledger.states().values()) == {State.ACCEPTED: 2000}
+    sent = send(outage(5.0, 65.0), count=800, attempts=1)
+    assert Counter(sent.ledger.states().values()) == {State.ACCEPTED: 800}
 
 
 def test_outcomes_held_back_are_settled_at_the_end(send, answer):
@@ -374,7 +374,7 @@ def test_rows_in_doubt_are_unknown_when_the_run_is_stopped_in_an_outage(send, an
     def script(service, _row):
         return answer(code=None, status=502) if service.loop.time() > 5 else answer()
 
-    sent = send(script, count=2000, meanwhile=stop)
+    sent = send(script, count=800, meanwhile=stop)
     assert set(sent.ledger.outcomes) == set(sent.service.sent)
     unknown = [outcome for outcome in sent.ledger.outcomes.values() if outcome.state is State.UNKNOWN]
     assert unknown
@@ -396,8 +396,8 @@ def test_the_time_that_this_process_stood_still_is_given_to_the_attempts(send, a
         await asyncio.sleep(3)
         loop.now += 7.0
 
-    assert send(lambda _service, _row: answer(), count=1000).service.extended == 0
-    sent = send(lambda _service, _row: answer(), count=1000, meanwhile=stand_still)
+    assert send(lambda _service, _row: answer(), count=500).service.extended == 0
+    sent = send(lambda _service, _row: answer(), count=500, meanwhile=stand_still)
     assert sent.service.extended == pytest.approx(7.0, abs=0.6)
 
 
@@ -437,9 +437,9 @@ def test_time_in_which_this_process_stood_still_is_not_held_against_the_service(
         await asyncio.sleep(5.5)
         loop.now += 7200
 
-    sent = send(outage(5.0, 5.0 + 7200 + 3), count=1000, meanwhile=sleep_like_a_laptop)
+    sent = send(outage(5.0, 5.0 + 7200 + 3), count=700, meanwhile=sleep_like_a_laptop)
     assert sent.error is None
-    assert len(sent.ledger.outcomes) == 1000
+    assert len(sent.ledger.outcomes) == 700
 
 
 @pytest.mark.parametrize("rate", [1, 5, 10])

@@ -12,7 +12,7 @@ from batch_alias.sandbox.faults import Effect, uniform
 
 HUGE = 8 * 2**20
 """Bytes of a huge body."""
-BOMB = 64 * 2**20
+BOMB = 32 * 2**20
 """Bytes that a gzip bomb inflates to; about a thousandth of them are sent."""
 PADDED = b'{"code":200,"padding":"'
 ELSEWHERE = "http://elsewhere.invalid"
