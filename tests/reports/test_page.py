@@ -83,9 +83,10 @@ def test_every_row_that_was_not_accepted_is_shown_with_its_reason_and_advice(job
 
 def test_reasons_are_counted_and_the_most_frequent_is_first(job):
     empty = {"user_id": "", "reason": "empty-user-id", "message": "Column 'userId' is empty."}
-    job.stage({"remark": "x"}, {"remark": "y"}, empty, empty, empty)
+    job.stage({"remark": "x"}, {"remark": "y"}, empty, empty, empty, {"remark": "z"})
     message = "parameter missing or invalid: user {} is not known"
-    job.run({row: (State.FAILED, 1002, message.format(row)) for row in (2, 3)})
+    failed = {row: (State.FAILED, 1002, message.format(row)) for row in (2, 3)}
+    job.run(failed | {7: (State.ACCEPTED, 200, "accepted")})
     job.write()
     first, second = job.page().tables["Why rows were not accepted"][1:]
     assert first[:4] == ["3", "rejected", "empty-user-id", "row 4: Column 'userId' is empty."]

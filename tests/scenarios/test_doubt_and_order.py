@@ -87,7 +87,7 @@ def test_retry_changes_nothing_before_it_sends(run, sandbox, settings_for, write
 
 def test_too_many_rejections_are_refused_by_run_and_retry_until_a_run_has_begun(run, sandbox, settings_for, write_csv):
     served = sandbox()
-    source = write_csv([("u1", "g", "n"), ("u2", "g", "n"), ("", "g", "n")])
+    source = write_csv([("u1", "g", "n"), ("", "g", "n"), ("u2", "g", "n")])
     for again in (source, None):
         with pytest.raises(SourceError, match="nothing was sent"):
             run(settings_for(again, served))

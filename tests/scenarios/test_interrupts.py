@@ -62,7 +62,7 @@ def test_requests_without_a_response_are_cut_off_after_the_grace(run, sandbox, s
             until(lambda: ledger.counts().accepted == 20 and served.stats().in_flight >= 10)
         assert job.stop()
 
-    settings = settings_for(write_csv(100), served)
+    settings = settings_for(write_csv(100), served, max_in_flight=32)
     timing = Timing(first_timeout=DEADLINE, grace=0.5, tick=0.1)
     summary = run(settings, timing=timing, beside=stop)
     assert summary.exit_code == ExitCode.INTERRUPTED
