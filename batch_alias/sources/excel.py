@@ -117,7 +117,7 @@ class _Sheet:
     """An open sheet: its first rows, and all rows under its header, with their numbers from 1."""
 
     def __init__(self, path: Path, name: str, scan: Scan, reading: Reading) -> None:
-        self._worker = _work(path, name, *["escaped"] * scan.is_escaped)
+        self._worker = _work(path, name, *["repair"] * scan.is_unreadable)
         [offset], hidden = next(self._worker), next(self._worker)
         self.hidden = scan.hidden  # by the number of the row
         for number in hidden:
@@ -142,7 +142,7 @@ def _scanned(rows: Iterator[list[Cell]], left: list[Cell], scan: Scan) -> Iterat
     # After the last row with a value there may be some with formulas without a result.
     for index, values in zip_longest(range(scan.marked_rows), rows):
         row: list[Cell] = [""] * scan.columns if values is None else left + values if left else values
-        if scan.is_escaped:
+        if scan.is_unreadable:
             row = [Flaw.HALF_A_CHARACTER if isinstance(cell, str) and "\ufffd" in cell else cell for cell in row]
         while mark is not None and mark[0] == index:
             _, column, shown = mark

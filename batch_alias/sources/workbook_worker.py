@@ -1,4 +1,4 @@
-"""The process in which a workbook is read: ``python workbook_worker.py PATH [SHEET [escaped]]``.
+"""The process in which a workbook is read: ``python workbook_worker.py PATH [SHEET [repair]]``.
 
 calamine reads an .xlsx, xlrd an .xls. A damaged workbook can make them allocate memory without end, at which Rust
 aborts the process. So this is one of its own, with limits on memory and time. It writes lines of JSON to standard
@@ -45,17 +45,17 @@ def main(path: str, *sheet: str) -> None:
         _write(_reason(path, error))
 
 
-def _read_xlsx(file: BinaryIO, sheet: str, escaped: str = "") -> Iterator[object]:
+def _read_xlsx(file: BinaryIO, sheet: str, repair: str = "") -> Iterator[object]:
     import python_calamine as calamine
 
-    table = calamine.load_workbook(_unescaped(file) if escaped else file).get_sheet_by_name(sheet)
+    table = calamine.load_workbook(_repaired(file) if repair else file).get_sheet_by_name(sheet)
     yield [table.start[1] if table.start else 0]
     yield []
     yield from _without_blank_end(table.iter_rows())
 
 
-def _unescaped(file: BinaryIO) -> BinaryIO:
-    """A copy of an .xlsx in which characters beyond U+00FF are not escaped (``_x4E2D_``): calamine decodes no such."""
+def _repaired(file: BinaryIO) -> BinaryIO:
+    """A copy of an .xlsx without what calamine does not know: escaped characters beyond U+00FF, newer errors."""
     import io
     import re
     import zipfile
@@ -67,9 +67,10 @@ def _unescaped(file: BinaryIO) -> BinaryIO:
     copy = io.BytesIO()
     # Of "_x005F_x4E2D_" the first is an escaped underscore, and the rest is text.
     escape = re.compile(rb"_x005[fF]_|((?:_x(?!00)[0-9a-fA-F]{4}_)+)")
+    error = re.compile(rb'(<c [^>]*\bt="e"[^>]*>(?:<f.*?)?<v>)[^<]*', re.DOTALL)
     with zipfile.ZipFile(file) as old, zipfile.ZipFile(copy, "w") as new:
         for name in old.namelist():
-            new.writestr(name, escape.sub(decode, old.read(name)))
+            new.writestr(name, error.sub(rb"\1#N/A", escape.sub(decode, old.read(name))))
     copy.seek(0)
     return copy
 

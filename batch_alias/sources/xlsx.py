@@ -33,11 +33,13 @@ SAVE_AS_CSV = "Save the sheet as CSV UTF-8."
 
 # Formats that files only give by number (ECMA-376, part 1, 18.8.30). All others show more than digits.
 _BUILT_IN_FORMATS = {0: "General", 1: "0", 49: "@"}
-_ERROR, _NO_VALUE = -1, -2
-_FLAWS = {_ERROR: Flaw.ERROR, _NO_VALUE: Flaw.NO_VALUE}
+_NO_VALUE, _TYPES = -1, {"e": -2, "d": -3}
+# What is marked in a cell; the other marks are numbers of styles. A date in ISO 8601 is shown in another way.
+_MARKS: dict[int, Format | Flaw] = {_NO_VALUE: Flaw.NO_VALUE, -2: Flaw.ERROR, -3: Format(text=None)}
 _TWICE = "The {what} occurs twice in the sheet, or not in its place."
-_NUMBERS, _TRUE = {None, "n"}, {"1", "true"}
-_ESCAPE = re.compile(rb"_x(?!00)[0-9a-fA-F]{4}_")
+_TRUE = {"1", "true"}
+# Escaped characters that calamine does not decode, and errors that are newer than it.
+_UNREADABLE = re.compile(rb"_x(?!00)[0-9a-fA-F]{4}_|<v>#(?!NULL!|DIV/0!|VALUE!|REF!|NAME\?|NUM!|N/A)[A-Z_]{1,30}!?</v>")
 
 # What reading a damaged workbook raises.
 _DAMAGE = (zipfile.BadZipFile, zlib.error, expat.ExpatError, EOFError, OSError, ValueError, LookupError, RuntimeError)
@@ -55,29 +57,24 @@ class Scan:
         self.rows = 0  # of the sheet, up to its last cell with a value or a formula
         self.columns = 0
         self.hidden = bytearray(TALLEST + 1)  # 1 for a hidden row, by its number from 1
-        self.is_escaped = False  # it has characters that calamine leaves escaped
+        self.is_unreadable = False  # without repair: it has what calamine does not know
+        self.marked_rows = 0  # up to the last cell that has a format or a flaw
         self._formats = formats
-        self._formatted = {str(style): shown for style, shown in enumerate(formats) if shown != GENERAL}
+        self._formatted = {str(style) for style, shown in enumerate(formats) if shown != GENERAL}
         self._recalculated = recalculated
         self._places = array("q")
         self._marks = array("i")
         self._row, self._row_name = 0, ""
         self._column = -1
-        self._kind: str | None = None
-        self._style: str | None = None
+        self._kind = self._style = ""
         self._in_formula = self._has_result = False
         self._parser = expat.ParserCreate()
         self._handlers: dict[str, Callable[[dict[str, str]], None]] = {}  # of the elements within sheetData
 
-    @property
-    def marked_rows(self) -> int:
-        """The rows up to the last of the marked cells."""
-        return self._places[-1] // WIDEST + 1 if self._places else 0
-
     def __iter__(self) -> Iterator[tuple[int, int, Format | Flaw]]:
         """The cells that have a format or a flaw, in their order: row and column from 0, and which."""
         for place, mark in zip(self._places, self._marks, strict=True):
-            yield *divmod(place, WIDEST), self._formats[mark] if mark >= 0 else _FLAWS[mark]
+            yield *divmod(place, WIDEST), self._formats[mark] if mark >= 0 else _MARKS[mark]
 
     def read(self, blocks: Iterator[bytes]) -> None:
         """Read the XML of the sheet."""
@@ -91,17 +88,19 @@ class Scan:
             self._end_formula()
 
     def search(self, blocks: Iterator[bytes]) -> Iterator[bytes]:
-        """Go through the blocks of a part for escaped characters."""
+        """Look in the blocks of a part for what calamine does not know."""
         end = b""
         for block in blocks:
-            self.is_escaped = self.is_escaped or _ESCAPE.search(end + block) is not None
-            end = block[-6:]
+            text = end + block
+            if b"_x" in text or b"<v>#" in text:
+                self.is_unreadable = self.is_unreadable or _UNREADABLE.search(text) is not None
+            end = block[-50:]
             yield block
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
         if handler := self._handlers.get(name):
             handler(attributes)
-        elif name.endswith("sheetData"):  # elements elsewhere may have the same names, with other prefixes
+        elif not self._handlers and name.endswith("sheetData"):  # elements elsewhere may have the same names, with other prefixes
             prefix = name.removesuffix("sheetData")
             self._handlers = {
                 prefix + "row": self._start_row,
@@ -113,7 +112,8 @@ class Scan:
 
     def _start_row(self, attributes: dict[str, str]) -> None:
         self._enter_row(int(attributes.get("r", self._row + 1)))
-        self.hidden[self._row] = attributes.get("hidden") in _TRUE
+        if attributes.get("hidden") in _TRUE:
+            self.hidden[self._row] = 1
 
     def _enter_row(self, row: int) -> None:
         if self._in_formula:
@@ -138,7 +138,7 @@ class Scan:
         if column <= self._column:
             raise SourceError(_TWICE, SAVE_AGAIN, what=f"cell {reference}")
         self._column = column
-        self._kind, self._style = attributes.get("t"), attributes.get("s")
+        self._kind, self._style = attributes.get("t", ""), attributes.get("s", "")
 
     def _start_formula(self, attributes: dict[str, str]) -> None:
         self._start_value(attributes)
@@ -149,12 +149,10 @@ class Scan:
         self.rows = self._row
         if self._column >= self.columns:
             self.columns = self._column + 1
-        if self._kind == "e":
-            self._mark(_ERROR)
-        elif (style := self._style) in self._formatted and (
-            self._kind in _NUMBERS or self._formatted[style].text is None
-        ):
-            self._mark(int(style))
+        if self._kind in _TYPES:
+            self._mark(_TYPES[self._kind])
+        elif self._style in self._formatted:
+            self._mark(int(self._style))
         if self._in_formula:
             self._has_result = self._kind == "str"  # an empty text is a result too
             self._parser.CharacterDataHandler = self._read_result
@@ -171,6 +169,7 @@ class Scan:
             self._mark(_NO_VALUE)
 
     def _mark(self, mark: int) -> None:
+        self.marked_rows = self._row
         place = (self._row - 1) * WIDEST + self._column
         if self._places and self._places[-1] == place:
             self._marks[-1] = mark
@@ -201,9 +200,8 @@ class Package:
                     self._recalculated = attributes.get("fullCalcOnLoad") in _TRUE
                     continue
                 relation = next((value for key, value in attributes.items() if key.endswith(":id")), "")
-                part = parts[relation]
+                self._parts[attributes["name"]] = parts[relation]
                 if relation in worksheets:  # not a chart on a sheet of its own
-                    self._parts[attributes["name"]] = part
                     self.sheets.append((attributes["name"], attributes.get("state", "visible") == "visible"))
             for part in _related_parts(archive, book, "/styles").values():
                 self._read_formats(archive, part)

@@ -203,9 +203,27 @@ def test_error_cells_are_rejected_and_a_row_of_them_is_not_blank(read, workbook)
     assert rows["number"].tolist() == [2, 3, 4]
 
 
+@pytest.mark.parametrize("error", ["#SPILL!", "#CALC!", "#BUSY!", "#GETTING_DATA", "#N/A"])
+def test_an_error_is_one_whatever_its_name(read, tmp_path, tampered, error):
+    with xlsxwriter.Workbook(tmp_path / "rows.xlsx") as book:
+        sheet = book.add_worksheet()
+        sheet.write_row(0, 0, HEADER)
+        sheet.write_row(1, 0, ["u1", "g1"])
+        sheet.write_formula("C2", "=A1:A9", None, "#N/A")
+        sheet.write_row(2, 0, ["u1", "g1", "#SPILL!"])
+    path = tampered(tmp_path / "rows.xlsx", SHEET, lambda xml: xml.replace(b"#N/A", error.encode()))
+    assert read(path)[["remark", "reason"]].to_numpy().tolist() == [["", "error-cell"], ["#SPILL!", ""]]
+
+
 def test_times_and_durations_are_not_ids(read, workbook):
     rows = read(workbook([[(dt.time(1, 2), "h:mm"), "g1", "a"], ["u1", (dt.timedelta(hours=30), "[h]:mm"), "b"]]))
     assert rows["reason"].tolist() == ["date-in-id", "date-in-id"]
+
+
+def test_a_date_in_iso_8601_is_shown_in_another_way(read, workbook, tampered):
+    date = b'<c r="C2" t="d"><v>2014-02-14T08:27:48.765Z</v></c>'
+    path = tampered(workbook([["u1", "g1", 5]]), SHEET, lambda xml: re.sub(rb'<c r="C2".*?</c>', date, xml))
+    assert read(path)["reason"].tolist() == ["number-format"]
 
 
 def test_a_formula_has_its_stored_value_and_a_merged_cell_is_its_first(read, tmp_path):
