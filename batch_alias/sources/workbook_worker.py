@@ -67,7 +67,7 @@ def _repaired(file: BinaryIO) -> BinaryIO:
     copy = io.BytesIO()
     # Of "_x005F_x4E2D_" the first is an escaped underscore, and the rest is text.
     escape = re.compile(rb"_x005[fF]_|((?:_x(?!00)[0-9a-fA-F]{4}_)+)")
-    error = re.compile(rb'(<c [^>]*\bt="e"[^>]*>(?:<f.*?)?<v>)[^<]*', re.DOTALL)
+    error = re.compile(rb'(<c [^>]*\bt="e"[^>]*>(?:<f(?:(?!</c>).)*?)?<v>)[^<]*', re.DOTALL)
     with zipfile.ZipFile(file) as old, zipfile.ZipFile(copy, "w") as new:
         for name in old.namelist():
             new.writestr(name, error.sub(rb"\1#N/A", escape.sub(decode, old.read(name))))

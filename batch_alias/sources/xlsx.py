@@ -100,7 +100,9 @@ class Scan:
     def _start(self, name: str, attributes: dict[str, str]) -> None:
         if handler := self._handlers.get(name):
             handler(attributes)
-        elif not self._handlers and name.endswith("sheetData"):  # elements elsewhere may have the same names, with other prefixes
+        elif not self._handlers and name.endswith(
+            "sheetData"
+        ):  # elements elsewhere may have the same names, with other prefixes
             prefix = name.removesuffix("sheetData")
             self._handlers = {
                 prefix + "row": self._start_row,

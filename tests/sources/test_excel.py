@@ -211,8 +211,18 @@ def test_an_error_is_one_whatever_its_name(read, tmp_path, tampered, error):
         sheet.write_row(1, 0, ["u1", "g1"])
         sheet.write_formula("C2", "=A1:A9", None, "#N/A")
         sheet.write_row(2, 0, ["u1", "g1", "#SPILL!"])
-    path = tampered(tmp_path / "rows.xlsx", SHEET, lambda xml: xml.replace(b"#N/A", error.encode()))
-    assert read(path)[["remark", "reason"]].to_numpy().tolist() == [["", "error-cell"], ["#SPILL!", ""]]
+        sheet.write_formula("A4", "=A1", None, "#NUM!")
+        sheet.write_row(3, 1, ["g1", 5])
+    path = tampered(
+        tmp_path / "rows.xlsx",
+        SHEET,
+        lambda xml: xml.replace(b"#N/A", error.encode()).replace(b"<v>#NUM!</v>", b""),
+    )
+    assert read(path)[["remark", "reason"]].to_numpy().tolist() == [
+        ["", "error-cell"],
+        ["#SPILL!", ""],
+        ["5", "error-cell"],
+    ]
 
 
 def test_times_and_durations_are_not_ids(read, workbook):
