@@ -47,11 +47,7 @@ _REFUSED = (
     (rb"\x28\xb5\x2f\xfd", "{file} is compressed by Zstandard.", _UNPACK),
     (rb"\x09[\x00\x02\x04][\x04\x06]\x00", "{file} is a workbook of Excel 4 or older.", _SAVE_AS_XLSX),
     (rb"MIME-Version:", "{file} is a web page in one file (MHTML), not a workbook.", _SAVE_AS_XLSX),
-    (
-        rb"(?i)(<[?!][^>]*>\s*)*<(html|head|meta|body|table|style|script|div)\b",
-        "{file} is an HTML page.",
-        _SAVE_AS_XLSX,
-    ),
+    (rb"(?i)(<[?!][^>]*>\s*)*<(html|head|meta|body|table|style|div)\b", "{file} is an HTML page.", _SAVE_AS_XLSX),
     (rb"<.*urn:schemas-microsoft-com:office:spreadsheet", "{file} is an XML spreadsheet of 2003.", _SAVE_AS_XLSX),
     (rb"<\?xml", "{file} is an XML document.", NO_TABLE),
 )

@@ -87,16 +87,17 @@ class ExcelReader:
         if not names:
             problem = "{file} has no visible sheet."
             raise SourceError(problem, "Name a hidden one with --sheet.", file=self._path.name)
-        tops = []
-        for name in names:
-            sheet = self._open(name, stack)
-            tops.append(Top(name, [(number, _texts(row)) for number, row in sheet.first]))
-            if name != names[-1]:
+        scans = {name: Scan() if self._package is None else self._package.scan(name) for name in names}
+        tops: dict[str, Top] = {}
+        for name in sorted(names, key=lambda name: scans[name].rows):  # the last, which stays open, has the most rows
+            sheet = self._open(name, scans[name], stack)
+            tops[name] = Top(name, [(number, _texts(row)) for number, row in sheet.first])
+            if len(tops) < len(names):
                 sheet.close()
-        header = find_header(tops, reading, file=self._path.name)
-        if header.sheet != names[-1]:
+        header = find_header([tops[name] for name in names], reading, file=self._path.name)
+        if header.sheet != name:
             sheet.close()
-            sheet = self._open(header.sheet, stack)
+            sheet = self._open(header.sheet, scans[header.sheet], stack)
         sheet.begin(after=header.row)
         return header, sheet
 
@@ -106,8 +107,7 @@ class ExcelReader:
             return self._package.sheets
         return [(text_of(name), is_visible is True) for name, is_visible in _work(self._path)]
 
-    def _open(self, name: str, stack: ExitStack) -> "_Sheet":
-        scan = Scan() if self._package is None else self._package.scan(name)
+    def _open(self, name: str, scan: Scan, stack: ExitStack) -> "_Sheet":
         sheet = _Sheet(self._path, name, scan, self._reading)
         stack.callback(sheet.close)
         return sheet

@@ -64,8 +64,7 @@ class Scan:
         self._recalculated = recalculated
         self._places = array("q")
         self._marks = array("i")
-        self._row, self._row_name = 0, ""
-        self._column = -1
+        self._row, self._row_name, self._column = 0, "", -1
         self._kind = self._style = ""
         self._in_formula = self._has_result = False
         self._parser = expat.ParserCreate()
@@ -103,14 +102,9 @@ class Scan:
         elif not self._handlers and name.endswith(
             "sheetData"
         ):  # elements elsewhere may have the same names, with other prefixes
-            prefix = name.removesuffix("sheetData")
-            self._handlers = {
-                prefix + "row": self._start_row,
-                prefix + "c": self._start_cell,
-                prefix + "f": self._start_formula,
-                prefix + "v": self._start_value,
-                prefix + "is": self._start_value,
-            }
+            names = (name.removesuffix("sheetData") + element for element in ("row", "c", "f", "v", "is"))
+            handlers = (self._start_row, self._start_cell, self._start_formula, self._start_value, self._start_value)
+            self._handlers = dict(zip(names, handlers, strict=True))
 
     def _start_row(self, attributes: dict[str, str]) -> None:
         self._enter_row(int(attributes.get("r", self._row + 1)))
