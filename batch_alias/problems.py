@@ -108,6 +108,11 @@ _REJECTIONS = (
     ),
     Problem("nul-character", "The row contains a NUL character.", "Remove it."),
     Problem("error-cell", "Column {column} holds a formula error.", "Correct the formula."),
+    Problem(
+        "formula-without-value",
+        "Column {column} holds a formula of which the file has no result.",
+        "Open it in Excel and save it.",
+    ),
     Problem("boolean-in-id", "Column {column} holds the truth value {value}.", _CELL_AS_TEXT),
     Problem("date-in-id", _DATE, _CELL_AS_TEXT),
     Problem("date-in-remark", _DATE, _CELL_AS_TEXT),
@@ -119,7 +124,7 @@ _REJECTIONS = (
     ),
     Problem(
         "number-format",
-        "Column {column} holds the number {value}, which the spreadsheet may show in another way.",
+        "Column {column} holds {value}, which the spreadsheet may show in another way.",
         _CELL_AS_TEXT,
         acceptable=True,
     ),
@@ -220,6 +225,7 @@ _WARNINGS = (
     ),
     Problem("white-space-removed", "White space around a value is not sent."),
     Problem("ids-differ-only-in-case", "Ids are the same but for capital letters; to RongCloud they are two."),
+    Problem("hidden-row", "The row is hidden in the sheet, by hand or by a filter."),
     Problem("zeros-restored", "The leading zeros of a number were taken from its number format."),
 )
 

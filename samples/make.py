@@ -29,6 +29,7 @@ def main() -> None:
     rows = rows[:21]
     texts(rows)
     workbooks(rows)
+    office(rows)
     others(rows)
     damaged_ids()
 
@@ -88,6 +89,29 @@ def workbooks(rows: Rows) -> None:
         for x, value in enumerate(row):
             sheet.write(y, x, value)
     old.save(str(GALLERY / "excel-2003.xls"))
+
+
+def office(rows: Rows) -> None:
+    """The workbook that an office sends: instructions, titles, an empty column, a note, a touched last row."""
+    book = openpyxl.Workbook()
+    instructions = book.worksheets[0]
+    instructions.title = "填写说明"
+    for line in ("1. 请在“10月”工作表中填写。", "2. 带（必填）的列不能为空，请勿修改表头。"):
+        instructions.append([line])
+    sheet = book.create_sheet("10月")
+    for number, title in enumerate(("群成员推送备注名登记表", "填表部门：市场部　填表日期：10月31日"), start=1):
+        sheet.cell(number, 1, title)
+        sheet.merge_cells(start_row=number, end_row=number, start_column=1, end_column=4)
+    for number, (user, group, remark) in enumerate(
+        [["用户ID（必填）", "群组ID（必填）", "群内昵称*"], *rows[1:]], start=3
+    ):
+        for column, value in ((1, user), (2, group), (4, remark)):
+            cell = sheet.cell(number, column, value)
+            cell.data_type = "s"
+    sheet.cell(len(rows) + 4, 1, "注：离职员工请勿填写。")
+    sheet.cell(1_048_576, 1).font = openpyxl.styles.Font(bold=True)
+    sheet.cell(1_048_576, 2, " ")
+    book.save(GALLERY / "office.xlsx")
 
 
 def others(rows: Rows) -> None:

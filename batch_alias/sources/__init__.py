@@ -5,6 +5,7 @@ not in the extension: a ``.xls`` is often text.
 """
 
 import codecs
+import re
 import zipfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -16,9 +17,9 @@ from batch_alias.errors import SourceError
 from batch_alias.settings import Format, Reading
 from batch_alias.sources.columns import Reader, find_columns, letters
 from batch_alias.sources.delimited import DelimitedReader
-from batch_alias.sources.excel import ZIP, ExcelReader
+from batch_alias.sources.excel import NO_TABLE, ZIP, ExcelReader
 from batch_alias.sources.jsonlines import JsonLinesReader
-from batch_alias.sources.textfile import unpacked
+from batch_alias.sources.textfile import GZIP, unpacked
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,17 +28,37 @@ __all__ = ["Source", "open_source"]
 
 PARQUET, XLS = b"PAR1", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 
-_NO_TABLE, _UNPACK, _SAVE_AS_XLSX = "Name a file of rows: CSV or Excel.", "Unpack it first.", "Save it as .xlsx."
-_REFUSED = {
-    b"\x89PNG": ("{file} is a PNG image.", _NO_TABLE),
-    b"\xff\xd8\xff": ("{file} is a JPEG image.", _NO_TABLE),
-    b"GIF8": ("{file} is a GIF image.", _NO_TABLE),
-    b"%PDF": ("{file} is a PDF document.", _NO_TABLE),
-    b"SQLite format 3": ("{file} is an SQLite database.", _NO_TABLE),
-    b"7z\xbc\xaf\x27\x1c": ("{file} is a 7z archive.", _UNPACK),
-    b"Rar!": ("{file} is a RAR archive.", _UNPACK),
-    b"PK\x05\x06": ("{file} is an empty zip archive.", _NO_TABLE),
+_UNPACK, _SAVE_AS_XLSX = "Unpack it first.", "Open it in Excel or LibreOffice and save it as .xlsx."
+# Files that are not read, by how they begin, after a byte order mark and white space. Excel opens what web sites export
+# as "an .xls", whatever it is.
+_REFUSED = (
+    (rb"\x89PNG", "{file} is a PNG image.", NO_TABLE),
+    (rb"\xff\xd8\xff", "{file} is a JPEG image.", NO_TABLE),
+    (rb"GIF8", "{file} is a GIF image.", NO_TABLE),
+    (rb"%PDF", "{file} is a PDF document.", NO_TABLE),
+    (rb"\{\\rtf", "{file} is an RTF document.", NO_TABLE),
+    (rb"SQLite format 3", "{file} is an SQLite database.", NO_TABLE),
+    (rb"7z\xbc\xaf\x27\x1c", "{file} is a 7z archive.", _UNPACK),
+    (rb"Rar!", "{file} is a RAR archive.", _UNPACK),
+    (rb".{257}ustar", "{file} is a tar archive.", _UNPACK),
+    (rb"PK\x05\x06", "{file} is an empty zip archive.", NO_TABLE),
+    (rb"BZh[1-9]1AY&SY", "{file} is compressed by bzip2.", _UNPACK),
+    (rb"\xfd7zXZ\0", "{file} is compressed by xz.", _UNPACK),
+    (rb"\x28\xb5\x2f\xfd", "{file} is compressed by Zstandard.", _UNPACK),
+    (rb"\x09[\x00\x02\x04][\x04\x06]\x00", "{file} is a workbook of Excel 4 or older.", _SAVE_AS_XLSX),
+    (rb"MIME-Version:", "{file} is a web page in one file (MHTML), not a workbook.", _SAVE_AS_XLSX),
+    (rb"(?i)(<[?!][^>]*>\s*)*<(html|head|meta|body|table|style|div)\b", "{file} is an HTML page.", _SAVE_AS_XLSX),
+    (rb"<.*urn:schemas-microsoft-com:office:spreadsheet", "{file} is an XML spreadsheet of 2003.", _SAVE_AS_XLSX),
+    (rb"<\?xml", "{file} is an XML document.", NO_TABLE),
+)
+# By a part of the zip archive.
+_REFUSED_ARCHIVES = {
+    "xl/workbook.bin": ("{file} is a binary workbook (.xlsb).", _SAVE_AS_XLSX),
+    "word/document.xml": ("{file} is a Word document.", NO_TABLE),
+    "ppt/presentation.xml": ("{file} is a PowerPoint presentation.", NO_TABLE),
+    "mimetype": ("{file} is an OpenDocument file, such as .ods.", _SAVE_AS_XLSX),
 }
+_SEARCHED = 4096
 
 
 class Source:
@@ -52,7 +73,7 @@ class Source:
         self.header = tuple(name or letters(index) for index, name in enumerate(reader.header))
         self.columns = find_columns(self.header, reading)
         self.description = reader.description  # of the format as it was found
-        self.blank_rows = 0  # read so far; they are left out, but count in the row numbers
+        self.blank_rows = 0  # above the last row read so far; they are left out, but count in the row numbers
 
     def batches(self) -> "Iterator[pd.DataFrame]":
         """Read and check the rows.
@@ -74,18 +95,20 @@ class Source:
         """
         from batch_alias.sources.checks import check  # imports pandas: 0.4 s
 
-        empty = True
+        rows = blank_rows = 0
         try:
             for chunk in self._reader.chunks(self.columns):
                 frame, blank = check(chunk, self.header, self.columns, self._reading)
-                self.blank_rows += blank
+                blank_rows += blank
                 if len(frame):
-                    empty = False
+                    rows += len(frame)
+                    # Those after the last row with content are not rows of the table.
+                    self.blank_rows = blank_rows - (chunk.first + len(chunk.rows) - 1 - int(frame["number"].iloc[-1]))
                     yield frame
         except OSError as error:
             problem = "The source cannot be read any further: {error}."
             raise SourceError(problem, error=error.strerror or error) from error
-        if empty:
+        if not rows:
             raise SourceError("The source ({description}) has a header but no rows.", description=self.description)
 
     def progress(self) -> tuple[int, int]:
@@ -138,18 +161,21 @@ def _open_reader(file: BufferedIOBase, path: Path, reading: Reading, stack: Exit
 def _find_format(file: BufferedIOBase, path: Path) -> Format:
     """The format of a file by its first bytes; an error if it is of a known kind that is not read."""
     start = file.read(16)
-    for magic, (problem, advice) in _REFUSED.items():
-        if start.startswith(magic):
+    if start.startswith((ZIP, XLS, PARQUET)):
+        if start.startswith(ZIP):
+            _check_archive(path)
+        return Format.PARQUET if start.startswith(PARQUET) else Format.EXCEL
+    text = unpacked(file, path.name)
+    content = text.read(_SEARCHED)
+    if text is not file and content.startswith((GZIP, ZIP, XLS, PARQUET)):
+        problem = "{file} is a gzip of a workbook, or of another compressed file."
+        raise SourceError(problem, _UNPACK, file=path.name)
+    # Only the ASCII characters of UTF-16 are looked for.
+    plain = content.removeprefix(codecs.BOM_UTF8).lstrip(b"\xff\xfe").replace(b"\0", b"").lstrip()
+    for pattern, problem, advice in _REFUSED:
+        if any(re.match(pattern, start, re.DOTALL) for start in (content, plain)):
             raise SourceError(problem, advice, file=path.name)
-    if start.startswith(ZIP):
-        _check_archive(path)
-        return Format.EXCEL
-    if start.startswith(XLS):
-        return Format.EXCEL
-    if start.startswith(PARQUET):
-        return Format.PARQUET
-    text = unpacked(file, path.name).read(64).removeprefix(codecs.BOM_UTF8).lstrip()
-    return Format.JSON_LINES if text.startswith(b"{") else Format.CSV
+    return Format.JSON_LINES if plain.startswith(b"{") else Format.CSV
 
 
 def _check_archive(path: Path) -> None:
@@ -159,9 +185,8 @@ def _check_archive(path: Path) -> None:
             parts = archive.namelist()
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
         parts = [] if path.suffix.lower() == ".zip" else ["[Content_Types].xml"]
-    if "xl/workbook.bin" in parts:
-        raise SourceError("{file} is a binary workbook (.xlsb).", _SAVE_AS_XLSX, file=path.name)
-    if "mimetype" in parts:
-        raise SourceError("{file} is an OpenDocument file, such as .ods.", _SAVE_AS_XLSX, file=path.name)
+    for part, (problem, advice) in _REFUSED_ARCHIVES.items():
+        if part in parts:
+            raise SourceError(problem, advice, file=path.name)
     if "[Content_Types].xml" not in parts:
         raise SourceError("{file} is a zip archive.", _UNPACK, file=path.name)

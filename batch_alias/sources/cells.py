@@ -9,23 +9,24 @@ import math
 import re
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import assert_never
+from enum import Enum
+from functools import cache
+from typing import NamedTuple, assert_never
 
 from batch_alias.problems import RowProblem, found
 from batch_alias.text import quoted
 
-# What a number format shows (ECMA-376, part 1, 18.8.31), once its invisible parts are removed: colours, languages and
-# conditions in brackets, the space of a character, fillers.
-_INVISIBLE = re.compile(r"\[[^\]]*\]|_.|\*.")
-_PADDING = re.compile("0{2,}")
-_PLAIN = re.compile(r"|General|@|[#,?]*0?(\.[0#?]+)?(E\+?0+)?", re.IGNORECASE)
-
-BUILT_IN_FORMATS = {
-    **dict.fromkeys((5, 6, 7, 8, 37, 38, 39, 40, 41, 42, 43, 44), "¤"),
-    **dict.fromkeys((9, 10), "0%"),
-    **dict.fromkeys((12, 13), "# ?/?"),
-}
-"""Formats that files only give by number (ECMA-376, part 1, 18.8.30) and that show more than digits."""
+# The parts of a number format (ECMA-376, part 1, 18.8.31).
+_PART = re.compile(
+    r'"(?P<quoted>[^"]*)"|\\(?P<escaped>.)|_(?P<space>.)|\*(?P<filler>.)|\[(?P<bracket>[^\]]*)\]|(?P<plain>.)',
+    re.DOTALL,
+)
+# Brackets that change no character: colours, and languages without a currency, calendar or digits of their own.
+_INVISIBLE = re.compile(
+    r"(?:black|blue|cyan|green|magenta|red|white|yellow|color ?\d+)|\$-(?:[0-9a-f]{1,4}|[a-z]{2,3}(?:-[a-z]+)*)",
+    re.IGNORECASE,
+)
+_VISIBLE = "\N{WHITE SQUARE}"  # stands for everything else that a format adds to the digits
 
 UNCERTAIN = 10**14
 """A number from here on has all the 15 digits that a spreadsheet keeps: it may have had more."""
@@ -33,7 +34,25 @@ INEXACT = 10**15
 """From here on a spreadsheet has replaced digits by zeros."""
 
 Padding = int | None
-"""To how many digits a format pads a whole number with zeros; ``None`` if it may show it in any other way."""
+"""To how many digits a format pads a whole number with zeros; 0 if it also shows others as they are; ``None`` if it may
+show any in another way."""
+
+
+class Format(NamedTuple):
+    """What a number format does to each kind of value."""
+
+    positive: Padding = 0
+    negative: Padding = 0
+    zero: Padding = 0
+    text: Padding = 0
+
+    def of(self, number: float) -> Padding:
+        """What it does to a number."""
+        return self.zero if number == 0 else self.positive if number > 0 else self.negative
+
+
+GENERAL = Format()
+UNKNOWN = Format(positive=None, negative=None, zero=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +62,62 @@ class DateOrTime:
     text: str
 
 
-Cell = str | int | float | bool | DateOrTime
+@dataclass(frozen=True, slots=True)
+class Formatted:
+    """A value that is shown through a format."""
+
+    value: "Cell"
+    format: Format
 
 
-def parse_format(code: str) -> Padding:
-    """What a number format such as ``000000`` does to whole numbers; only its first section counts."""
-    shown = _INVISIBLE.sub("", code.split(";", 1)[0])
-    if _PADDING.fullmatch(shown):
-        return len(shown)
-    return 0 if _PLAIN.fullmatch(shown) else None
+class Flaw(Enum):
+    """Why a cell has no value: the name of the problem."""
+
+    ERROR = "error-cell"
+    NO_VALUE = "formula-without-value"
+    HALF_A_CHARACTER = "surrogate-character"
+
+
+Cell = str | int | float | bool | DateOrTime | Formatted | Flaw
+
+
+@cache
+def parse_format(code: str) -> Format:
+    """What a number format such as ``000000`` does; sections with conditions (``[>=5]0000;0``) are not read."""
+    if not code.strip():
+        return GENERAL
+    sections = [section.strip() for section in "".join(map(_shown, _PART.finditer(code))).split(";")]
+    *before, last = sections
+    of_text = 0 if last == "@" or (len(sections) < 4 and "@" not in last) else None
+    if len(sections) > 4 or re.search(r"\[[<>=]", code):
+        return UNKNOWN._replace(text=of_text)
+    numbers = before if before and (len(sections) == 4 or "@" in last) else sections
+    positive, zero = _padding(numbers[0]), numbers[2 if len(numbers) > 2 else 0]
+    return Format(
+        positive=positive,
+        negative=positive if positive in {0, 1} and len(numbers) == 1 else None,
+        zero=_padding(zero) if zero.strip("#") else None,
+        text=of_text,
+    )
+
+
+def _shown(part: re.Match[str]) -> str:
+    """A part of a format with a sign for what it adds to the digits, except for white space."""
+    match part.lastgroup, part[part.lastgroup or 0]:
+        case "plain", content:
+            return content
+        case "bracket", content:
+            return "" if _INVISIBLE.fullmatch(content) else _VISIBLE
+        case "space", _:
+            return " "
+        case _, content:
+            return _VISIBLE if content.strip() else content
+
+
+def _padding(section: str) -> Padding:
+    if section == "@" or section.casefold() == "general":
+        return 0
+    return max(section.count("0"), 1) if re.fullmatch("#+|#*0+", section) else None
 
 
 def text_of(cell: Cell) -> str:
@@ -68,22 +134,31 @@ def text_of(cell: Cell) -> str:
             return str(int(cell)) if abs(cell) < INEXACT else format(Decimal(format(cell, ".15g")), "f")
         case DateOrTime():
             return cell.text
+        case Formatted():
+            return text_of(cell.value)
+        case Flaw():
+            return ""
         case _:
             assert_never(cell)
 
 
-def read_cell(cell: Cell, padding: Padding, column: str, *, is_id: bool) -> tuple[str, list[RowProblem]]:
+def read_cell(cell: Cell, column: str, *, is_id: bool, shown: Format = GENERAL) -> tuple[str, list[RowProblem]]:
     """The text of a cell in a column of ids or of aliases, and the problems it makes for its row."""
-    text, column = text_of(cell), quoted(column)
+    text, name = text_of(cell), quoted(column)
     match cell:
         case str():
-            return text, []
+            hidden = shown.text is None and text.strip()
+            return text, [found("number-format", column=name, value=quoted(text))] if hidden else []
         case bool():
-            return text, [found("boolean-in-id", column=column, value=text)] if is_id else []
+            return text, [found("boolean-in-id", column=name, value=text)] if is_id else []
         case int() | float():
-            return _read_number(cell, text, padding, column, is_id=is_id)
+            return _read_number(cell, text, shown.of(cell), name, is_id=is_id)
         case DateOrTime():
-            return text, [found("date-in-id" if is_id else "date-in-remark", column=column, value=text)]
+            return text, [found("date-in-id" if is_id else "date-in-remark", column=name, value=text)]
+        case Formatted():
+            return read_cell(cell.value, column, is_id=is_id, shown=cell.format)
+        case Flaw():
+            return text, [found(cell.value, column=name)]
         case _:
             assert_never(cell)
 
@@ -94,13 +169,13 @@ def _read_number(
     problems = []
     if not math.isfinite(number) or abs(number) >= INEXACT:
         problems.append(found("number-too-long", column=column, value=text, final=True))
-    elif is_id and number != int(number):
+    elif is_id and number % 1:
         problems.append(found("decimal-in-id", column=column, value=text))
     elif is_id and abs(number) >= UNCERTAIN:
         problems.append(found("number-too-long", column=column, value=text))
     elif "e" in text:
         problems.append(found("number-format", column=column, value=text))
-    if padding is None or (padding and not text.isdecimal()):
+    if padding is None or (padding and number % 1):
         problems.append(found("number-format", column=column, value=text))
     elif len(text) < padding:
         text = text.zfill(padding)

@@ -1,32 +1,44 @@
-"""Excel workbooks, .xlsx and .xls: calamine reads the rows; ``xlsx`` adds what it leaves out."""
+"""Excel workbooks, .xlsx and .xls: ``workbook_worker`` reads the rows; ``xlsx`` adds what calamine leaves out."""
 
 import json
 import os
-import re
 import subprocess
 import sys
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack
 from io import BufferedIOBase
-from itertools import chain, islice
+from itertools import chain, islice, zip_longest
 from pathlib import Path
 
 from batch_alias.errors import SourceError
 from batch_alias.problems import RowProblem, found
 from batch_alias.settings import Reading
-from batch_alias.sources import calamine_worker
-from batch_alias.sources.cells import Cell, DateOrTime, Padding, read_cell, text_of
+from batch_alias.sources import workbook_worker
+from batch_alias.sources.cells import (
+    UNKNOWN,
+    Cell,
+    DateOrTime,
+    Flaw,
+    Format,
+    Formatted,
+    parse_format,
+    read_cell,
+    text_of,
+)
 from batch_alias.sources.columns import CHUNK_ROWS, Chunk, Columns
 from batch_alias.sources.header import Header, Top, find_header, first_rows
-from batch_alias.sources.xlsx import BLOCK, Marks, Package, not_a_workbook
+from batch_alias.sources.xlsx import Package, Scan, not_a_workbook
 from batch_alias.text import listing, quoted
 
 ZIP = b"PK\x03\x04"
+NO_TABLE = "Name a file of rows: CSV or Excel."
 
-# A FORMAT record of BIFF8 ([MS-XLS] 2.4.126): its type, sizes, and a format of zeros only, one byte a character.
-_PADDING_IN_XLS = re.compile(rb"\x1e\x04[\x07-\x40]\x00[\x00-\xff]{2}[\x02-\x40]\x00\x00(0{2,})(?![0-9A-Za-z.#])")
-# The stream in the compound file that Office makes of an encrypted workbook ([MS-OFFCRYPTO] 2.3.4.4).
-_ENCRYPTED = re.compile(re.escape("EncryptedPackage".encode("utf-16-le")))
+# What a compound file without a workbook is, by one of its streams.
+_OTHERS = {
+    "EncryptedPackage": ("{file} is protected by a password.", "Save it without one."),
+    "WordDocument": ("{file} is a Word document.", NO_TABLE),
+    "PowerPoint Document": ("{file} is a PowerPoint presentation.", NO_TABLE),
+}
 
 
 class ExcelReader:
@@ -42,60 +54,31 @@ class ExcelReader:
         self._path = path
         self._reading = reading
         self._package = Package(path) if file.read(len(ZIP)) == ZIP else None
-        self._marks = Marks()
-        # In an .xls it is not known which cell has which format. If one pads numbers, no number in an id is certain.
-        self._id_padding = None if self._package is None and _contains(file, _PADDING_IN_XLS) else 0
-        try:
-            found, self._sheet = self._find_header(stack)
-        except SourceError:
-            if self._package is None and _contains(file, _ENCRYPTED):
-                raise _encrypted(path) from None
-            raise
+        header, self._sheet = self._find_header(stack)
         file.seek(0, os.SEEK_END)  # for the progress: a workbook is read completely when it is opened
-        self.description = ", ".join(filter(None, ("workbook", f"sheet {quoted(found.sheet)}", found.place)))
-        self.header = found.names
+        self.description = ", ".join(filter(None, ("workbook", f"sheet {quoted(header.sheet)}", header.place)))
+        self.header = header.names
 
     def chunks(self, columns: Columns) -> Iterator[Chunk]:
         """Read the rows under the header."""
         while rows := list(islice(self._sheet.rows, CHUNK_ROWS)):
             chunk = Chunk(first=rows[0][0])
-            marks = self._marks.between(chunk.first - 1, chunk.first - 1 + len(rows))
             for place, (number, row) in enumerate(rows):
-                texts, problems = self._read(row, columns, number - 1, marks)
+                texts = _texts(row)
+                problems = [] if texts == row else _read(row, texts, columns)
+                if self._sheet.hidden[number] and (problems or any(map(str.strip, texts))):
+                    problems.append(found("hidden-row"))
                 if problems:
                     chunk.problems[place] = problems
                 chunk.rows.append(texts)
             yield chunk
 
-    def _read(
-        self, row: list[Cell], columns: Columns, index: int, marks: dict[tuple[int, int], int]
-    ) -> tuple[list[str], list[RowProblem]]:
-        """The texts of a row, the fourth of a sheet having the index 3, and the problems of the columns' cells."""
-        texts = _texts(row)
-        problems: list[RowProblem] = []
-        for column in columns:
-            cell = row[column.index]
-            mark = marks.get((index, self._sheet.offset + column.index)) if marks else None
-            if mark == Marks.ERROR:
-                problems.append(found("error-cell", column=quoted(column.name)))
-            elif not isinstance(cell, str):
-                is_id = column is not columns.remark
-                padding = self._padding(mark, is_id=is_id)
-                texts[column.index], of_cell = read_cell(cell, padding, column.name, is_id=is_id)
-                problems += of_cell
-        return texts, problems
-
-    def _padding(self, style: int | None, *, is_id: bool) -> Padding:
-        if self._package is None:
-            return self._id_padding if is_id else 0
-        return 0 if style is None else self._package.formats[style]
-
     def _find_header(self, stack: ExitStack) -> tuple[Header, "_Sheet"]:
         """The header of the sheet that is named, or that has one; and that sheet, read up to it."""
-        reading, sheets = self._reading, list(_read_with_calamine(self._path))
-        names = [text_of(name) for name, is_visible in sheets if is_visible]
+        reading, sheets = self._reading, self._sheets()
+        names = [name for name, is_visible in sheets if is_visible]
         if reading.sheet is not None:
-            every = [text_of(name) for name, _ in sheets]
+            every = [name for name, _ in sheets]
             if reading.sheet not in every:
                 problem = "There is no sheet {sheet}; the sheets are {sheets}."
                 advice = "Name one of them with --sheet."
@@ -104,22 +87,28 @@ class ExcelReader:
         if not names:
             problem = "{file} has no visible sheet."
             raise SourceError(problem, "Name a hidden one with --sheet.", file=self._path.name)
-        tops = []
-        for name in names:
-            sheet = self._open(name, stack)
-            tops.append(Top(name, [(number, _texts(row)) for number, row in sheet.first]))
-            if len(names) > 1:
+        scans = {name: Scan() if self._package is None else self._package.scan(name) for name in names}
+        tops: dict[str, Top] = {}
+        for name in sorted(names, key=lambda name: scans[name].rows):  # the last, which stays open, has the most rows
+            sheet = self._open(name, scans[name], stack)
+            tops[name] = Top(name, [(number, _texts(row)) for number, row in sheet.first])
+            if len(tops) < len(names):
                 sheet.close()
-        header = find_header(tops, reading, file=self._path.name)
-        if len(names) > 1:
-            sheet = self._open(header.sheet, stack)
+        header = find_header([tops[name] for name in names], reading, file=self._path.name)
+        if header.sheet != name:
+            sheet.close()
+            sheet = self._open(header.sheet, scans[header.sheet], stack)
         sheet.begin(after=header.row)
         return header, sheet
 
-    def _open(self, name: str, stack: ExitStack) -> "_Sheet":
+    def _sheets(self) -> list[tuple[str, bool]]:
+        """The names of the sheets, and whether each is visible."""
         if self._package is not None:
-            self._marks = self._package.scan(name)
-        sheet = _Sheet(self._path, name, self._reading)
+            return self._package.sheets
+        return [(text_of(name), is_visible is True) for name, is_visible in _work(self._path)]
+
+    def _open(self, name: str, scan: Scan, stack: ExitStack) -> "_Sheet":
+        sheet = _Sheet(self._path, name, scan, self._reading)
         stack.callback(sheet.close)
         return sheet
 
@@ -127,11 +116,15 @@ class ExcelReader:
 class _Sheet:
     """An open sheet: its first rows, and all rows under its header, with their numbers from 1."""
 
-    def __init__(self, path: Path, name: str, reading: Reading) -> None:
-        self._read = _read_with_calamine(path, name)
-        [offset] = next(self._read)
-        self.offset = offset if isinstance(offset, int) else 0  # empty columns before the table, not in its rows
-        self.rows: Iterator[tuple[int, list[Cell]]] = enumerate(self._read, start=1)
+    def __init__(self, path: Path, name: str, scan: Scan, reading: Reading) -> None:
+        self._worker = _work(path, name, *["repair"] * scan.is_unreadable)
+        [offset], hidden = next(self._worker), next(self._worker)
+        self.hidden = scan.hidden  # by the number of the row
+        for number in hidden:
+            if isinstance(number, int):
+                self.hidden[number] = 1
+        left: list[Cell] = [""] * offset if isinstance(offset, int) else []
+        self.rows: Iterator[tuple[int, list[Cell]]] = enumerate(_scanned(self._worker, left, scan), start=1)
         self.first = first_rows(self.rows, lambda row: _texts(row[1]), reading)
 
     def begin(self, *, after: int) -> None:
@@ -139,17 +132,47 @@ class _Sheet:
         self.rows = chain([row for row in self.first if row[0] > after], self.rows)
 
     def close(self) -> None:
-        self._read.close()
+        self._worker.close()
+
+
+def _scanned(rows: Iterator[list[Cell]], left: list[Cell], scan: Scan) -> Iterator[list[Cell]]:
+    """The rows of a sheet, from its first column on, with what the scan has found."""
+    marks = iter(scan)
+    mark = next(marks, None)
+    # After the last row with a value there may be some with formulas without a result.
+    for index, values in zip_longest(range(scan.marked_rows), rows):
+        row: list[Cell] = [""] * scan.columns if values is None else left + values if left else values
+        if scan.is_unreadable:
+            row = [Flaw.HALF_A_CHARACTER if isinstance(cell, str) and "\ufffd" in cell else cell for cell in row]
+        while mark is not None and mark[0] == index:
+            _, column, shown = mark
+            if isinstance(shown, Format):
+                if column < len(row) and row[column] != "":
+                    row[column] = Formatted(row[column], shown)
+            elif column < len(row):
+                row[column] = shown
+            mark = next(marks, None)
+        yield row
+
+
+def _read(row: list[Cell], texts: list[str], columns: Columns) -> list[RowProblem]:
+    """Read the cells of the columns into the texts of their row; the problems that they make for it."""
+    problems: list[RowProblem] = []
+    for column in columns:
+        is_id = column is not columns.remark
+        texts[column.index], of_cell = read_cell(row[column.index], column.name, is_id=is_id)
+        problems += of_cell
+    return problems
 
 
 def _texts(row: list[Cell]) -> list[str]:
     return [cell if isinstance(cell, str) else text_of(cell) for cell in row]
 
 
-def _read_with_calamine(path: Path, *sheet: str) -> Generator[list[Cell], None, None]:
-    """The rows that ``calamine_worker`` writes; its process is ended with the generator."""
+def _work(path: Path, *sheet: str) -> Generator[list[Cell], None, None]:
+    """The rows that ``workbook_worker`` writes; its process is ended with the generator."""
     with subprocess.Popen(  # noqa: S603 - our own script; the path is an argument to it
-        [sys.executable, "-P", calamine_worker.__file__, str(path.resolve()), *sheet],
+        [sys.executable, "-P", workbook_worker.__file__, str(path.resolve()), *sheet],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -161,8 +184,8 @@ def _read_with_calamine(path: Path, *sheet: str) -> Generator[list[Cell], None, 
                 match json.loads(line, object_hook=_from_json):
                     case list(rows):
                         yield from rows
-                    case {"password": _}:
-                        raise _encrypted(path)
+                    case {"stream": stream}:
+                        raise SourceError(*_OTHERS[stream], file=path.name)
                     case {"damage": damage}:
                         raise not_a_workbook(path.name, damage)
                     case _:
@@ -172,20 +195,13 @@ def _read_with_calamine(path: Path, *sheet: str) -> Generator[list[Cell], None, 
     raise not_a_workbook(path.name, "it takes more memory or time than any workbook should")
 
 
-def _from_json(value: dict[str, str]) -> DateOrTime | dict[str, str]:
-    return DateOrTime(value["time"]) if "time" in value else value
-
-
-def _encrypted(path: Path) -> SourceError:
-    return SourceError("{file} is protected by a password.", "Save it without one.", file=path.name)
-
-
-def _contains(file: BufferedIOBase, pattern: re.Pattern[bytes]) -> bool:
-    """Whether a file contains a match of at most 256 bytes."""
-    file.seek(0)
-    end = b""
-    while block := file.read(BLOCK):
-        if pattern.search(end + block):
-            return True
-        end = block[-256:]
-    return False
+def _from_json(value: dict[str, str]) -> DateOrTime | Flaw | Formatted | dict[str, str]:
+    match value:
+        case {"time": time}:
+            return DateOrTime(time)
+        case {"flaw": flaw}:
+            return Flaw(flaw)
+        case {"value": content, "format": code}:
+            return Formatted(content, UNKNOWN if code is None else parse_format(code))
+        case _:
+            return value

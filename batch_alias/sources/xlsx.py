@@ -1,23 +1,25 @@
-"""What calamine does not report of an .xlsx: its error cells, its number formats, and whether it is safe to open.
+"""What calamine does not report of an .xlsx: error cells, number formats, hidden rows, and whether it is safe to open.
 
-calamine reads an error cell as an empty one, knows no number formats, and reserves memory for every cell between the
-first and the last: a single cell in the last row and column is a request for hundreds of gigabytes. So every sheet is
-scanned first, with expat, in constant memory. A document type is refused, as it can declare entities that expand.
+calamine reads an error cell and a formula without a result as empty cells, knows no number formats, and reserves memory
+for every cell between the first and the last: a single cell in the last row and column is a request for hundreds of
+gigabytes. So every sheet is scanned first, with expat, in little memory. A document type is refused, as it can declare
+entities that expand.
 """
 
 import posixpath
+import re
 import zipfile
 import zlib
 from array import array
-from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from typing import IO
 from xml.parsers import expat
 
 from batch_alias.errors import SourceError
-from batch_alias.sources.cells import BUILT_IN_FORMATS, Padding, parse_format
+from batch_alias.sources.cells import GENERAL, UNKNOWN, Flaw, Format, parse_format
 from batch_alias.sources.textfile import BOMB_BYTES, BOMB_RATIO
 from batch_alias.text import quoted
 
@@ -29,6 +31,16 @@ MOST_BYTES = 2 * 1024**3
 SAVE_AGAIN = "Open it in Excel and save it again as .xlsx, or as CSV UTF-8."
 SAVE_AS_CSV = "Save the sheet as CSV UTF-8."
 
+# Formats that files only give by number (ECMA-376, part 1, 18.8.30). All others show more than digits.
+_BUILT_IN_FORMATS = {0: "General", 1: "0", 49: "@"}
+_NO_VALUE, _TYPES = -1, {"e": -2, "d": -3}
+# What is marked in a cell; the other marks are numbers of styles. A date in ISO 8601 is shown in another way.
+_MARKS: dict[int, Format | Flaw] = {_NO_VALUE: Flaw.NO_VALUE, -2: Flaw.ERROR, -3: Format(text=None)}
+_TWICE = "The {what} occurs twice in the sheet, or not in its place."
+_TRUE = {"1", "true"}
+# Escaped characters that calamine does not decode, and errors that are newer than it.
+_UNREADABLE = re.compile(rb"_x(?!00)[0-9a-fA-F]{4}_|<v>#(?!NULL!|DIV/0!|VALUE!|REF!|NAME\?|NUM!|N/A)[A-Z_]{1,30}!?</v>")
+
 # What reading a damaged workbook raises.
 _DAMAGE = (zipfile.BadZipFile, zlib.error, expat.ExpatError, EOFError, OSError, ValueError, LookupError, RuntimeError)
 
@@ -38,30 +50,128 @@ def not_a_workbook(file: str, why: object) -> SourceError:
     return SourceError("{file} is not a workbook that can be read: {why}.", SAVE_AGAIN, file=file, why=why)
 
 
-class Marks:
-    """The error cells of a sheet, and those with a number format, in little memory."""
+class Scan:
+    """What a sheet has besides the values that calamine reads, in little memory."""
 
-    ERROR = -1
-
-    def __init__(self) -> None:
-        self.rows = 0  # of the sheet, up to its last cell
+    def __init__(self, formats: Sequence[Format] = (), *, recalculated: bool = False) -> None:
+        self.rows = 0  # of the sheet, up to its last cell with a value or a formula
         self.columns = 0
+        self.hidden = bytearray(TALLEST + 1)  # 1 for a hidden row, by its number from 1
+        self.is_unreadable = False  # without repair: it has what calamine does not know
+        self.marked_rows = 0  # up to the last cell that has a format or a flaw
+        self._formats = formats
+        self._formatted = {str(style) for style, shown in enumerate(formats) if shown != GENERAL}
+        self._recalculated = recalculated
         self._places = array("q")
         self._marks = array("i")
+        self._row, self._row_name, self._column = 0, "", -1
+        self._kind = self._style = ""
+        self._in_formula = self._has_result = False
+        self._parser = expat.ParserCreate()
+        self._handlers: dict[str, Callable[[dict[str, str]], None]] = {}  # of the elements within sheetData
 
-    def add(self, row: int, column: int, mark: int) -> None:
-        """Mark a cell with ``ERROR`` or the number of its style; rows and columns count from 0, in their order."""
-        place = row * WIDEST + column
-        if self._places and place <= self._places[-1]:
-            raise SourceError("The cells of the sheet are not in order.", SAVE_AGAIN)
-        self._places.append(place)
-        self._marks.append(mark)
+    def __iter__(self) -> Iterator[tuple[int, int, Format | Flaw]]:
+        """The cells that have a format or a flaw, in their order: row and column from 0, and which."""
+        for place, mark in zip(self._places, self._marks, strict=True):
+            yield *divmod(place, WIDEST), self._formats[mark] if mark >= 0 else _MARKS[mark]
 
-    def between(self, first: int, last: int) -> dict[tuple[int, int], int]:
-        """The marks of some rows, from 0, without the last; by row and column."""
-        start, end = (bisect_left(self._places, row * WIDEST) for row in (first, last))
-        places = (divmod(place, WIDEST) for place in self._places[start:end])
-        return dict(zip(places, self._marks[start:end], strict=True))
+    def read(self, blocks: Iterator[bytes]) -> None:
+        """Read the XML of the sheet."""
+        self._parser.buffer_text = True
+        self._parser.StartElementHandler = self._start
+        self._parser.StartDoctypeDeclHandler = _refuse_doctype
+        for block in self.search(blocks):
+            self._parser.Parse(block)
+        self._parser.Parse(b"", True)
+        if self._in_formula:
+            self._end_formula()
+
+    def search(self, blocks: Iterator[bytes]) -> Iterator[bytes]:
+        """Look in the blocks of a part for what calamine does not know."""
+        end = b""
+        for block in blocks:
+            text = end + block
+            if b"_x" in text or b"<v>#" in text:
+                self.is_unreadable = self.is_unreadable or _UNREADABLE.search(text) is not None
+            end = block[-50:]
+            yield block
+
+    def _start(self, name: str, attributes: dict[str, str]) -> None:
+        if handler := self._handlers.get(name):
+            handler(attributes)
+        elif not self._handlers and name.endswith(
+            "sheetData"
+        ):  # elements elsewhere may have the same names, with other prefixes
+            names = (name.removesuffix("sheetData") + element for element in ("row", "c", "f", "v", "is"))
+            handlers = (self._start_row, self._start_cell, self._start_formula, self._start_value, self._start_value)
+            self._handlers = dict(zip(names, handlers, strict=True))
+
+    def _start_row(self, attributes: dict[str, str]) -> None:
+        self._enter_row(int(attributes.get("r", self._row + 1)))
+        if attributes.get("hidden") in _TRUE:
+            self.hidden[self._row] = 1
+
+    def _enter_row(self, row: int) -> None:
+        if self._in_formula:
+            self._end_formula()
+        if row > TALLEST:
+            raise ValueError(f"there is no row {row}")
+        if row <= self._row:
+            raise SourceError(_TWICE, SAVE_AGAIN, what=f"row {row}")
+        self._row, self._row_name, self._column = row, str(row), -1
+
+    def _start_cell(self, attributes: dict[str, str]) -> None:
+        if self._in_formula:
+            self._end_formula()
+        reference = attributes.get("r")
+        if reference is None:
+            column = self._column + 1
+        else:
+            if not (name := reference.removesuffix(self._row_name)).isalpha():  # a row may have no number
+                name = reference.rstrip("0123456789")
+                self._enter_row(int(reference[len(name) :]))
+            column = _column_index(name)
+        if column <= self._column:
+            raise SourceError(_TWICE, SAVE_AGAIN, what=f"cell {reference}")
+        self._column = column
+        self._kind, self._style = attributes.get("t", ""), attributes.get("s", "")
+
+    def _start_formula(self, attributes: dict[str, str]) -> None:
+        self._start_value(attributes)
+        self._in_formula = True
+        self._has_result = self._kind == "e"
+
+    def _start_value(self, _attributes: dict[str, str]) -> None:
+        self.rows = self._row
+        if self._column >= self.columns:
+            self.columns = self._column + 1
+        if self._kind in _TYPES:
+            self._mark(_TYPES[self._kind])
+        elif self._style in self._formatted:
+            self._mark(int(self._style))
+        if self._in_formula:
+            self._has_result = self._kind == "str"  # an empty text is a result too
+            self._parser.CharacterDataHandler = self._read_result
+
+    def _read_result(self, text: str) -> None:
+        # A program that leaves it to others to calculate may write 0 for each result.
+        if text.strip() and not (self._recalculated and text == "0"):
+            self._has_result = True
+
+    def _end_formula(self) -> None:
+        self._parser.CharacterDataHandler = None
+        self._in_formula = False
+        if not self._has_result:
+            self._mark(_NO_VALUE)
+
+    def _mark(self, mark: int) -> None:
+        self.marked_rows = self._row
+        place = (self._row - 1) * WIDEST + self._column
+        if self._places and self._places[-1] == place:
+            self._marks[-1] = mark
+        else:
+            self._places.append(place)
+            self._marks.append(mark)
 
 
 class Package:
@@ -69,67 +179,51 @@ class Package:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._sheets: dict[str, str] = {}
-        self.formats: list[Padding] = []  # what the number format of each cell style does, by its number
+        self.sheets: list[tuple[str, bool]] = []  # their names, and whether each is visible
+        self._parts: dict[str, str] = {}
+        self._formats: list[Format] = []  # of each cell style, by its number
+        self._recalculated = False  # whoever opens the workbook is to calculate its formulas
         with self._open() as archive:
             self._check_sizes(archive)
             book = next(iter(_related_parts(archive, "", "officeDocument").values()), None)
             if book is None:
                 raise ValueError("it names no workbook")
-            parts = _related_parts(archive, book, "")
-            for _, attributes in _elements(archive, book, {"sheet"}):
+            parts, worksheets = (_related_parts(archive, book, kind) for kind in ("", "/worksheet"))
+            strings = _related_parts(archive, book, "/sharedStrings").values()
+            self._strings = [part for part in strings if part in archive.namelist()]
+            for name, attributes in _elements(archive, book, {"sheet", "calcPr"}):
+                if name == "calcPr":
+                    self._recalculated = attributes.get("fullCalcOnLoad") in _TRUE
+                    continue
                 relation = next((value for key, value in attributes.items() if key.endswith(":id")), "")
-                self._sheets[attributes["name"]] = parts[relation]
-            for part in _related_parts(archive, book, "styles").values():
+                self._parts[attributes["name"]] = parts[relation]
+                if relation in worksheets:  # not a chart on a sheet of its own
+                    self.sheets.append((attributes["name"], attributes.get("state", "visible") == "visible"))
+            for part in _related_parts(archive, book, "/styles").values():
                 self._read_formats(archive, part)
 
-    def scan(self, sheet: str) -> Marks:
-        """Find the marks of a sheet.
+    def scan(self, sheet: str) -> Scan:
+        """Find what calamine does not report of a sheet.
 
         Raises:
             SourceError: It is damaged, or too large.
         """
+        scan = Scan(self._formats, recalculated=self._recalculated)
         with self._open() as archive:
-            if "xl/sharedStrings.xml" in archive.namelist():
-                with archive.open("xl/sharedStrings.xml") as part:
-                    while part.read(BLOCK):  # to its end, which proves that it is as long as it says
+            for name in self._strings:
+                with archive.open(name) as part:
+                    for _ in scan.search(_blocks(part)):  # to its end, which proves that it is as long as it says
                         pass
-            marks = self._scan(archive, self._sheets[sheet])
-        if marks.rows * marks.columns > MOST_CELLS:
+            with archive.open(self._parts[sheet]) as part:
+                scan.read(_blocks(part))
+        if scan.rows * scan.columns > MOST_CELLS:
             problem = "The sheet {sheet} reaches to row {rows:,} and column {columns:,}: too many cells."
             advice = "Delete the cells far from the table, or save the sheet as CSV UTF-8."
-            raise SourceError(problem, advice, sheet=quoted(sheet), rows=marks.rows, columns=marks.columns)
-        return marks
-
-    def _scan(self, archive: zipfile.ZipFile, part: str) -> Marks:
-        marks = Marks()
-        marked = {style for style, padding in enumerate(self.formats) if padding != 0}
-        row, column = -1, -1
-        for name, attributes in _elements(archive, part, {"row", "c"}):
-            if name == "row":
-                row, column = int(attributes.get("r", row + 2)) - 1, -1
-                continue
-            reference = attributes.get("r")
-            if reference is None:
-                column += 1
-            else:
-                letters = reference.rstrip("0123456789")
-                column, row = _column_index(letters), int(reference[len(letters) :]) - 1
-            if column >= marks.columns:
-                marks.columns = column + 1
-            if row >= marks.rows:
-                if row >= TALLEST:
-                    raise ValueError(f"there is no row {row + 1}")
-                marks.rows = row + 1
-            kind = attributes.get("t")
-            if kind == "e":
-                marks.add(row, column, Marks.ERROR)
-            elif kind in {None, "n"} and (style := int(attributes.get("s", 0))) in marked:
-                marks.add(row, column, style)
-        return marks
+            raise SourceError(problem, advice, sheet=quoted(sheet), rows=scan.rows, columns=scan.columns)
+        return scan
 
     def _read_formats(self, archive: zipfile.ZipFile, part: str) -> None:
-        codes = dict(BUILT_IN_FORMATS)
+        codes = dict(_BUILT_IN_FORMATS)
         within = ""
         for name, attributes in _elements(archive, part, {"numFmt", "cellStyleXfs", "cellXfs", "xf"}):
             if name == "numFmt":
@@ -137,7 +231,8 @@ class Package:
             elif name != "xf":
                 within = name
             elif within == "cellXfs":
-                self.formats.append(parse_format(codes.get(int(attributes.get("numFmtId", 0)), "")))
+                code = codes.get(int(attributes.get("numFmtId", 0)))
+                self._formats.append(UNKNOWN if code is None else parse_format(code))
 
     @contextmanager
     def _open(self) -> Iterator[zipfile.ZipFile]:
@@ -185,17 +280,21 @@ def _elements(archive: zipfile.ZipFile, part: str, names: set[str]) -> Iterator[
         if name in names:
             found.append((name, attributes))
 
-    def refuse(*_: object) -> None:
-        raise SourceError("The workbook declares a document type, which no spreadsheet program writes.", SAVE_AGAIN)
-
     parser = expat.ParserCreate()
     parser.StartElementHandler = start
-    parser.StartDoctypeDeclHandler = refuse
+    parser.StartDoctypeDeclHandler = _refuse_doctype
     with archive.open(part) as file:
-        at_end = False
-        while not at_end:
-            block = file.read(BLOCK)
-            at_end = not block
-            parser.Parse(block, at_end)
+        for block in _blocks(file):
+            parser.Parse(block)
             yield from found
             found.clear()
+        parser.Parse(b"", True)
+
+
+def _blocks(file: IO[bytes]) -> Iterator[bytes]:
+    while block := file.read(BLOCK):
+        yield block
+
+
+def _refuse_doctype(*_: object) -> None:
+    raise SourceError("The workbook declares a document type, which no spreadsheet program writes.", SAVE_AGAIN)

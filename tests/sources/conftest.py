@@ -55,7 +55,7 @@ def xlsx_bytes(rows: Rows, at: tuple[int, int] = (1, 1), *, as_text: bool = Fals
 
 
 def xls_bytes(rows: Rows, at: tuple[int, int] = (1, 1)) -> bytes:
-    book = xlwt.Workbook(encoding="utf-8")
+    book = xlwt.Workbook(encoding="utf-8", style_compression=2)
     sheet = book.add_sheet("Sheet")
     for y, row in enumerate([HEADER, *rows], start=at[0] - 1):
         for x, value in enumerate(row, start=at[1] - 1):

@@ -5,6 +5,7 @@ import sys
 import openpyxl
 import pytest
 import xlsxwriter
+import xlwt
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -18,6 +19,7 @@ WRITABLE = st.text(
 ).filter(lambda text: not text.startswith("="))
 KINDS = pytest.mark.parametrize("name", ["rows.xlsx", "rows.xls"])
 NUMBERED = {"no_header": True, "user_column": "1", "group_column": "2", "remark_column": "3"}
+SHEET, STRINGS = "xl/worksheets/sheet1.xml", "xl/sharedStrings.xml"
 
 READABLE = [
     ([12345, 10**13, 7], ["12345", "10000000000000", "7"]),
@@ -90,21 +92,92 @@ def test_text_cells_are_read_as_written_or_rejected(workbook_bytes, tmp_path_fac
             assert [found[number].user_id, found[number].group_id, found[number].remark] == values
 
 
-def test_zeros_of_a_number_format_are_restored_with_a_warning(read, workbook):
-    rows = [[(123, "000000"), (1234567, "000000"), "a"], [(7, "0"), "g1", (42, "0000")]]
-    frame = read(workbook(rows))
+@KINDS
+def test_zeros_of_a_number_format_are_restored_with_a_warning(read, workbook, name):
+    path = workbook([[(123, "000000"), (1234567, "000000"), "a"], [(7, "0"), "g1", (42, "0000")]], name=name)
+    frame = read(path)
     assert frame[["user_id", "group_id", "remark"]].to_numpy().tolist() == [
         ["000123", "1234567", "a"],
         ["7", "g1", "0042"],
     ]
     assert frame["warning"].tolist() == ["zeros-restored", "zeros-restored"]
-    assert read(workbook(rows), strict=True)["reason"].tolist() == ["zeros-restored", "zeros-restored"]
+    assert read(path, strict=True)["reason"].tolist() == ["zeros-restored", "zeros-restored"]
 
 
-def test_a_number_that_is_shown_in_another_way_is_rejected_unless_accepted(read, workbook):
-    path = workbook([[(123, code), "g1", "a"] for code in ('"U"0', "000-0000", "0%")])
-    assert read(path)["reason"].tolist() == ["number-format"] * 3
-    assert read(path, accept=("number-format",))["user_id"].tolist() == ["123"] * 3
+@KINDS
+def test_a_number_that_is_shown_in_another_way_is_rejected_unless_accepted(read, workbook, name):
+    path = workbook([[(123, code), "g1", "a"] for code in ('"U"0', "000-0000", "0%", "#,##0", "0.00")], name=name)
+    assert read(path)["reason"].tolist() == ["number-format"] * 5
+    assert read(path, accept=("number-format",))["user_id"].tolist() == ["123"] * 5
+
+
+@KINDS
+def test_a_text_that_is_shown_in_another_way_is_rejected(read, workbook, name):
+    path = workbook([["u1", "g1", ("王小明", '@"先生"')], ["u1", ("g1", "@"), ("a", "000000")]], name=name)
+    assert read(path)["reason"].tolist() == ["number-format", ""]
+
+
+def as_xlsx(path, cells):
+    with xlsxwriter.Workbook(path) as book:
+        sheet = book.add_worksheet()
+        sheet.write_row(0, 0, HEADER)
+        for row, (number, code) in enumerate(cells, start=1):
+            sheet.write_number(row, 0, number, book.add_format({"num_format": code}))
+            sheet.write_row(row, 1, ["g1", "a"])
+
+
+def as_xls(path, cells):
+    book = xlwt.Workbook()
+    sheet = book.add_sheet("Sheet")
+    for row, (number, code) in enumerate([("userId", "@"), *cells]):
+        style = xlwt.XFStyle()
+        style.num_format_str = code
+        sheet.write(row, 0, number, style)
+        for column in (1, 2):
+            sheet.write(row, column, f"g{row}" if row else HEADER[column])
+    book.save(str(path))
+
+
+# Formats that pad with zeros, by the number of digits; and formats that show more, or less, than the digits.
+PADDING = {"General": 1, "@": 1, "0": 1, "0_ ": 1, "00": 2, "0000": 4, "00000000000": 11, "#00": 2, "[Red]000": 3}
+PADDING |= {
+    "[$-804]0000": 4,
+    "_-0000": 4,
+    "0000_);[Red]\\(0000\\)": 4,
+    "[$-409]00000;@": 5,
+    "* 000": 3,
+    "0000;;0000": 4,
+}
+ODD = ['0000"号"', "\\A\\-0", "0%", "000-0000", "[>=1000]00000000;0", "[>=5]0000;0", "[DBNum1]0", "[DBNum2][$-804]0"]
+ODD += [
+    "[DBNum3]0",
+    "#,##0",
+    "0.00",
+    "0.00E+00",
+    "# ?/?",
+    "¥#,##0",
+    "[$€-2]0",
+    "0;;;@"[1:],
+    '"U"0',
+    "0\\0",
+    "yyyy-mm-dd",
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("write", [as_xlsx, as_xls])
+@settings(max_examples=25)
+@given(
+    cells=st.lists(st.tuples(st.integers(0, 10**14 - 1), st.sampled_from([*PADDING, *ODD])), min_size=1, max_size=20)
+)
+def test_a_number_is_read_as_its_format_shows_it_or_rejected(read, tmp_path_factory, write, cells):
+    path = tmp_path_factory.mktemp("formats") / "rows"
+    write(path, cells)
+    for (number, code), user, reason in zip(cells, *(read(path)[name] for name in ("user_id", "reason")), strict=True):
+        if code in PADDING:
+            assert (user, reason) == (str(number).zfill(PADDING[code]), "")
+        else:
+            assert reason in {"number-format", "date-in-id"}, code
 
 
 def test_an_id_of_15_digits_can_be_accepted_but_lost_digits_cannot(read, workbook):
@@ -130,14 +203,37 @@ def test_error_cells_are_rejected_and_a_row_of_them_is_not_blank(read, workbook)
     assert rows["number"].tolist() == [2, 3, 4]
 
 
+@pytest.mark.parametrize("error", ["#SPILL!", "#CALC!", "#BUSY!", "#GETTING_DATA", "#N/A"])
+def test_an_error_is_one_whatever_its_name(read, tmp_path, tampered, error):
+    with xlsxwriter.Workbook(tmp_path / "rows.xlsx") as book:
+        sheet = book.add_worksheet()
+        sheet.write_row(0, 0, HEADER)
+        sheet.write_row(1, 0, ["u1", "g1"])
+        sheet.write_formula("C2", "=A1:A9", None, "#N/A")
+        sheet.write_row(2, 0, ["u1", "g1", "#SPILL!"])
+        sheet.write_formula("A4", "=A1", None, "#NUM!")
+        sheet.write_row(3, 1, ["g1", 5])
+    path = tampered(
+        tmp_path / "rows.xlsx",
+        SHEET,
+        lambda xml: xml.replace(b"#N/A", error.encode()).replace(b"<v>#NUM!</v>", b""),
+    )
+    assert read(path)[["remark", "reason"]].to_numpy().tolist() == [
+        ["", "error-cell"],
+        ["#SPILL!", ""],
+        ["5", "error-cell"],
+    ]
+
+
 def test_times_and_durations_are_not_ids(read, workbook):
     rows = read(workbook([[(dt.time(1, 2), "h:mm"), "g1", "a"], ["u1", (dt.timedelta(hours=30), "[h]:mm"), "b"]]))
     assert rows["reason"].tolist() == ["date-in-id", "date-in-id"]
 
 
-@pytest.mark.parametrize(("code", "reason"), [("000000", "number-format"), ("0", ""), ("0.00", "")])
-def test_numbers_in_ids_of_an_xls_are_rejected_if_a_format_pads_numbers(read, workbook, code, reason):
-    assert read(workbook([[(123, code), "g1", 5]], name="rows.xls"))["reason"].tolist() == [reason]
+def test_a_date_in_iso_8601_is_shown_in_another_way(read, workbook, tampered):
+    date = b'<c r="C2" t="d"><v>2014-02-14T08:27:48.765Z</v></c>'
+    path = tampered(workbook([["u1", "g1", 5]]), SHEET, lambda xml: re.sub(rb'<c r="C2".*?</c>', date, xml))
+    assert read(path)["reason"].tolist() == ["number-format"]
 
 
 def test_a_formula_has_its_stored_value_and_a_merged_cell_is_its_first(read, tmp_path):
@@ -156,15 +252,127 @@ def test_a_formula_has_its_stored_value_and_a_merged_cell_is_its_first(read, tmp
     assert rows["reason"].tolist() == ["error-cell", "", "empty-user-id"]
 
 
+@pytest.mark.parametrize(
+    ("cell", "reason"),
+    [
+        (b"<f>A1</f>", "formula-without-value"),
+        (b"<f>A1</f><v></v>", "formula-without-value"),
+        (b"<f>A1</f><v> </v>", "formula-without-value"),
+        (b'<f t="shared" si="0"/><v/>', "formula-without-value"),
+        (b"<f>A1</f><v>0</v>", "formula-without-value"),  # the workbook is to be calculated when it is opened
+        (b"<f>A1</f><v>0.5</v>", ""),
+        (b"<f>A1</f><v>7</v>", ""),
+    ],
+)
+def test_a_formula_without_a_result_is_not_an_empty_cell(read, tmp_path, tampered, cell, reason):
+    with xlsxwriter.Workbook(tmp_path / "rows.xlsx") as book:
+        sheet = book.add_worksheet()
+        sheet.write_row(0, 0, HEADER)
+        for row in (1, 2):
+            sheet.write_row(row, 0, ["u1", "g1", 12345])
+    path = tampered(tmp_path / "rows.xlsx", SHEET, lambda xml: xml.replace(b"<v>12345</v>", cell))
+    assert read(path)["reason"].tolist() == [reason] * 2
+
+
+def test_a_formula_of_empty_text_has_a_result_and_a_reference_after_the_table_is_no_formula(read, tmp_path, tampered):
+    with xlsxwriter.Workbook(tmp_path / "rows.xlsx") as book:
+        sheet = book.add_worksheet()
+        sheet.write_row(0, 0, HEADER)
+        sheet.write_row(1, 0, ["u1", "g1", 5])
+        sheet.write_row(2, 0, ["u1", "g1"])
+        sheet.write_formula(2, 2, '=""', None, "")
+    extension = b'<extLst xmlns:xm="x"><xm:f>A1</xm:f><xm:v/></extLst></worksheet>'
+    path = tampered(tmp_path / "rows.xlsx", SHEET, lambda xml: xml.replace(b"</worksheet>", extension))
+    assert read(path)["reason"].tolist() == ["", "empty-remark"]
+
+
+def test_rows_of_formulas_without_results_are_rows(read, tmp_path):
+    book = openpyxl.Workbook()
+    book.worksheets[0].append(HEADER)
+    for row in (2, 3):
+        book.worksheets[0].append([f'="u"&{row}', '="g"', "=A1"])
+    book.save(tmp_path / "rows.xlsx")
+    rows = read(tmp_path / "rows.xlsx")
+    assert rows[["number", "reason"]].to_numpy().tolist() == [
+        [2, "formula-without-value"],
+        [3, "formula-without-value"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("escaped", "text", "reason"),
+    [
+        (b"_xD83D__xDE00_", "😀", ""),
+        (b"a_x000d__xd83d__xde00_b_x4e2D_", "a\r😀b中", ""),
+        (b"_x005F_xD83D__x005f_xDE00_", "_xD83D__xDE00_", ""),
+        (b"_x005F__xD83D__xDE00__x005F_", "_😀_", ""),
+        (b"_xD83D__xDE00", "", "surrogate-character"),
+        (b"_xDE00__xD83D_", "", "surrogate-character"),
+        (b"_xD83D", "_xD83D", ""),
+        (b"_x00411_", "_x00411_", ""),
+    ],
+)
+@pytest.mark.parametrize("is_formula", [False, True])
+def test_escaped_characters_are_decoded(read, tmp_path, tampered, escaped, text, reason, is_formula):
+    with xlsxwriter.Workbook(tmp_path / "rows.xlsx") as book:
+        sheet = book.add_worksheet()
+        sheet.write_row(0, 0, HEADER)
+        sheet.write_row(1, 0, ["u1", "g1"])
+        if is_formula:
+            sheet.write_formula(1, 2, "=A1", None, "here")
+        else:
+            sheet.write_string(1, 2, "here")
+    part = SHEET if is_formula else STRINGS
+    rows = read(tampered(tmp_path / "rows.xlsx", part, lambda xml: xml.replace(b"here", escaped)))
+    assert rows[["remark", "reason"]].to_numpy().tolist() == [[text, reason]]
+
+
+@KINDS
+def test_hidden_rows_are_sent_with_a_warning(read, tmp_path, name):
+    rows = [HEADER, ["u1", "g1", "a"], ["u2", "g2", "b"], [], ["u4", "", "d"]]
+    hidden = (2, 3, 4)
+    if name == "rows.xlsx":
+        with xlsxwriter.Workbook(tmp_path / name) as book:
+            sheet = book.add_worksheet()
+            for number, row in enumerate(rows):
+                sheet.write_row(number, 0, row)
+                sheet.set_row(number, None, None, {"hidden": number in hidden})
+    else:
+        book = xlwt.Workbook()
+        sheet = book.add_sheet("Sheet")
+        for number, row in enumerate(rows):
+            for column, value in enumerate(row):
+                sheet.write(number, column, value)
+            sheet.row(number).hidden = number in hidden
+        book.save(str(tmp_path / name))
+    found = read(tmp_path / name)
+    assert found["number"].tolist() == [2, 3, 5]
+    assert found["warning"].tolist() == ["", "hidden-row", ""]
+    assert read(tmp_path / name, strict=True)["reason"].tolist() == ["", "hidden-row", "hidden-row"]
+
+
+@pytest.mark.parametrize("touch", ["format", "empty text"])
+def test_a_last_row_that_was_only_touched_is_no_row(tmp_path, touch):
+    with xlsxwriter.Workbook(tmp_path / "rows.xlsx") as book:
+        sheet = book.add_worksheet()
+        sheet.write_row(0, 0, HEADER)
+        sheet.write_row(2, 0, ["u1", "g1", "a"])
+        if touch == "format":
+            sheet.write_blank(1_048_575, 16_383, None, book.add_format({"bold": True}))
+        else:
+            sheet.write_string(1_048_575, 2, "")
+    with open_source(tmp_path / "rows.xlsx", Reading()) as source:
+        assert [len(batch) for batch in source.batches()] == [1]
+    assert source.blank_rows == 1
+
+
 def test_phonetic_guides_are_not_part_of_a_text(read, tmp_path, tampered):
     with xlsxwriter.Workbook(tmp_path / "rows.xlsx") as book:
         sheet = book.add_worksheet()
         for y, row in enumerate([HEADER, ["u1", "g1", "田中"]]):
             sheet.write_row(y, 0, row)
     guide = "<t>田中</t><rPh sb='0' eb='2'><t>タナカ</t></rPh>".encode()
-    path = tampered(
-        tmp_path / "rows.xlsx", "xl/sharedStrings.xml", lambda xml: xml.replace("<t>田中</t>".encode(), guide)
-    )
+    path = tampered(tmp_path / "rows.xlsx", STRINGS, lambda xml: xml.replace("<t>田中</t>".encode(), guide))
     assert read(path)["remark"].tolist() == ["田中"]
 
 
@@ -199,12 +407,14 @@ def test_the_visible_sheet_with_the_columns_is_found(read, tmp_path):
         read(tmp_path / "rows.xlsx")
 
 
-def test_without_a_header_columns_are_numbered(read, tmp_path):
+@pytest.mark.parametrize("letters", ["BCD", "234"])
+def test_columns_are_those_of_the_sheet_wherever_the_table_is(read, tmp_path, letters):
     book = openpyxl.Workbook()
     for column, value in enumerate(["u1", "g1", "a"], start=2):
         book.worksheets[0].cell(3, column, value)
     book.save(tmp_path / "rows.xlsx")
-    rows = read(tmp_path / "rows.xlsx", **NUMBERED)
+    columns = zip(("user_column", "group_column", "remark_column"), letters, strict=True)
+    rows = read(tmp_path / "rows.xlsx", no_header=True, **dict(columns))
     assert rows[["number", "user_id", "remark"]].to_numpy().tolist() == [[3, "u1", "a"]]
 
 
@@ -215,10 +425,28 @@ def test_an_xls_with_a_zip_archive_in_it_is_still_an_xls(read, workbook, workboo
     assert read(path)["remark"].tolist() == ["a"]
 
 
-def test_an_encrypted_workbook_is_refused(read, written):
-    envelope = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(1000) + "EncryptedPackage".encode("utf-16-le") + bytes(1000)
-    with pytest.raises(SourceError, match="protected by a password"):
+@pytest.mark.parametrize(
+    ("stream", "problem", "advice"),
+    [
+        ("EncryptedPackage", "protected by a password", "Save it without one"),
+        ("WordDocument", "a Word document", "Name a file of rows"),
+        ("PowerPoint Document", "a PowerPoint presentation", "Name a file of rows"),
+    ],
+)
+def test_a_compound_file_without_a_workbook_is_refused_by_name(read, written, stream, problem, advice):
+    envelope = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(1000) + stream.encode("utf-16-le") + bytes(1000)
+    with pytest.raises(SourceError, match=problem) as refused:
         read(written(envelope, "rows.xlsx"))
+    assert advice in refused.value.advice
+
+
+def test_an_encrypted_xls_is_refused(read, workbook):
+    path = workbook([["u1", "g1", "a"]], name="rows.xls")
+    write_access, file_pass = b"\x5c\x00\x70\x00", b"\x2f\x00\x70\x00"  # types of records, with their size
+    assert write_access in path.read_bytes()
+    path.write_bytes(path.read_bytes().replace(write_access, file_pass, 1))
+    with pytest.raises(SourceError, match="protected by a password"):
+        read(path)
 
 
 def test_a_workbook_without_rows_is_refused(read, workbook, tmp_path):
@@ -231,7 +459,7 @@ def test_a_workbook_without_rows_is_refused(read, workbook, tmp_path):
 
 @pytest.mark.parametrize("reading", [{}, NUMBERED])
 def test_a_sheet_without_cells_is_refused(read, workbook, tampered, reading):
-    path = tampered(workbook([]), "xl/worksheets/sheet1.xml", lambda xml: re.sub(rb"<row.*</row>", b"", xml))
+    path = tampered(workbook([]), SHEET, lambda xml: re.sub(rb"<row.*</row>", b"", xml))
     with pytest.raises(SourceError, match=r"The sheet 'Sheet' of tampered\.xlsx is empty"):
         read(path, **reading)
 
@@ -240,6 +468,6 @@ def test_a_sheet_without_cells_is_refused(read, workbook, tampered, reading):
 def test_a_workbook_that_takes_too_much_memory_is_an_error(monkeypatch, read, workbook, tampered):
     monkeypatch.setattr(xlsx, "MOST_CELLS", 2**60)
     far = b'<row r="1048576"><c r="XFD1048576"><v>1</v></c></row></sheetData>'
-    path = tampered(workbook([]), "xl/worksheets/sheet1.xml", lambda xml: xml.replace(b"</sheetData>", far))
+    path = tampered(workbook([]), SHEET, lambda xml: xml.replace(b"</sheetData>", far))
     with pytest.raises(SourceError, match="it takes more memory or time than any workbook should"):
         read(path)

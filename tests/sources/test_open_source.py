@@ -1,4 +1,7 @@
+import bz2
+import gzip
 import io
+import lzma
 import zipfile
 
 import pytest
@@ -19,6 +22,10 @@ def zipped(*names: str) -> bytes:
     return content.getvalue()
 
 
+WORKBOOK = "urn:schemas-microsoft-com:office:spreadsheet"
+CONTENT_TYPES = "[Content_Types].xml"
+
+
 @pytest.mark.parametrize("reading", [{}, {"format": "csv"}, {"format": "excel"}])
 @pytest.mark.parametrize(
     ("content", "name", "problem", "advice"),
@@ -27,15 +34,38 @@ def zipped(*names: str) -> bytes:
         (b"\xff\xd8\xff\xe0" + bytes(500), "rows.csv", "a JPEG image", "Name a file of rows"),
         (b"GIF89a" + bytes(500), "rows.csv", "a GIF image", "Name a file of rows"),
         (b"%PDF-1.7 ...", "rows.csv", "a PDF document", "Name a file of rows"),
+        (b"{\\rtf1\\ansi", "rows.doc", "an RTF document", "Name a file of rows"),
         (b"SQLite format 3\0" + bytes(500), "rows.db", "an SQLite database", "Name a file of rows"),
         (b"7z\xbc\xaf\x27\x1c" + bytes(500), "rows.csv", "a 7z archive", "Unpack it first"),
         (b"Rar!\x1a\x07\x00" + bytes(500), "rows.csv", "a RAR archive", "Unpack it first"),
+        (bytes(257) + b"ustar", "rows.tar", "a tar archive", "Unpack it first"),
+        (gzip.compress(bytes(257) + b"ustar"), "rows.tar.gz", "a tar archive", "Unpack it first"),
+        (bz2.compress(ROWS.encode()), "rows.csv.bz2", "compressed by bzip2", "Unpack it first"),
+        (lzma.compress(ROWS.encode()), "rows.csv.xz", "compressed by xz", "Unpack it first"),
+        (b"\x28\xb5\x2f\xfd" + bytes(50), "rows.csv.zst", "compressed by Zstandard", "Unpack it first"),
+        (gzip.compress(gzip.compress(ROWS.encode())), "rows.csv.gz", "a gzip of .* another", "Unpack it first"),
+        (gzip.compress(zipped(CONTENT_TYPES)), "rows.xlsx.gz", "a gzip of a workbook", "Unpack it first"),
         (zipped(), "rows.zip", "an empty zip archive", "Name a file of rows"),
         (zipped("rows.csv"), "rows.zip", "a zip archive", "Unpack it first"),
         (zipped("rows.csv"), "rows.xlsx", "a zip archive", "Unpack it first"),
         (zipped("rows.csv")[:60], "rows.zip", "a zip archive", "Unpack it first"),
-        (zipped("mimetype", "content.xml"), "rows.ods", r"an OpenDocument file, such as \.ods", "Save it as .xlsx"),
-        (zipped("[Content_Types].xml", "xl/workbook.bin"), "rows.xlsb", r"a binary workbook \(", "Save it as .xlsx"),
+        (zipped("mimetype", "content.xml"), "rows.ods", r"an OpenDocument file, such as \.ods", "save it as .xlsx"),
+        (zipped(CONTENT_TYPES, "xl/workbook.bin"), "rows.xlsb", r"a binary workbook \(", "save it as .xlsx"),
+        (zipped(CONTENT_TYPES, "word/document.xml"), "rows.docx", "a Word document", "Name a file of rows"),
+        (zipped(CONTENT_TYPES, "ppt/presentation.xml"), "rows.pptx", "a PowerPoint", "Name a file of rows"),
+        (b"\x09\x04\x06\x00\x00\x00\x10\x00", "rows.xls", "a workbook of Excel 4 or older", "save it as .xlsx"),
+        (b"MIME-Version: 1.0\r\n", "rows.xls", r"a web page in one file \(MHTML\)", "save it as .xlsx"),
+        (b'<html xmlns:x="urn:schemas-microsoft-com:office:excel">', "rows.xls", "an HTML page", "save it as .xlsx"),
+        (b"\xef\xbb\xbf\r\n<!DOCTYPE html><HTML>", "rows.xls", "an HTML page", "save it as .xlsx"),
+        ("<table border=1><tr><td>".encode("utf-16"), "rows.xls", "an HTML page", "save it as .xlsx"),
+        (b'<?xml version="1.0"?>\n<html><body>', "rows.xls", "an HTML page", "save it as .xlsx"),
+        (
+            f'<?xml version="1.0"?>\n<?mso-application progid="Excel.Sheet"?>\n<Workbook xmlns="{WORKBOOK}">'.encode(),
+            "rows.xls",
+            "an XML spreadsheet of 2003",
+            "save it as .xlsx",
+        ),
+        (b'<?xml version="1.0"?><rows/>', "rows.xml", "an XML document", "Name a file of rows"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -45,6 +75,11 @@ def test_other_kinds_of_files_are_refused_by_name(written, content, name, proble
         pass
     assert path.name in refused.value.problem
     assert advice in refused.value.advice
+
+
+def test_a_column_may_be_named_like_another_kind_of_file(read, written):
+    for name in ("BZh", "<userId>", "<b>", "Gif8", "MIME"):
+        assert read(written(f"{name},{ROWS.replace('u1,', 'x,u1,')}"))["remark"].tolist() == ["a"]
 
 
 @pytest.mark.parametrize(("name", "problem"), [("missing.csv", "There is no file"), (".", "is a folder")])
@@ -78,7 +113,7 @@ def test_rows_are_counted_as_a_spreadsheet_counts_them(written):
     with open_source(path, Reading()) as source:
         numbers = [int(number) for batch in source.batches() for number in batch["number"]]
     assert numbers == [4, 7]
-    assert source.blank_rows == 4
+    assert source.blank_rows == 3  # those after the last row do not count
 
 
 def test_progress_counts_the_bytes_of_the_file(written):

@@ -66,6 +66,15 @@ def test_the_gallery_holds_the_same_rows_in_many_shapes(read, name, reading):
     assert rows[ROW[1:]].equals(read(SAMPLES / "nicknames.csv")[ROW[1:]].head(20))
 
 
+def test_the_workbook_that_an_office_sends_simply_works(read):
+    rows = read(SAMPLES / "gallery" / "office.xlsx")
+    *aliases, note = rows.itertuples()
+    assert [row[2:5] for row in aliases] == [row[2:5] for row in read(SAMPLES / "nicknames.csv").head(20).itertuples()]
+    assert {(row.reason, row.warning) for row in aliases} == {("", "")}
+    assert (aliases[0].number, note.number) == (4, 25)
+    assert note.reason
+
+
 def test_the_gallery_shows_what_spreadsheets_do_to_ids(read):
     assert read(SAMPLES / "gallery" / "damaged-ids.xlsx")["reason"].tolist() == [
         "",

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from batch_alias.errors import SourceError
 from batch_alias.settings import Reading
 from batch_alias.sources import open_source, xlsx
-from batch_alias.sources.xlsx import Marks, Package
+from batch_alias.sources.cells import Flaw, parse_format
+from batch_alias.sources.xlsx import Package
 
 SHEET, STRINGS, END = "xl/worksheets/sheet1.xml", "xl/sharedStrings.xml", b"</sheetData>"
 FAR_CELL = b'<row r="1048576"><c r="XFD1048576"><v>1</v></c></row></sheetData>'
@@ -30,24 +31,40 @@ def shared(tmp_path):
     return path
 
 
-def test_error_cells_and_formatted_numbers_are_marked(workbook):
-    package = Package(workbook([[(12, "000000"), "#N/A", 7], ["u2", "g2", (1, "0%")]], at=(3, 2)))
-    marks = package.scan("Sheet")
-    assert (marks.rows, marks.columns) == (5, 4)
-    found = marks.between(3, 5)
-    assert found.keys() == {(3, 1), (3, 2), (4, 3)}
-    assert found[3, 2] == Marks.ERROR
-    assert package.formats[found[3, 1]] == 6
-    assert package.formats[found[4, 3]] is None
-    assert package.formats[0] == 0
-    assert marks.between(0, 3) == {}
-    assert marks.between(4, 5).keys() == {(4, 3)}
+def test_error_cells_and_formatted_values_are_found(workbook):
+    path = workbook([[(12, "000000"), "#N/A", 7], [("u2", "@"), ("g2", '"g"@'), (1, "0%")]], at=(3, 2))
+    scan = Package(path).scan("Sheet")
+    assert (scan.rows, scan.columns) == (5, 4)
+    assert list(scan) == [
+        (3, 1, parse_format("000000")),
+        (3, 2, Flaw.ERROR),
+        (4, 2, parse_format('"g"@')),
+        (4, 3, parse_format("0%")),
+    ]
 
 
 def test_cells_and_rows_without_references_are_counted(shared, tampered):
     bare = tampered(shared, SHEET, lambda xml: re.sub(rb'<(row|c) r="[A-Z0-9]+"', rb"<\1", xml))
-    marks = Package(bare).scan("Sheet1")
-    assert (marks.rows, marks.columns) == (2, 3)
+    scan = Package(bare).scan("Sheet1")
+    assert (scan.rows, scan.columns) == (2, 3)
+
+
+def test_a_row_without_a_number_has_that_of_its_cells(read, shared, tampered):
+    path = tampered(shared, SHEET, lambda xml: re.sub(rb'<row r="2"', b"<row", xml).replace(b'2"', b'7"'))
+    assert Package(path).scan("Sheet1").rows == 7
+    assert read(path)["number"].tolist() == [7]
+
+
+def test_sheets_and_whether_they_are_visible(tmp_path):
+    with xlsxwriter.Workbook(tmp_path / "rows.xlsx") as book:
+        for name in ("a", "b", "c"):
+            book.add_worksheet(name)
+        chart = book.add_chart({"type": "line"})
+        chart.add_series({"values": "=a!$A$1:$A$2"})
+        book.add_chartsheet("chart").set_chart(chart)
+        book.worksheets()[1].hide()
+        book.worksheets()[2].very_hidden()
+    assert Package(tmp_path / "rows.xlsx").sheets == [("a", True), ("b", False), ("c", False)]
 
 
 @pytest.mark.parametrize("claim", [b"A1", b"A1:XFD1048576", b"B2:B2"])
@@ -56,7 +73,7 @@ def test_the_declared_size_of_a_sheet_is_not_used(read, shared, tampered, claim)
     assert read(path)["remark"].tolist() == ["a"]
 
 
-@pytest.mark.parametrize("style", [b"7", b"-1", b"-9", b"99999999999"])
+@pytest.mark.parametrize("style", [b"", b"7", b"-1", b"-9", b"99999999999"])
 def test_a_style_that_is_not_in_the_workbook_formats_nothing(read, workbook, tampered, style):
     path = workbook([["u1", "g1", 5]])
     path = tampered(path, SHEET, lambda xml: xml.replace(b'<c r="C2"', b'<c r="C2" s="%s"' % style))
@@ -69,7 +86,10 @@ def test_a_style_that_is_not_in_the_workbook_formats_nothing(read, workbook, tam
         (SHEET, END, FAR_CELL, r"The sheet 'Sheet1' reaches to row 1,048,576 and column 16,384: too many cells"),
         (SHEET, END, b'<row r="9"><c r="ZZZZZ9"/></row></sheetData>', "there is no column 'ZZZZZ'"),
         (SHEET, END, b'<row r="9"><c r="A1048577"/></row></sheetData>', "there is no row 1048577"),
-        (SHEET, END, b'<c r="A1" t="e"/><c r="A1" t="e"/></sheetData>', "are not in order"),
+        (SHEET, END, b'<c r="C2"/></sheetData>', "The cell C2 occurs twice in the sheet, or not in its place"),
+        (SHEET, END, b'<row r="9"><c r="C9"/><c r="B9"/></row></sheetData>', "The cell B9 occurs twice"),
+        (SHEET, END, b'<row r="9"><c r="A1"/></row></sheetData>', "The row 1 occurs twice"),
+        (SHEET, END, b'<row r="2"/></sheetData>', "The row 2 occurs twice"),
         (SHEET, END, b"", "is not a workbook"),
         (SHEET, b"<worksheet", ENTITIES + b"<worksheet", "document type"),
         ("xl/workbook.xml", b"<workbook ", ENTITIES + b"<workbook ", "document type"),
