@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Iterator
+from contextlib import suppress
 
 from batch_alias.errors import SourceError
 from batch_alias.problems import RowProblem, found
@@ -33,7 +34,7 @@ class ParquetReader:
     """Reads a Parquet file.
 
     Raises:
-        SourceError: The file is damaged.
+        SourceError: The file is damaged, or two of its columns have the same name.
     """
 
     def __init__(self, file: io.BufferedIOBase, name: str) -> None:
@@ -42,7 +43,11 @@ class ParquetReader:
             self._table = parquet.ParquetFile(file)
         except _DAMAGE as error:
             raise self._damaged(error) from None
-        self.header = tuple(column.strip() for column in self._table.schema_arrow.names)
+        self._columns: list[str] = self._table.schema_arrow.names
+        if twice := [column for column in self._columns if self._columns.count(column) > 1]:
+            problem = "{file} has more than one column with the name {column}."
+            raise SourceError(problem, "Rename them.", file=name, column=quoted(twice[0]))
+        self.header = tuple(column.strip() for column in self._columns)
         self.description = "Parquet"
 
     def chunks(self, columns: Columns) -> Iterator[Chunk]:
@@ -50,12 +55,30 @@ class ParquetReader:
         first = 2
         try:
             for batch in self._table.iter_batches(batch_size=CHUNK_ROWS):
-                cells = (column.to_pylist() for column in batch.columns)
-                rows = [["" if value is None else str(value) for value in row] for row in zip(*cells, strict=True)]
-                yield Chunk(first=first, rows=rows, problems=_problems(batch, columns))
-                first += len(rows)
+                yield self._chunk(batch, columns, first)
+                first += batch.num_rows
         except _DAMAGE as error:
             raise self._damaged(error) from None
+
+    def _chunk(self, batch: "pa.RecordBatch", columns: Columns, first: int) -> Chunk:
+        wanted = {self._columns[column.index]: column for column in columns}
+        problems: dict[int, list[RowProblem]] = {}
+        # By name, because pyarrow leaves out a column whose type is a group without fields.
+        cells = dict.fromkeys(self._columns, [""] * batch.num_rows)
+        for name, values in zip(batch.schema.names, batch.columns, strict=True):
+            kind = values.type.value_type if pa.types.is_dictionary(values.type) else values.type
+            if name in wanted and any(is_type(kind) for is_type in READABLE):
+                cells[name] = _texts(values.to_pylist())
+                continue
+            cells[name] = _as_far_as_possible(values)
+            if name in wanted:
+                for place, valid in enumerate(values.is_valid().to_pylist()):
+                    if valid:
+                        column, value = quoted(wanted[name].name), quoted(cells[name][place])
+                        problem = found("not-text", column=column, value=value, type=kind)
+                        problems.setdefault(place, []).append(problem)
+        rows = [list(row) for row in zip(*cells.values(), strict=True)]
+        return Chunk(first=first, rows=rows, problems=problems)
 
     def _damaged(self, error: Exception) -> SourceError:
         why = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -63,16 +86,14 @@ class ParquetReader:
         return SourceError(problem, "Write it again.", file=self._name, why=why)
 
 
-def _problems(batch: "pa.RecordBatch", columns: Columns) -> dict[int, list[RowProblem]]:
-    """The problems of columns whose type is neither text nor number: all their values."""
-    problems: dict[int, list[RowProblem]] = {}
-    for column in columns:
-        values = batch.column(column.index)
-        kind = values.type.value_type if pa.types.is_dictionary(values.type) else values.type
-        if any(is_type(kind) for is_type in READABLE):
-            continue
-        for place, value in enumerate(values.to_pylist()):
-            if value is not None:
-                problem = found("not-text", column=quoted(column.name), value=quoted(str(value)), type=kind)
-                problems.setdefault(place, []).append(problem)
-    return problems
+def _as_far_as_possible(values: "pa.Array") -> list[str]:
+    """The text of values that are not sent; empty where they have none, so that they cost no row and no file."""
+    for texts in (pa.Array.to_pylist, lambda values: values.cast(pa.string()).to_pylist()):
+        # A year after 9999, an unknown time zone, a type of an extension: each is another exception.
+        with suppress(Exception):
+            return _texts(texts(values))
+    return [""] * len(values)
+
+
+def _texts(values: list[object]) -> list[str]:
+    return ["" if value is None else str(value) for value in values]
