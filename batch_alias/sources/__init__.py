@@ -50,6 +50,7 @@ _REFUSED = (
     (rb"(?i)(<[?!][^>]*>\s*)*<(html|head|meta|body|table|style|div)\b", "{file} is an HTML page.", _SAVE_AS_XLSX),
     (rb"<.*urn:schemas-microsoft-com:office:spreadsheet", "{file} is an XML spreadsheet of 2003.", _SAVE_AS_XLSX),
     (rb"<\?xml", "{file} is an XML document.", NO_TABLE),
+    (rb"\[\s*\{", "{file} is a JSON array.", "Write one object on each line: jq -c '.[]' {file} > rows.jsonl"),
 )
 # By a part of the zip archive.
 _REFUSED_ARCHIVES = {

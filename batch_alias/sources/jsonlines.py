@@ -32,7 +32,8 @@ class JsonLinesReader(TextReader):
         self.header = tuple(map(_without_surrogates, self._keys))
         if not self.header:
             problem = "{file} does not begin with a JSON object on a line of its own."
-            raise SourceError(problem, "Write one JSON object on each line.", file=name)
+            advice = "Write one JSON object on each line, as with: jq -c . {file} > rows.jsonl"
+            raise SourceError(problem, advice, file=name)
 
     def chunks(self, columns: Columns) -> Iterator[Chunk]:
         """Read the rows, from the first line."""

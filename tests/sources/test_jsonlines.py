@@ -37,6 +37,11 @@ def test_objects_are_rows_with_the_numbers_of_their_lines(written):
         ('{"userId": "u1", "groupId": "g1"}', "empty-remark", "empty"),
         ('{"userId": "u1", "userId": "u2", "groupId": "g1", "remark": "a"}', "not-an-object", "'userId' occurs twice"),
         ('{"userId": "u1", "groupId": "g1", "remark": "\\ud83d"}', "surrogate-character", "half a character"),
+        (
+            '{"userId": "u1", "groupId": "g1", "\\udc00": 1, "\\udc00": 2}',
+            "not-an-object",
+            r"'⟨U\+DC00⟩' occurs twice",
+        ),
         ('{"userId": "u1", "groupId": "g1", "remark": "\\u0000"}', "nul-character", "NUL"),
         ("[1, 2, 3]", "not-an-object", "another JSON value"),
         ("null", "not-an-object", "another JSON value"),
@@ -51,10 +56,33 @@ def test_a_damaged_line_is_rejected_with_the_reason(read, written, line, reason,
     assert json.loads(frame["cells"][1])
 
 
-@pytest.mark.parametrize("content", ["{\n", '{"a": 1', "{}\n"])
+@pytest.mark.parametrize("codec", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+def test_the_encodings_of_unicode_are_read(written, codec):
+    line = '{"userId": "u1", "groupId": "g1", "remark": "王小明 🐼"}\n'
+    with open_source(written((2 * line).encode(codec), "rows.txt"), Reading()) as source:
+        [batch] = source.batches()
+    assert source.description.startswith("JSON Lines, UTF-")
+    assert source.header == ("userId", "groupId", "remark")
+    assert batch["remark"].tolist() == ["王小明 🐼"] * 2
+
+
+@pytest.mark.parametrize("content", ["{\n", '{"a": 1', "{}\n", json.dumps(json.loads(GOOD), indent=2)])
 def test_a_file_has_to_begin_with_an_object(read, written, content):
-    with pytest.raises(SourceError, match="does not begin with a JSON object"):
+    with pytest.raises(SourceError, match=r"does not begin with a JSON object .* jq -c \. rows\.csv"):
         read(written(content))
+
+
+@pytest.mark.parametrize("indent", [None, 0, 2])
+@pytest.mark.parametrize("codec", ["utf-8", "utf-8-sig", "utf-16", "utf-16-be"])
+def test_an_array_is_refused_with_the_way_to_make_lines_of_it(read, written, indent, codec):
+    content = json.dumps([json.loads(GOOD)] * 2, indent=indent).replace("[{", "[{" if indent is None else "[\n{")
+    with pytest.raises(SourceError, match=r"rows\.csv is a JSON array\. .* jq -c '\.\[\]' rows\.csv > rows\.jsonl"):
+        read(written(content.encode(codec)))
+
+
+def test_a_header_in_brackets_is_not_an_array(read, written):
+    path = written("[a],[b],[c]\nu1,g1,a\n")
+    assert read(path, user_column="[a]", group_column="[b]", remark_column="[c]")["user_id"].tolist() == ["u1"]
 
 
 def test_an_undecodable_byte_is_an_error_with_its_line(read, written):
