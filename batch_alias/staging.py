@@ -51,12 +51,12 @@ def staged(
         LedgerError: The ledger cannot be used, or belongs to another source.
     """
     with _spooled(source) as path:
-        version, sha256 = _identify(path)
+        version = _version(path)
         existed = folder.exists()
         with locked(folder):
-            if not _belongs(folder, path, reading, sha256):
+            if not _belongs(folder, path, reading):
                 try:
-                    _fill(path, reading, folder, version, sha256, on_read)
+                    _fill(path, reading, folder, version, on_read)
                 except BaseException:
                     if not existed:
                         shutil.rmtree(folder)
@@ -78,7 +78,7 @@ def _spooled(source: Path) -> Iterator[Path]:
         yield copy
 
 
-def _belongs(folder: Path, source: Path, reading: Reading, sha256: str) -> bool:
+def _belongs(folder: Path, source: Path, reading: Reading) -> bool:
     """Whether a folder has a ledger of this source; an error if it has one of another that may not be replaced."""
     if not (folder / LEDGER).exists():
         return False
@@ -86,6 +86,7 @@ def _belongs(folder: Path, source: Path, reading: Reading, sha256: str) -> bool:
         info, counts, runs = ledger.info(), ledger.counts(), ledger.runs()
     # What a run that was killed has sent is not known.
     sent = counts.accepted + counts.failed + counts.unknown or any(run.ended_at is None for run in runs)
+    sha256 = _sha256(source)
     if (info.sha256, info.reading) == (sha256, _identity(reading)):
         return True
     if not sent:
@@ -122,8 +123,10 @@ def _noted(source: Path, folder: Path, on_read: OnRead) -> Iterator[OnRead]:
         path.unlink(missing_ok=True)
 
 
-def _fill(source: Path, reading: Reading, folder: Path, version: Version, sha256: str, on_read: OnRead) -> None:
+def _fill(source: Path, reading: Reading, folder: Path, version: Version, on_read: OnRead) -> None:
+    # A file that is no table is refused before its content is hashed: it may be of any size.
     with _noted(source, folder, on_read) as noted, open_source(source, reading) as table:
+        sha256 = _sha256(source)
 
         def describe() -> JobInfo:
             _, total = table.progress()
@@ -152,21 +155,26 @@ def _fill(source: Path, reading: Reading, folder: Path, version: Version, sha256
         create(folder, batches(), describe, strict=reading.strict)
 
 
-def _identify(source: Path) -> tuple[Version, str]:
-    # In this order an edit while the content is hashed is noticed too.
+def _sha256(source: Path) -> str:
+    with _readable(source), source.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _version(source: Path) -> Version:
+    with _readable(source):
+        stat = source.stat()
+    return stat.st_ino, stat.st_size, stat.st_mtime_ns
+
+
+@contextmanager
+def _readable(source: Path) -> Iterator[None]:
     try:
-        with source.open("rb") as file:
-            return _version(source), hashlib.file_digest(file, "sha256").hexdigest()
+        yield
     except OSError as error:
         reason = error.strerror or error
         raise SourceError(
             "{source} cannot be read: {reason}.", "Check its name.", source=source, reason=reason
         ) from error
-
-
-def _version(source: Path) -> Version:
-    stat = source.stat()
-    return stat.st_ino, stat.st_size, stat.st_mtime_ns
 
 
 def _identity(reading: Reading) -> dict[str, object]:

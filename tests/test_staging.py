@@ -13,13 +13,13 @@ from batch_alias.staging import staged
 
 
 class Edited(type(Path())):
-    """A source that is edited as soon as it has been read for the first time."""
+    """A source that is edited as soon as it was hashed."""
 
     opened = 0
 
     def open(self, *arguments, **more):
         self.opened += 1
-        return ReadOnce(self) if self.opened == 1 else super().open(*arguments, **more)
+        return ReadOnce(self) if self.opened == 2 else super().open(*arguments, **more)
 
 
 class ReadOnce(io.FileIO):
@@ -45,6 +45,16 @@ def test_a_source_that_is_deleted_while_it_is_read_is_refused(write_csv, tmp_pat
             source.unlink(missing_ok=True)
 
     with pytest.raises(SourceError, match="changed"), staged(source, Reading(), tmp_path / "job", delete):
+        pass
+    assert not (tmp_path / "job").exists()
+
+
+@pytest.mark.parametrize("start", [b"", b"userId,groupId,remark\n"])
+def test_a_file_that_is_no_table_is_refused_before_it_is_hashed(start, tmp_path):
+    source = tmp_path / "rows.csv"
+    source.write_bytes(start)
+    os.truncate(source, 2**40)  # sparse: to hash it would take an hour
+    with pytest.raises(SourceError, match="is not text"), staged(source, Reading(), tmp_path / "job"):
         pass
     assert not (tmp_path / "job").exists()
 
