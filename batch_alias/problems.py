@@ -29,12 +29,15 @@ INVISIBLE = (
 SCIENTIFIC = r"[+-]?\d+(?:\.\d*[eE][+-]?|[eE][+-])\d+"
 FORMULA_ERROR = r"#(?:N/A|REF!|VALUE!|DIV/0!|NAME\?|NUM!|NULL!|SPILL!|CALC!|GETTING_DATA|BLOCKED!|FIELD!|#+)"
 NULL_WORD = r"(?i:null|none|nan|n/a|\(null\)|<null>|undefined)|\\N"
+# As programs and people write a missing or a truth value.
+NO_ID = rf"{NULL_WORD}|(?i:na|nil|true|false|无|空)|[-\u2010-\u2015\u2212_.?/*]+"
 
-PLAIN_ID = r"(?!\d{15}0)[A-Za-z0-9]{1,64}"
-PLAIN_REMARK = rf"(?!#|(?:{NULL_WORD})\Z)[^{CONTROLS}{BIDI}]{{1,64}}"
+PLAIN_ID = rf"(?!\d{{15}}0|(?=[A-Za-z]++\Z)(?:{NO_ID})\Z)[A-Za-z0-9]{{1,64}}"
+PLAIN_REMARK = rf"(?![#']|{INVISIBLE}|(?:{NULL_WORD})\Z)[^{CONTROLS}{BIDI}]{{1,64}}"
 """Values in which no test can find anything: nearly all, so that the tests are asked about few rows."""
 
-IDS = ("user_id", "group_id")
+FIELDS = ("user_id", "group_id", "remark")
+IDS = FIELDS[:2]
 NOT_A_DATA_ROW = "not-a-data-row"
 """Found when all rows have been read; it does not count against --max-rejected."""
 
@@ -91,7 +94,7 @@ _REJECTIONS = (
     Problem("too-many-fields", "The row has more fields than the header: {number} too many.", _QUOTE_IT),
     Problem(
         "misplaced-quote",
-        "A quote in {value} is not closed, or is closed in the middle of a field.",
+        "A quote in {value} is not closed, is closed in the middle of a field, or stands after a backslash.",
         "Close the quote; write a quote that belongs to a value twice.",
     ),
     Problem(
@@ -99,12 +102,24 @@ _REJECTIONS = (
         "The row stands below the last one with both ids and has not both itself: a total, a signature or a note.",
         "If it is one, leave it; otherwise fill in its ids.",
     ),
+    Problem(
+        "row-in-quotes",
+        "The quoted field {value} contains a line break and what looks like a row of its own.",
+        "Close the quote before the line break.",
+        acceptable=True,
+    ),
     Problem("not-an-object", "{value} is not a JSON object: {reason}.", "Write one JSON object on each line."),
     Problem("not-text", "Column {column} holds {value} of type {type}.", "Store it as text."),
     Problem(
         "surrogate-character",
         "The row contains half a character (a lone surrogate), which cannot be sent.",
         "Write the value again.",
+    ),
+    Problem(
+        "repeated-header",
+        "The row repeats the header.",
+        "Delete it, and check whether another table begins there.",
+        acceptable=True,
     ),
     Problem("nul-character", "The row contains a NUL character.", "Remove it."),
     Problem("error-cell", "Column {column} holds a formula error.", "Correct the formula."),
@@ -145,6 +160,22 @@ _REJECTIONS = (
         lambda value: len(value) > LONGEST_GROUP_ID,
     ),
     Problem("empty-remark", _EMPTY, _FILL_IN, ("remark",), _is_empty),
+    Problem(
+        "invisible-remark",
+        "Column {column} holds {value}, in which nothing can be seen.",
+        _FILL_IN,
+        ("remark",),
+        _matches(rf"(?:{INVISIBLE}|[{CONTROLS}\s])+"),
+        acceptable=True,
+    ),
+    Problem(
+        "single-quotes",
+        "Column {column} holds {value}; single quotes are part of a value, only double quotes are not.",
+        "Write the file with double quotes, or without quotes.",
+        FIELDS,
+        _matches(r"(?s)'.*'"),
+        acceptable=True,
+    ),
     _damaged_id(
         "control-character-in-id",
         "Column {column} holds {value}, which contains a control character.",
@@ -177,6 +208,12 @@ _REJECTIONS = (
         "Column {column} holds {value}, a formula error.",
         "Correct the formula.",
         _matches(FORMULA_ERROR),
+    ),
+    _damaged_id(
+        "no-value-in-id",
+        "Column {column} holds {value}, which stands for a missing value or a truth value.",
+        "Enter the id.",
+        _matches(NO_ID),
     ),
 )
 
@@ -226,6 +263,7 @@ _WARNINGS = (
     Problem("white-space-removed", "White space around a value is not sent."),
     Problem("ids-differ-only-in-case", "Ids are the same but for capital letters; to RongCloud they are two."),
     Problem("hidden-row", "The row is hidden in the sheet, by hand or by a filter."),
+    Problem("formula-quotes-removed", 'Of a value written as ="…", only what is in the quotes is sent.'),
     Problem("zeros-restored", "The leading zeros of a number were taken from its number format."),
 )
 

@@ -7,12 +7,10 @@ from itertools import chain
 
 import pandas as pd
 
-from batch_alias.problems import PLAIN_ID, PLAIN_REMARK, PROBLEMS, WARNINGS, RowProblem, found
+from batch_alias.problems import FIELDS, PLAIN_ID, PLAIN_REMARK, PROBLEMS, WARNINGS, RowProblem, found
 from batch_alias.settings import Reading
-from batch_alias.sources.columns import Chunk, Columns
+from batch_alias.sources.columns import KNOWN_NAMES, Chunk, Columns, Role, fold
 from batch_alias.text import quoted
-
-FIELDS = ("user_id", "group_id", "remark")
 
 _TESTS = [
     (problem.name, FIELDS.index(field), problem.test)
@@ -32,6 +30,8 @@ def check(chunk: Chunk, header: tuple[str, ...], columns: Columns, reading: Read
         The frame described at ``Source.batches``, and how many blank rows were left out of it.
     """
     has_more = len(header) > len(FIELDS)
+    own = [set() if reading.no_header else {fold(name)} for name in columns.names]
+    headers = [KNOWN_NAMES[role] | names for role, names in zip(Role, own, strict=True)]
     checked = []
     for place, row in enumerate(chunk.rows):
         known, content = chunk.problems.get(place, ()), "".join(row)
@@ -41,10 +41,18 @@ def check(chunk: Chunk, header: tuple[str, ...], columns: Columns, reading: Read
         cells = [row[index] if index < len(row) else "" for index in columns.indexes]
         user, group, remark = values = [cell.strip() for cell in cells]
         reason = message = warning = ""
-        # Nearly every row is plain: three patterns prove that no test can find a problem in it.
+        # Nearly every row is plain: three patterns prove that no test can find a problem in it. A plain id in lower
+        # case is what `fold` makes of it.
         plain = _is_plain_id(user) and _is_plain_id(group) and _is_plain_remark(remark)
-        if not plain or known or cells != values or len(row) != len(header) or "\0" in content:
-            problems = _problems(row, cells, values, len(header), columns)
+        if (
+            not plain
+            or user.lower() in headers[0]
+            or known
+            or cells != values
+            or len(row) != len(header)
+            or "\0" in content
+        ):
+            problems = _problems(row, cells, values, len(header), columns, headers)
             reason, message, warning = _result(chain(known, problems), reading)
         kept = _to_json(row) if has_more or reason else None
         checked.append((chunk.first + place, user, group, remark, reason, message, warning, kept))
@@ -55,7 +63,7 @@ def check(chunk: Chunk, header: tuple[str, ...], columns: Columns, reading: Read
 
 
 def _problems(
-    row: list[str], cells: list[str], values: list[str], width: int, columns: Columns
+    row: list[str], cells: list[str], values: list[str], width: int, columns: Columns, headers: list[frozenset[str]]
 ) -> Iterator[RowProblem]:
     """What can be seen in the text of a row, in the order of the table of problems."""
     if len(row) != width:
@@ -63,9 +71,13 @@ def _problems(
         yield found(name, number=abs(len(row) - width))
     if any("\0" in cell for cell in row):
         yield found("nul-character")
+    # The alias first: it is the shortest of the three, and rarely a header.
+    if all(fold(value) in names for value, names in zip(reversed(values), reversed(headers), strict=True)):
+        yield found("repeated-header")
+    plain = (_is_plain_id(values[0]), _is_plain_id(values[1]), _is_plain_remark(values[2]))
     for name, field, test in _TESTS:
         value = values[field]
-        if test(value):
+        if not plain[field] and test(value):
             column = quoted(columns.names[field])
             yield found(name, column=column, value=quoted(value), size=len(value.encode()), length=len(value))
     if cells != values:

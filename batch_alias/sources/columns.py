@@ -117,11 +117,11 @@ class Reader(Protocol):
 
 
 def fold(name: str) -> str:
-    """A header without case, full-width forms, white space, ``_-*:``, invisible characters and "(required)"."""
+    """A header without case, full-width forms, white space, ``_-*:'``, invisible characters and "(required)"."""
     plain = "".join(
         character
         for character in unicodedata.normalize("NFKC", name).casefold()
-        if character not in "_-*:" and not character.isspace() and unicodedata.category(character) not in {"Cf", "Cc"}
+        if character not in "_-*:'" and not character.isspace() and unicodedata.category(character) not in {"Cf", "Cc"}
     )
     return _REMARK_OF_FORMS.sub("", plain)
 

@@ -1,7 +1,8 @@
-"""Delimited text, CSV and its relatives, read by Python's ``csv``.
+"""Delimited text, CSV and its relatives.
 
-``csv`` keeps the fields of a row of the wrong length. It is used with ``strict``, without which it repairs misplaced
-quotes and drops an unclosed one silently.
+Quotes stand around a whole field, perhaps with white space outside, and are written twice within; any other pair of
+quotes is text, as in ``6" by 9"``. What else is done with a quote rejects its row, also what ``csv`` lets pass: one
+without another in an unquoted field, and one after a backslash, which ends the field for some programs only.
 """
 
 import csv
@@ -12,16 +13,20 @@ from contextlib import suppress
 from itertools import chain, islice
 
 from batch_alias.errors import SourceError
-from batch_alias.problems import RowProblem, found
+from batch_alias.problems import found
 from batch_alias.settings import DELIMITERS, Reading
-from batch_alias.sources.columns import Chunk, Columns
+from batch_alias.sources.columns import Chunk, Columns, Role
 from batch_alias.sources.header import SEARCHED_ROWS, Top, best_fit, find_header, first_rows
 from batch_alias.sources.textfile import ReadRow, TextReader
 from batch_alias.text import quoted
 
+LONGEST_FIELD = 128 * 1024
+"""Characters of a field over several lines; ``csv`` takes as many."""
 NAMES = {character: name for name, character in DELIMITERS.items()}
 SEPARATOR_LINE = re.compile(r'("?)sep=([^\r\n"])\1\r?\n?', re.IGNORECASE)
 """A first line by which Excel is given the delimiter. Excel does not show it, so it does not count as a row."""
+FORMULA = re.compile(r'\A\s*="([^"\r\n]*)"\s*\Z')
+"""A text as a formula, by which programs keep a spreadsheet from taking the text for a number."""
 
 
 class DelimitedReader(TextReader):
@@ -37,15 +42,28 @@ class DelimitedReader(TextReader):
         delimiter = reading.delimiter_character
         if delimiter is None:
             delimiter = separator_line[2] if separator_line else _find_delimiter(self.sample, name, reading)
-        self._csv = csv.reader(self.lines(), delimiter=delimiter, strict=True)
+        self._delimiter = delimiter
+        self._lines = enumerate(self.lines(), start=1)
+        self._last_line = 0
         if separator_line:
-            next(self._csv)
+            next(self._lines)
+        separator = re.escape(delimiter)
+        blank, end = rf"[^\S\r\n{separator}]*+", rf"({separator}|[\r\n]*\Z)"
+        self._opening = re.compile(f'{blank}"')
+        self._quoted = re.compile(rf'([^"]*+(?:""[^"]*+)*+)(?:"{blank}{end}|\Z)')
+        self._unquoted = re.compile(rf"([^\r\n{separator}]*+){end}")
+        # Nearly all lines with quotes are whole rows without anything odd; csv reads these, one by one, and faster.
+        plain = rf'(?:"[^"=\\]*+(?:""[^"=\\]*+)*+"|[^"=\\\r\n{separator}]*+)'
+        self._is_plain = re.compile(rf"{plain}(?:{separator}{plain})*+[\r\n]*+").fullmatch
+        self._plain_lines: list[str] = []
+        self._csv = csv.reader(iter(self._plain_lines.pop, None), delimiter=delimiter, strict=True)
         self._rows = self._read()
         first = first_rows(self._rows, lambda row: row.cells, reading)
-        if first and first[0].problems:
-            problem = "Row {row} of {file} cannot be read: {message}"
-            advice = "Correct it, or delete it if it stands above the table."
-            raise SourceError(problem, advice, row=first[0].number, file=name, message=first[0].problems[0].message)
+        for problem in first[0].problems if first else []:
+            if problem.name == "misplaced-quote":
+                sentence = "Row {row} of {file} cannot be read: {message}"
+                advice = "Correct it, or delete it if it stands above the table."
+                raise SourceError(sentence, advice, row=first[0].number, file=name, message=problem.message)
         found = find_header([Top("", [(row.number, row.cells) for row in first])], reading, file=name)
         self.header = found.names
         self._first = [row for row in first if row.number > found.row]
@@ -58,38 +76,77 @@ class DelimitedReader(TextReader):
         return self.in_chunks(chain(self._first, self._rows))
 
     def _read(self) -> Iterator[ReadRow]:
-        while True:
-            line = self._csv.line_num + 1
-            try:
-                for cells in self._csv:
-                    self.row += 1
-                    yield ReadRow(self.row, cells)
-                    line = self._csv.line_num + 1
-            except csv.Error as error:
-                self.row += 1
-                yield ReadRow(self.row, [self.line.rstrip("\r\n")], [self._problem(error, line)])
+        for number, line in self._lines:
+            self.row += 1
+            if '"' not in line:
+                yield ReadRow(self.row, line.rstrip("\r\n").split(self._delimiter))
+            elif len(line) < LONGEST_FIELD and self._is_plain(line):
+                self._plain_lines.append(line)
+                yield ReadRow(self.row, next(self._csv))
             else:
-                return
+                yield self._read_quoted(number, line)
 
-    def _problem(self, error: csv.Error, line: int) -> RowProblem:
-        """The problem of a row that ``csv`` refuses and that begins in a line.
+    def _read_quoted(self, number: int, line: str) -> ReadRow:
+        """Read the row with quotes that begins in a line.
 
         Raises:
-            SourceError: The row reaches beyond its line: other rows are within its quotes.
+            SourceError: A later line closes no quote, or one within a field: other rows are within the quotes.
         """
-        place = {"file": self.name, "row": self.row, "line": line}
-        if "field larger than" in str(error):
-            problem = "Row {row:,} (line {line:,}) of {file} has a field of more than {most:,} characters."
-            advice = "Check for a quote that is opened there and never closed."
-            raise SourceError(problem, advice, most=csv.field_size_limit(), **place)
-        if self._csv.line_num > line:
+        self._last_line = number
+        cells = self._fields(line)
+        lines = self._last_line - number + 1
+        if cells is None and lines > 1:
             problem = (
                 "Row {row:,} (line {line:,}) of {file} opens a quote that is not closed properly; "
                 "all rows down to line {last:,} would be part of it."
             )
             advice = "Close the quote; write a quote that belongs to a value twice."
-            raise SourceError(problem, advice, last=self._csv.line_num, **place)
-        return found("misplaced-quote", value=quoted(self.line.strip()))
+            raise SourceError(problem, advice, file=self.name, row=self.row, line=number, last=self._last_line)
+        if cells is None:
+            text = line.rstrip("\r\n")
+            return ReadRow(self.row, [text], [found("misplaced-quote", value=quoted(text.strip()))])
+        problems = []
+        if lines > 1 and (field := _field_with_a_row(cells, self._delimiter)):
+            problems.append(found("row-in-quotes", value=quoted(field)))
+        plain = [FORMULA.sub(r"\1", cell) for cell in cells]
+        if plain != cells:
+            problems.append(found("formula-quotes-removed"))
+        return ReadRow(self.row, plain, problems)
+
+    def _fields(self, line: str) -> list[str] | None:
+        """The fields of the row that begins in a line; ``None`` if a quote is misplaced or not closed."""
+        cells: list[str] = []
+        place, end = 0, self._delimiter
+        escaped = '\\"' in line
+        while end == self._delimiter:
+            opening = self._opening.match(line, place)
+            field = self._quoted.match(line, opening.end()) if opening else self._unquoted.match(line, place)
+            text = ""
+            while field and field[2] is None:  # the quote is open at the end of the line
+                text += field[1]
+                if len(text) > LONGEST_FIELD:
+                    problem = "Row {row:,} of {file} has a field of more than {most:,} characters."
+                    advice = "Check for a quote that is opened there and never closed."
+                    raise SourceError(problem, advice, file=self.name, row=self.row, most=LONGEST_FIELD)
+                self._last_line, line = next(self._lines, (self._last_line, ""))
+                escaped = escaped or '\\"' in line
+                field = self._quoted.match(line) if line else None
+            if field is None or escaped or (not opening and field[1].count('"') % 2):
+                return None
+            text += field[1]
+            cells.append(text.replace('""', '"') if opening else text)
+            place, end = field.end(), field[2]
+        return cells
+
+
+def _field_with_a_row(row: list[str], delimiter: str) -> str | None:
+    """A field of which a line could be a row by itself, or the first and the last line the ends of two rows."""
+    most = max(len(row), len(Role)) - 1
+    for column, field in enumerate(row):
+        first, *more = (line.count(delimiter) for line in re.split(r"\r\n?|\n", field))
+        if more and (max(first, *more) >= most or (first >= most - column and more[-1] >= column)):
+            return field
+    return None
 
 
 def _find_delimiter(sample: str, name: str, reading: Reading) -> str:

@@ -18,7 +18,9 @@ from batch_alias.sources.encodings import NAME_THE_ENCODING, find_encoding
 GZIP = b"\x1f\x8b"
 BLOCK = 64 * 1024
 LONGEST_LINE = 256 * 1024
-"""Characters; more than the longest field that ``csv`` reads."""
+"""Characters."""
+MOST_BLANK_LINES = 1024 * 1024
+"""In a row: a sheet, which may be saved with as many, has no more rows."""
 SEARCHED = 16 * 1024 * 1024
 """Bytes that are searched for the first one beyond ASCII, which shows the encoding."""
 BOMB_BYTES = 64 * 1024 * 1024
@@ -70,7 +72,6 @@ class TextReader:
 
     def __init__(self, file: io.BufferedIOBase, name: str, encoding: str | None) -> None:
         self.name = name
-        self.line = ""  # read last
         self.row = 0  # the number of the row read last; set by the reader of the format
         self._bytes = unpacked(file, name)
         self.compression = "" if self._bytes is file else "gzip"
@@ -87,9 +88,9 @@ class TextReader:
         """Read the lines, each with its line end.
 
         Raises:
-            SourceError: A line is too long, a byte is not in the encoding, or the file is damaged.
+            SourceError: A line is too long, too many are blank, a byte is not in the encoding, or the file is damaged.
         """
-        rest = ""
+        rest, blank = "", 0
         for text in self._texts():
             self._characters += len(text)
             lines = io.StringIO(rest + text, newline="").readlines()
@@ -98,11 +99,12 @@ class TextReader:
                 problem = "{file} has a line of more than {most:,} characters."
                 advice = "It is not a table of rows, or its line ends are missing."
                 raise SourceError(problem, advice, file=self.name, most=LONGEST_LINE)
-            for line in lines:
-                self.line = line
-                yield line
+            blank = blank + len(lines) if text.isspace() else 0
+            if blank > MOST_BLANK_LINES:
+                problem = "{file} has more than {most:,} blank lines in a row."
+                raise SourceError(problem, "Was its export finished?", file=self.name, most=MOST_BLANK_LINES)
+            yield from lines
         if rest and (self._undecodable is None or rest.endswith(("\r", "\n"))):
-            self.line = rest
             yield rest
         if self._undecodable is not None:
             byte, offset = self._undecodable

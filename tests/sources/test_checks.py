@@ -27,6 +27,10 @@ FIELDS = ("user_id", "group_id", "remark")
         ("u\x071,g1,a", "control-character-in-id", "'u␇1'"),
         ("u1,g\x851,a", "control-character-in-id", "'g⟨U+0085⟩1'"),
         ('u1,"g\n1",a', "control-character-in-id", "'g␊1'"),
+        ("'userId','groupId','remark'", "repeated-header", "repeats the header"),
+        ("u1,g1,\u200b \u2060\x85", "invisible-remark", "'⟨U+200B⟩ ⟨U+2060⟩', in which nothing can be seen"),
+        ("'u1',g1,a", "single-quotes", "'userId' holds ''u1''"),
+        ("u1,g1,'a'", "single-quotes", "'remark' holds ''a''"),
         ("u1,g1,", "empty-remark", "'remark' is empty"),
         ('u1,g1,"say "hi" twice"', "misplaced-quote", "closed in the middle of a field"),
     ],
@@ -43,8 +47,9 @@ def test_a_bad_row_is_rejected_and_those_around_it_are_not(read, written, row, r
 @pytest.mark.parametrize(
     "row",
     [
-        ("NA", "null", "None"),
+        ("NA1", "null0", "None"),
         ("007", "1e5", "nan"),
+        ("-1", "g.", "-"),
         ("u" * 64, "群" * 64, "x" * 1000),
         ("u-1_2", "g=+", "a&b=c+d%41"),
         ("u1", "g1", "👨\u200d👩\u200d👧 \u202eabc"),
@@ -93,6 +98,21 @@ DAMAGED_IDS = [
     ("#REF!", "error-value-in-id"),
     ("######", "error-value-in-id"),
     ("u\x7f1", "control-character-in-id"),
+    ("NULL", "no-value-in-id"),
+    ("null", "no-value-in-id"),
+    ("NaN", "no-value-in-id"),
+    ("None", "no-value-in-id"),
+    ("N/A", "no-value-in-id"),
+    ("NA", "no-value-in-id"),
+    ("nil", "no-value-in-id"),
+    ("undefined", "no-value-in-id"),
+    ("\\N", "no-value-in-id"),
+    ("TRUE", "no-value-in-id"),
+    ("false", "no-value-in-id"),
+    ("-", "no-value-in-id"),
+    ("--", "no-value-in-id"),
+    ("?", "no-value-in-id"),
+    ("无", "no-value-in-id"),
 ]
 
 
@@ -124,7 +144,7 @@ def test_an_accepted_kind_of_damaged_id_is_sent_with_a_warning(read, written, ac
 
 
 def test_ids_that_only_look_odd_are_sent_without_a_warning(read, written):
-    ids = ["12e5", "1e5", "007", "5f3759df", "1234567890123456", "u1", "TRUE", "x" * 64]
+    ids = ["12e5", "1e5", "007", "5f3759df", "1234567890123456", "u1", "trueman", "x" * 64]
     frame = read(written(HEADER + "".join(f"{value},{value},a\n" for value in ids)))
     assert frame["user_id"].tolist() == ids
     assert (frame[["reason", "warning"]] == "").all(axis=None)
@@ -167,6 +187,22 @@ def test_strict_does_not_reject_for_an_accepted_warning(read, written):
     assert frame["reason"].tolist() == ["null-word-in-remark", ""]
 
 
+@pytest.mark.parametrize(
+    ("rows", "reading", "reasons"),
+    [
+        (["uid,gid,alias", "UID,G id,Alias", "user id,群组ID,昵称"], {}, ["repeated-header"] * 3),
+        (["uid,gid,Anna", "u1,gid,alias"], {}, ["", ""]),
+        (["员工,gid,名"], {"user_column": "A", "remark_column": "C"}, ["repeated-header"]),
+        (["1,2,3"], {"user_column": "1", "group_column": "2", "remark_column": "3", "no_header": True}, [""]),
+        (["uid,gid,alias"], {"accept": ("repeated-header",)}, [""]),
+    ],
+)
+def test_a_header_is_repeated_where_all_three_cells_are_names_of_the_columns(read, written, rows, reading, reasons):
+    header = "员工,gid,名" if "user_column" in reading else "uid,gid,alias"
+    path = written("\n".join([header, *["u0,g0,a"] * 20, *rows]))
+    assert read(path, **reading)["reason"].tolist()[-len(rows) :] == reasons
+
+
 def test_every_space_and_format_character_of_unicode_is_found_in_an_id():
     hidden = [
         chr(point)
@@ -183,7 +219,9 @@ def test_every_space_and_format_character_of_unicode_is_found_in_an_id():
             st.text(max_size=80),
             st.from_regex(problems.SCIENTIFIC),
             st.from_regex(problems.FORMULA_ERROR),
-            st.from_regex(problems.NULL_WORD),
+            st.from_regex(problems.NO_ID),
+            st.from_regex(f"{problems.INVISIBLE}*"),
+            st.from_regex("'.*'"),
             st.from_regex(r"\d{12,20}0*"),
         ),
         min_size=1,

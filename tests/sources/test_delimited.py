@@ -1,5 +1,6 @@
 import csv
 import io
+from contextlib import suppress
 
 import pytest
 from hypothesis import given, settings
@@ -11,39 +12,169 @@ from batch_alias.sources import open_source
 
 HEADER = "userId,groupId,remark\n"
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=80)
-
-
-@settings(max_examples=50)
-@given(
-    rows=st.lists(st.tuples(TEXT, TEXT, TEXT), min_size=1, max_size=8),
-    delimiter=st.sampled_from(",\t;|"),
-    line_end=st.sampled_from(["\n", "\r\n", "\r"]),
-    quoting=st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]),
-    mark=st.booleans(),
+CELLS = st.one_of(st.text("ab'\",;\n ", max_size=6), TEXT)
+IDS = st.one_of(st.sampled_from(["u1", "g2"]), CELLS)
+ROWS = st.lists(st.tuples(IDS, CELLS, IDS, CELLS), min_size=1, max_size=8)
+DIALECTS = st.fixed_dictionaries(
+    {
+        "delimiter": st.sampled_from(",\t;|"),
+        "lineterminator": st.sampled_from(["\n", "\r\n", "\r"]),
+        "quoting": st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]),
+    }
 )
-def test_values_are_read_as_written_or_rejected(read, tmp_path_factory, rows, delimiter, line_end, quoting, mark):
-    if any("\r" in value or "\n" in value for row in rows for value in row):
-        quoting = csv.QUOTE_ALL  # csv.writer does not quote a line end that is not its own
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, delimiter=delimiter, lineterminator=line_end, quoting=quoting)
-    writer.writerow(["userId", "groupId", "remark"])
-    writer.writerows(rows)
-    path = tmp_path_factory.mktemp("any") / "rows.csv"
-    path.write_bytes(text.getvalue().encode("utf-8-sig" if mark else "utf-8"))
+OTHER_QUOTES = [{"quotechar": "'", "quoting": csv.QUOTE_ALL}, {"doublequote": False, "escapechar": "\\"}]
 
-    with open_source(path, Reading()) as source:
-        try:
-            found = {row.number: row for batch in source.batches() for row in batch.itertuples()}
-        except SourceError:
-            found = {}
-    for number, row in enumerate(rows, start=2):
-        values = [value.strip() for value in row]
-        if number not in found:
-            assert not any(values)
-        elif not found[number].reason:
-            assert [found[number].user_id, found[number].group_id, found[number].remark] == values
-        else:
-            assert found[number].message
+
+def as_text(rows, dialect):
+    if any("\r" in value or "\n" in value for row in rows for value in row):
+        dialect = dialect | {"quoting": csv.QUOTE_ALL}  # csv.writer does not quote a line end that is not its own
+    text = io.StringIO(newline="")
+    csv.writer(text, **dialect).writerows([["userId", "more", "groupId", "remark"], *rows])
+    return text.getvalue()
+
+
+def without(rows, characters):
+    return [tuple("".join(c for c in value if c not in characters) for value in row) for row in rows]
+
+
+def sent(folder, text, mark=""):
+    """The rows that would be sent, by their numbers; none of a file that is refused."""
+    path = folder.mktemp("any") / "rows.csv"
+    path.write_bytes((mark + text).encode())
+    with suppress(SourceError), open_source(path, Reading()) as source:
+        rows = [row for batch in source.batches() for row in batch.itertuples()]
+        assert all(row.message for row in rows if row.reason)
+        return {row.number: (row.user_id, row.group_id, row.remark) for row in rows if not row.reason}
+    return {}
+
+
+def values(row):
+    return tuple(row[place].strip() for place in (0, 2, 3))
+
+
+@settings(max_examples=100)
+@given(rows=ROWS, dialect=DIALECTS, mark=st.sampled_from(["", "\ufeff"]))
+def test_values_are_read_as_written_or_rejected(tmp_path_factory, rows, dialect, mark):
+    for number, found in sent(tmp_path_factory, as_text(rows, dialect), mark).items():
+        assert found == values(rows[number - 2])
+
+
+@pytest.mark.parametrize("quotes", OTHER_QUOTES)
+@settings(max_examples=100)
+@given(rows=ROWS, dialect=DIALECTS)
+def test_values_in_other_quotes_are_read_as_written_or_rejected(tmp_path_factory, rows, dialect, quotes):
+    rows = [(f"u{n}", row[1], f"g{n}", row[3]) for n, row in enumerate(without(rows, "\r\n\\"))]
+    for number, found in sent(tmp_path_factory, as_text(rows, dialect | quotes)).items():
+        assert found == values(rows[number - 2])
+
+
+@settings(max_examples=200)
+@given(rows=ROWS, dialect=DIALECTS, place=st.integers(0, 400), added=st.booleans())
+def test_a_quote_too_many_or_too_few_makes_no_other_values(tmp_path_factory, rows, dialect, place, added):
+    """Of a table without line breaks within values, that is: a quote beside one really ends, or begins, a row there."""
+    rows = [(f"u{n}", row[1], f"g{n}", row[3]) for n, row in enumerate(without(rows, "\r\n"))]
+    text = as_text(rows, dialect)
+    places = range(len(text)) if added else [place for place, character in enumerate(text) if character == '"']
+    place = places[place % len(places)] if places else 0
+    damaged = f'{text[:place]}"{text[place:]}' if added else text[:place] + text[place + 1 :]
+    assert set(sent(tmp_path_factory, damaged).values()) <= set(map(values, rows))
+
+
+@pytest.mark.parametrize(
+    ("row", "values"),
+    [
+        ('u1, g1, "c"', ["u1", "g1", "c"]),
+        (' "u1" ,\u3000"g1"\t, "c, d" ', ["u1", "g1", "c, d"]),
+        ('u1,g1,  "two\nlines"  ', ["u1", "g1", "two\nlines"]),
+        ('u1,g1, " "" "', ["u1", "g1", '"']),
+        ('u1,g1,6" by 9"', ["u1", "g1", '6" by 9"']),
+        ('u1,g1,Robert "Bob" Smith', ["u1", "g1", 'Robert "Bob" Smith']),
+        ('u1,g1,"Robert ""Bob"" Smith"', ["u1", "g1", 'Robert "Bob" Smith']),
+        ('"u1","g1","""Bob"""', ["u1", "g1", '"Bob"']),
+        ('u1,g1,"' + "x" * 131_072 + '"', ["u1", "g1", "x" * 131_072]),
+    ],
+)
+def test_quotes_that_belong_to_the_notation_are_not_part_of_a_value(read, written, row, values):
+    [found] = read(written(f"{HEADER}{row}\n")).itertuples()
+    assert ([found.user_id, found.group_id, found.remark], found.reason) == (values, "")
+
+
+@pytest.mark.parametrize("delimiter", "\t;|^ ")
+def test_white_space_around_quotes_is_not_a_delimiter(read, written, delimiter):
+    rows = [["userId", "groupId", "remark"], ["u1", '"g 1"', ""], ["u2", '"g 2"', '"c"']]
+    frame = read(written("".join(f"{delimiter.join(row)}\n" for row in rows)), delimiter=delimiter)
+    assert frame["group_id"].tolist() == ["g 1", "g 2"]
+    assert frame["remark"].tolist() == ["", "c"]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        'u1,g1,Bob"a',
+        'u1,g1"x,a',
+        'u1,g1,a"',
+        'u1,"g1"x,a',
+        'u1,g1,"a" b',
+        'u1,g1, "a"b',
+        'u1,g1,""a"',
+        "u1,g1,\"a'",
+        'u1,Bob "Smith, John"',  # as many fields as the header has
+        'u1"x,"g1, Smith"',
+        'u1,g1,="Smith, John"',
+        r'u1,g1,"Robert \"Bob\" Smith"',
+        r'u1,"\"", \""',
+        r"u1,g1,\"Bob\"",
+        r'"u1","g1","C:\"',
+    ],
+)
+def test_a_row_with_a_misplaced_quote_is_rejected(read, written, row):
+    frame = read(written(f"{HEADER}{row}\nu2,g2,b\n" if row.count('"') % 2 < 1 else f"{HEADER}u2,g2,b\n{row}\n"))
+    assert sorted(frame["reason"]) == ["", "misplaced-quote"]
+    assert frame[frame["reason"] == ""]["remark"].tolist() == ["b"]
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (f'{HEADER}u1,g1,"a\nu2,g2,b\nc"\n', "row-in-quotes"),
+        (f'{HEADER}u1,g1,"a\r\nu2,g2,b"\r\n', "row-in-quotes"),
+        (f'{HEADER}"u1,g1,a\nu2",g2,b\n', "row-in-quotes"),
+        ('userId,remark,groupId\nu1,"a,g1\nu2,b",g2\n', "row-in-quotes"),  # a quote too many in each of two rows
+        ('note,userId,groupId,remark\n"a\nu9,g9,b,c",u1,g1,a\n', "row-in-quotes"),
+        ('note,userId,groupId,remark\n"12 High Street, London\nEngland",u1,g1,a\n', ""),
+        ('userId,note,groupId,remark\nu1,"High Street, London\nEngland",g1,a\n', ""),
+        (f'{HEADER}u1,g1,"Smith, Jane\nDoe, John"\n', ""),
+        (f'{HEADER}u1,g1,"a\n\nb\n"\n', ""),
+    ],
+)
+def test_a_quoted_line_break_that_may_have_swallowed_a_row_is_a_rejection(read, written, content, reason):
+    path = written(content)
+    assert read(path)["reason"].tolist() == [reason]
+    assert "row-in-quotes" not in read(path, accept=("row-in-quotes",))["reason"].tolist()
+
+
+def test_the_first_row_may_be_odd_as_long_as_it_can_be_read(read, written):
+    assert read(written('="userId",="groupId",="remark"\nu1,g1,a\n'))["user_id"].tolist() == ["u1"]
+    assert read(written(f'"1. Name, group, alias\n2. User, group, alias"\n{HEADER}u1,g1,a\n'))["number"].tolist() == [3]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ('="00012"', "00012"),
+        ('"=""00012"""', "00012"),
+        (' ="00012" ', "00012"),
+        ('="a b"', "a b"),
+        ("=00012", "=00012"),
+        ('"=""a""b"""', '="a"b"'),
+        ('=A1&"x"', '=A1&"x"'),
+        ('"=""a\nb"""', '="a\nb"'),
+    ],
+)
+def test_of_a_text_that_is_written_as_a_formula_only_the_text_is_sent(read, written, field, value):
+    [row] = read(written(f"{HEADER}u1,g1,{field}\n")).itertuples()
+    assert (row.remark, row.reason) == (value, "")
+    assert ("formula-quotes-removed" in row.warning) == (value in {"00012", "a b"})
 
 
 def test_a_row_ends_at_any_line_end(read, written):

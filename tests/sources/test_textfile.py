@@ -1,4 +1,3 @@
-import csv
 import gzip
 import io
 
@@ -34,14 +33,6 @@ def test_lines_end_where_python_ends_them_across_blocks(tmp_path_factory, text, 
     path = tmp_path_factory.mktemp("any") / "text"
     path.write_bytes(content)
     assert lines_of(path, codec) == io.StringIO(content.decode(codec), newline="").readlines()
-
-
-def test_the_line_read_last_is_known(written):
-    with written("".join(f"line {n}\n" for n in range(1, 20_001))).open("rb") as file:
-        text = TextReader(file, "rows.csv", None)
-        for number, line in enumerate(text.lines(), start=1):
-            assert text.line == line == f"line {number}\n"
-    assert number == 20_000
 
 
 @pytest.mark.parametrize("codec", ["utf-8", "utf-8-sig", "gb18030", "utf-16-le", "utf-16"])
@@ -110,10 +101,6 @@ def test_the_longest_line_has_one_character_less_than_the_limit(written, length)
     else:
         with pytest.raises(SourceError, match="has a line of more than"):
             lines_of(path)
-
-
-def test_the_longest_line_is_longer_than_the_longest_field():
-    assert csv.field_size_limit() < textfile.LONGEST_LINE
 
 
 def table(names, header="userId,groupId,remark"):
