@@ -98,15 +98,15 @@ _REJECTIONS = (
         "Close the quote; write a quote that belongs to a value twice.",
     ),
     Problem(
-        NOT_A_DATA_ROW,
-        "The row stands below the last one with both ids and has not both itself: a total, a signature or a note.",
-        "If it is one, leave it; otherwise fill in its ids.",
-    ),
-    Problem(
         "row-in-quotes",
         "The quoted field {value} contains a line break and what looks like a row of its own.",
         "Close the quote before the line break.",
         acceptable=True,
+    ),
+    Problem(
+        NOT_A_DATA_ROW,
+        "The row stands below the last one with both ids and has not both itself: a total, a signature or a note.",
+        "If it is one, leave it; otherwise fill in its ids.",
     ),
     Problem("not-an-object", "{value} is not a JSON object: {reason}.", "Write one JSON object on each line."),
     Problem("not-text", "Column {column} holds {value} of type {type}.", "Store it as text."),

@@ -77,7 +77,11 @@ def _problems(
     plain = (_is_plain_id(values[0]), _is_plain_id(values[1]), _is_plain_remark(values[2]))
     for name, field, test in _TESTS:
         value = values[field]
-        if not plain[field] and test(value):
+        if plain[field] or not test(value):
+            continue
+        if name in WARNINGS:
+            yield found(name)  # its sentence names no value
+        else:
             column = quoted(columns.names[field])
             yield found(name, column=column, value=quoted(value), size=len(value.encode()), length=len(value))
     if cells != values:

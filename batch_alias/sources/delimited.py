@@ -44,7 +44,7 @@ class DelimitedReader(TextReader):
             delimiter = separator_line[2] if separator_line else _find_delimiter(self.sample, name, reading)
         self._delimiter = delimiter
         self._lines = enumerate(self.lines(), start=1)
-        self._last_line = 0
+        self._row = self._last_line = 0
         if separator_line:
             next(self._lines)
         separator = re.escape(delimiter)
@@ -77,12 +77,12 @@ class DelimitedReader(TextReader):
 
     def _read(self) -> Iterator[ReadRow]:
         for number, line in self._lines:
-            self.row += 1
+            self._row += 1
             if '"' not in line:
-                yield ReadRow(self.row, line.rstrip("\r\n").split(self._delimiter))
+                yield ReadRow(self._row, line.rstrip("\r\n").split(self._delimiter))
             elif len(line) < LONGEST_FIELD and self._is_plain(line):
                 self._plain_lines.append(line)
-                yield ReadRow(self.row, next(self._csv))
+                yield ReadRow(self._row, next(self._csv))
             else:
                 yield self._read_quoted(number, line)
 
@@ -101,17 +101,17 @@ class DelimitedReader(TextReader):
                 "all rows down to line {last:,} would be part of it."
             )
             advice = "Close the quote; write a quote that belongs to a value twice."
-            raise SourceError(problem, advice, file=self.name, row=self.row, line=number, last=self._last_line)
+            raise SourceError(problem, advice, file=self.name, row=self._row, line=number, last=self._last_line)
         if cells is None:
             text = line.rstrip("\r\n")
-            return ReadRow(self.row, [text], [found("misplaced-quote", value=quoted(text.strip()))])
+            return ReadRow(self._row, [text], [found("misplaced-quote", value=quoted(text.strip()))])
         problems = []
         if lines > 1 and (field := _field_with_a_row(cells, self._delimiter)):
             problems.append(found("row-in-quotes", value=quoted(field)))
         plain = [FORMULA.sub(r"\1", cell) for cell in cells]
         if plain != cells:
             problems.append(found("formula-quotes-removed"))
-        return ReadRow(self.row, plain, problems)
+        return ReadRow(self._row, plain, problems)
 
     def _fields(self, line: str) -> list[str] | None:
         """The fields of the row that begins in a line; ``None`` if a quote is misplaced or not closed."""
@@ -127,7 +127,7 @@ class DelimitedReader(TextReader):
                 if len(text) > LONGEST_FIELD:
                     problem = "Row {row:,} of {file} has a field of more than {most:,} characters."
                     advice = "Check for a quote that is opened there and never closed."
-                    raise SourceError(problem, advice, file=self.name, row=self.row, most=LONGEST_FIELD)
+                    raise SourceError(problem, advice, file=self.name, row=self._row, most=LONGEST_FIELD)
                 self._last_line, line = next(self._lines, (self._last_line, ""))
                 escaped = escaped or '\\"' in line
                 field = self._quoted.match(line) if line else None

@@ -40,9 +40,8 @@ class JsonLinesReader(TextReader):
         return self.in_chunks(self._read(columns))
 
     def _read(self, columns: Columns) -> Iterator[ReadRow]:
-        for line in self.lines():
-            self.row += 1
-            yield ReadRow(self.row, *(self._read_object(line, columns) if line.strip() else ([], [])))
+        for number, line in enumerate(self.lines(), start=1):
+            yield ReadRow(number, *(self._read_object(line, columns) if line.strip() else ([], [])))
 
     def _read_object(self, line: str, columns: Columns) -> tuple[list[str], list[RowProblem]]:
         value = _parse(line)

@@ -1,6 +1,6 @@
 """Text files: their lines in bounded memory; they may be compressed by gzip.
 
-The encoding is found in a sample; reading the whole text strictly confirms it.
+The encoding is found in a sample; to decode the whole text confirms it, before the first row is checked.
 """
 
 import codecs
@@ -18,7 +18,7 @@ from batch_alias.sources.encodings import NAME_THE_ENCODING, find_encoding
 GZIP = b"\x1f\x8b"
 BLOCK = 64 * 1024
 LONGEST_LINE = 256 * 1024
-"""Characters."""
+"""Characters without a line end."""
 MOST_BLANK_LINES = 1024 * 1024
 """In a row: a sheet, which may be saved with as many, has no more rows."""
 SEARCHED = 16 * 1024 * 1024
@@ -72,45 +72,27 @@ class TextReader:
 
     def __init__(self, file: io.BufferedIOBase, name: str, encoding: str | None) -> None:
         self.name = name
-        self.row = 0  # the number of the row read last; set by the reader of the format
         self._bytes = unpacked(file, name)
         self.compression = "" if self._bytes is file else "gzip"
         sample = self._sample()
         if not sample:
             raise SourceError("{file} is empty.", "Was its export finished?", file=name)
         self._codec, self.encoding = find_encoding(sample, encoding, file=name)
-        self._bytes.seek(0)
         self.sample = sample[:BLOCK].decode(self._codec, errors="replace").removeprefix("\ufeff")
         self._characters = 0
-        self._undecodable: tuple[int, int] | None = None
+        for _ in self._texts():
+            pass
 
     def lines(self) -> Iterator[str]:
-        """Read the lines, each with its line end.
-
-        Raises:
-            SourceError: A line is too long, too many are blank, a byte is not in the encoding, or the file is damaged.
-        """
-        rest, blank = "", 0
+        """Read the lines, each with its line end."""
+        rest = ""
         for text in self._texts():
             self._characters += len(text)
             lines = io.StringIO(rest + text, newline="").readlines()
             rest = lines.pop() if lines else ""  # even a whole line: its CR may be the first half of a CR LF
-            if any(len(line) >= LONGEST_LINE for line in (rest, *lines[:1])):
-                problem = "{file} has a line of more than {most:,} characters."
-                advice = "It is not a table of rows, or its line ends are missing."
-                raise SourceError(problem, advice, file=self.name, most=LONGEST_LINE)
-            blank = blank + len(lines) if text.isspace() else 0
-            if blank > MOST_BLANK_LINES:
-                problem = "{file} has more than {most:,} blank lines in a row."
-                raise SourceError(problem, "Was its export finished?", file=self.name, most=MOST_BLANK_LINES)
             yield from lines
-        if rest and (self._undecodable is None or rest.endswith(("\r", "\n"))):
+        if rest:
             yield rest
-        if self._undecodable is not None:
-            byte, offset = self._undecodable
-            problem = "{file} is not {encoding}: byte 0x{byte:02x} at {offset:,}, in row {row:,}."
-            values = {"file": self.name, "encoding": self.encoding, "byte": byte, "offset": offset}
-            raise SourceError(problem, NAME_THE_ENCODING, row=self.row + 1, **values)
 
     def in_chunks(self, rows: Iterable[ReadRow]) -> Iterator[Chunk]:
         """Gather consecutive rows in chunks."""
@@ -128,9 +110,14 @@ class TextReader:
             yield chunk
 
     def _texts(self) -> Iterator[str]:
-        """The text, up to a byte that is not in the encoding."""
+        """Read the text, in blocks.
+
+        Raises:
+            SourceError: A byte is not in the encoding, a line is too long, too many are blank, or the file is damaged.
+        """
+        self._bytes.seek(0)
         decoder = codecs.getincrementaldecoder(self._codec)()
-        offset, block = 0, b""
+        offset, line, unbroken, blank, block = 0, 1, 0, 0, b""
         while offset == 0 or block:
             state = decoder.getstate()
             block = self._bytes.read(BLOCK)
@@ -138,13 +125,26 @@ class TextReader:
                 text = decoder.decode(block, final=not block)
             except UnicodeDecodeError as error:
                 place = error.start - len(state[0])  # the decoder may hold back the first bytes of a character
-                self._undecodable = error.object[error.start], offset + place
                 decoder.setstate(state)
-                text = decoder.decode(block[: max(place, 0)])
+                line += _line_ends(decoder.decode(block[: max(place, 0)]))
+                problem = "{file} is not {encoding}: byte 0x{byte:02x} at {offset:,}, in line {line:,}."
+                values = {"byte": error.object[error.start], "offset": offset + place, "line": line}
+                raise SourceError(
+                    problem, NAME_THE_ENCODING, file=self.name, encoding=self.encoding, **values
+                ) from None
+            ends = _line_ends(text)
+            line += ends
+            unbroken = 0 if ends else unbroken + len(text)
+            if unbroken > LONGEST_LINE:
+                problem = "{file} has a line of more than {most:,} characters."
+                advice = "It is not a table of rows, or its line ends are missing."
+                raise SourceError(problem, advice, file=self.name, most=LONGEST_LINE)
+            blank = blank + ends if text.isspace() else 0
+            if blank > MOST_BLANK_LINES:
+                problem = "{file} has more than {most:,} blank lines in a row."
+                raise SourceError(problem, "Was its export finished?", file=self.name, most=MOST_BLANK_LINES)
             # Python leaves the mark of UTF-16 whose byte order was named.
             yield text.removeprefix("\ufeff") if offset == 0 else text
-            if self._undecodable is not None:
-                return
             offset += len(block)
 
     def _sample(self) -> bytes:
@@ -158,3 +158,7 @@ class TextReader:
                 first = next(place for place, byte in enumerate(block) if byte >= 0x80)
                 return sample + block[block.rfind(b"\n", 0, first) + 1 :]  # a character never begins before its line
         return sample
+
+
+def _line_ends(text: str) -> int:
+    return text.count("\n") or text.count("\r")

@@ -39,7 +39,7 @@ HUGE = {
     "one line, packed": (gzip.compress(HEADER + b"x" * 2**26, 1), "line of more than"),
     "one field": (HEADER + b'u1,g1,"' + b"x\n" * 2**25, "field of more than"),
     "one header": (b"a," * 2**25, "line of more than"),
-    "one object": (b'{"userId": "' + b"x" * 2**26, "does not begin"),
+    "one object": (b'{"userId": "' + b"x" * 2**26, "line of more than"),
     "only line ends": (HEADER + b"\n" * 2**19, "has a header but no rows"),
     "more line ends than a sheet has rows": (HEADER + b"\n" * 2**22, "more than 1,048,576 blank lines in a row"),
     "only line ends, packed": (gzip.compress(b"\n" * 2**24), "more than 1,048,576 blank lines in a row"),

@@ -220,10 +220,10 @@ def test_without_a_header_columns_are_numbered_and_the_first_row_is_data(written
         (b" \n\n", "nothing but white space"),
         (bytes(10) + bytes(range(90)), "is not text"),
         (bytes(range(128, 256)) * 20, "is not UTF-8"),
-        (b"u1,\xff\n", r"byte 0xff at 3, in row 1"),
-        (HEADER.encode() + b"u1,g1,a\n\nu2,g2,\xff\n", r"byte 0xff at 37, in row 4"),
-        (HEADER.encode() + b'u1,g1,"a\nb"\nu2,g2,\xff\n', r"byte 0xff at 40, in row 3"),
-        (HEADER.encode() + b"u1,g1,\xe4\xbd", "in row 2"),
+        (b"u1,\xff\n", r"byte 0xff at 3, in line 1"),
+        (HEADER.encode() + b"u1,g1,a\n\nu2,g2,\xff\n", r"byte 0xff at 37, in line 4"),
+        (HEADER.encode() + b'u1,g1,"a\nb"\nu2,g2,\xff\n', r"byte 0xff at 40, in line 4"),
+        (HEADER.encode() + b"u1,g1,\xe4\xbd", "in line 2"),
         (HEADER.encode() + b'u1,g1,a\nu2,g2,"b\nu3,g3,c\nu4,g4,d\n', r"Row 3 \(line 3\) of rows.csv opens a quote"),
         (HEADER.encode() + b'u1,g1,a\nu2,g2,"b\nu3,g3,c\nu4,g4,"d"\n', r"Row 3 \(line 3\) .* down to line 5"),
         (HEADER.encode() + b'u1,g1,"' + b"x\n" * 100_000, r"Row 2 .* more than 131,072 characters"),
@@ -236,7 +236,7 @@ def test_a_damaged_file_is_an_error(read, written, content, message):
         read(written(content))
 
 
-def test_the_row_of_an_undecodable_byte_is_exact_far_down_the_file(read, written):
+def test_the_line_of_an_undecodable_byte_is_exact_far_down_the_file(read, written):
     good = "".join(f"u{n},g1,昵称\n" for n in range(20_000)).encode()
-    with pytest.raises(SourceError, match=rf"byte 0xff at {len(HEADER) + len(good) + 6:,}, in row 20,002"):
+    with pytest.raises(SourceError, match=rf"byte 0xff at {len(HEADER) + len(good) + 6:,}, in line 20,002"):
         read(written(HEADER.encode() + good + b"u1,g1,\xff\n"))

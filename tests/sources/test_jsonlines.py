@@ -86,7 +86,7 @@ def test_a_header_in_brackets_is_not_an_array(read, written):
 
 
 def test_an_undecodable_byte_is_an_error_with_its_line(read, written):
-    with pytest.raises(SourceError, match=r"is not UTF-8: byte 0xff at .*, in row 3"):
+    with pytest.raises(SourceError, match=r"is not UTF-8: byte 0xff at .*, in line 3"):
         read(written(2 * GOOD.encode() + b'{"userId": "\xff"}\n'))
 
 
