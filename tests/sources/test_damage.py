@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from batch_alias.errors import SourceError
 from batch_alias.settings import Reading
 from batch_alias.sources import open_source
-from tests.support.processes import run_python
+from tests.support.processes import DEADLINE, run_python
 
 READ = """
 import re, sys
@@ -58,7 +58,7 @@ def test_memory_stays_bounded(tmp_path):
     for name, (content, _) in HUGE.items():
         (tmp_path / name).write_bytes(content)
     paths = [str(tmp_path / name) for name in HUGE]
-    ended = run_python(READ, *paths)
+    ended = run_python(READ, *paths, timeout=len(paths) * DEADLINE)
     assert ended.code == 0, ended.err
     for (name, (_, expected)), line in zip(HUGE.items(), ended.out.splitlines(), strict=True):
         peak, result = line.split(" ", 1)

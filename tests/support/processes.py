@@ -26,9 +26,9 @@ class Ended(NamedTuple):
     err: str
 
 
-def finish(command: Sequence[str], **more) -> Ended:
+def finish(command: Sequence[str], *, timeout: float = DEADLINE, **more) -> Ended:
     """Run a command to its end; ``more`` is for ``subprocess.run``."""
-    done = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=DEADLINE, check=False, **more)
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=timeout, check=False, **more)
     return Ended(done.returncode, done.stdout, done.stderr)
 
 
