@@ -61,9 +61,9 @@ class ExcelReader:
 
     def chunks(self, columns: Columns) -> Iterator[Chunk]:
         """Read the rows under the header."""
-        while rows := list(islice(self._sheet.rows, CHUNK_ROWS)):
-            chunk = Chunk(first=rows[0][0])
-            for place, (number, row) in enumerate(rows):
+        while first := next(self._sheet.rows, None):
+            chunk = Chunk(first=first[0])
+            for place, (number, row) in enumerate(chain([first], islice(self._sheet.rows, CHUNK_ROWS - 1))):
                 texts = _texts(row)
                 problems = [] if texts == row else _read(row, texts, columns)
                 if self._sheet.hidden[number] and (problems or any(map(str.strip, texts))):
