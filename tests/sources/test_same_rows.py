@@ -23,7 +23,9 @@ ALIAS = st.text(
     ),
     min_size=1,
     max_size=30,
-)
+).filter(
+    lambda alias: not re.search(r'\\("|\Z)|\A="', alias)
+)  # CSV rejects a quote after a backslash, and has ="…" for text
 ODD_IDS = ["007", "1e5", "NA", "null", "TRUE", "1234567890123456789", "1.5E+10", "123.0", "１２", "u\u200b1", "a-b"]
 IDS = st.one_of(st.text("abcxyzABC0123456789", min_size=1, max_size=20), st.sampled_from(ODD_IDS))
 TABLES = st.lists(st.tuples(IDS, IDS, ALIAS), min_size=1, max_size=12)
