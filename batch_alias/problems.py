@@ -94,8 +94,14 @@ _REJECTIONS = (
     Problem("too-many-fields", "The row has more fields than the header: {number} too many.", _QUOTE_IT),
     Problem(
         "misplaced-quote",
-        "A quote in {value} is not closed, is closed in the middle of a field, or stands after a backslash.",
+        "A quote in {value} is not closed, or is closed in the middle of a field.",
         "Close the quote; write a quote that belongs to a value twice.",
+    ),
+    Problem(
+        "backslash-before-quote",
+        "The field {value} has a backslash before a quote, which ends the field for some programs, and not for others.",
+        "Write a quote that belongs to a value twice, without a backslash.",
+        acceptable=True,
     ),
     Problem(
         "row-in-quotes",

@@ -2,7 +2,7 @@
 
 Quotes stand around a whole field, perhaps with white space outside, and are written twice within; any other pair of
 quotes is text, as in ``6" by 9"``. What else is done with a quote rejects its row, also what ``csv`` lets pass: one
-without another in an unquoted field, and one after a backslash, which ends the field for some programs only.
+without another in an unquoted field, and one after a backslash.
 """
 
 import csv
@@ -106,6 +106,8 @@ class DelimitedReader(TextReader):
             text = line.rstrip("\r\n")
             return ReadRow(self._row, [text], [found("misplaced-quote", value=quoted(text.strip()))])
         problems = []
+        if field := next((cell for cell in cells if '\\"' in f'{cell}"'), None):
+            problems.append(found("backslash-before-quote", value=quoted(field)))
         if lines > 1 and (field := _field_with_a_row(cells, self._delimiter)):
             problems.append(found("row-in-quotes", value=quoted(field)))
         plain = [FORMULA.sub(r"\1", cell) for cell in cells]
@@ -117,7 +119,6 @@ class DelimitedReader(TextReader):
         """The fields of the row that begins in a line; ``None`` if a quote is misplaced or not closed."""
         cells: list[str] = []
         place, end = 0, self._delimiter
-        escaped = '\\"' in line
         while end == self._delimiter:
             opening = self._opening.match(line, place)
             field = self._quoted.match(line, opening.end()) if opening else self._unquoted.match(line, place)
@@ -129,9 +130,8 @@ class DelimitedReader(TextReader):
                     advice = "Check for a quote that is opened there and never closed."
                     raise SourceError(problem, advice, file=self.name, row=self._row, most=LONGEST_FIELD)
                 self._last_line, line = next(self._lines, (self._last_line, ""))
-                escaped = escaped or '\\"' in line
                 field = self._quoted.match(line) if line else None
-            if field is None or escaped or (not opening and field[1].count('"') % 2):
+            if field is None or (not opening and field[1].count('"') % 2):
                 return None
             text += field[1]
             cells.append(text.replace('""', '"') if opening else text)

@@ -122,15 +122,26 @@ def test_white_space_around_quotes_is_not_a_delimiter(read, written, delimiter):
         'u1"x,"g1, Smith"',
         'u1,g1,="Smith, John"',
         r'u1,g1,"Robert \"Bob\" Smith"',
-        r'u1,"\"", \""',
-        r"u1,g1,\"Bob\"",
-        r'"u1","g1","C:\"',
     ],
 )
 def test_a_row_with_a_misplaced_quote_is_rejected(read, written, row):
     frame = read(written(f"{HEADER}{row}\nu2,g2,b\n" if row.count('"') % 2 < 1 else f"{HEADER}u2,g2,b\n{row}\n"))
     assert sorted(frame["reason"]) == ["", "misplaced-quote"]
     assert frame[frame["reason"] == ""]["remark"].tolist() == ["b"]
+
+
+@pytest.mark.parametrize(
+    ("row", "remark"),
+    [
+        (r'"\""," ,\"",g1', r'\""'),  # two values, each with a quote
+        (r"u1,\"Bob\",g1", r"\"Bob\""),
+        (r'u1,"C:\",g1', "C:\\"),
+    ],
+)
+def test_a_backslash_before_a_quote_is_a_rejection(read, written, row, remark):
+    path = written(f"userId,remark,groupId\n{row}\n")
+    assert read(path)["reason"][0] == "backslash-before-quote"
+    assert read(path, accept=("backslash-before-quote",))["remark"][0] == remark
 
 
 @pytest.mark.parametrize(
