@@ -40,8 +40,8 @@ from tests.support.jobs import START
 from tests.support.processes import DEADLINE, Command, environment_of
 
 # Shared and noisy machines: how long an example takes says nothing about the code.
-hypothesis_settings.register_profile("shared-machine", deadline=None)
-hypothesis_settings.load_profile("shared-machine")
+hypothesis_settings.register_profile("all", deadline=None)
+hypothesis_settings.register_profile("fast", deadline=None, max_examples=20)
 # A shell without job control ignores SIGINT for what it starts in the background, and so would every process of a test.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -58,6 +58,11 @@ FAST = Timing(
 AS_MODULE = 'import runpy; runpy.run_module("batch_alias", run_name="__main__")'
 OUR_VARIABLES = ("RONGCLOUD_", "BATCH_ALIAS_")
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # Those who ask for the fast tests get fewer examples too.
+    hypothesis_settings.load_profile("fast" if config.option.markexpr == "not slow" else "all")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -52,7 +52,6 @@ def values(row):
     return tuple(row[place].strip() for place in (0, 2, 3))
 
 
-@settings(max_examples=100)
 @given(rows=ROWS, dialect=DIALECTS, mark=st.sampled_from(["", "\ufeff"]))
 def test_values_are_read_as_written_or_rejected(tmp_path_factory, rows, dialect, mark):
     for number, found in sent(tmp_path_factory, as_text(rows, dialect), mark).items():
@@ -60,7 +59,6 @@ def test_values_are_read_as_written_or_rejected(tmp_path_factory, rows, dialect,
 
 
 @pytest.mark.parametrize("quotes", OTHER_QUOTES)
-@settings(max_examples=100)
 @given(rows=ROWS, dialect=DIALECTS)
 def test_values_in_other_quotes_are_read_as_written_or_rejected(tmp_path_factory, rows, dialect, quotes):
     rows = [(f"u{n}", row[1], f"g{n}", row[3]) for n, row in enumerate(without(rows, "\r\n\\"))]
@@ -68,7 +66,7 @@ def test_values_in_other_quotes_are_read_as_written_or_rejected(tmp_path_factory
         assert found == values(rows[number - 2])
 
 
-@settings(max_examples=200)
+@settings(max_examples=2 * settings().max_examples)
 @given(rows=ROWS, dialect=DIALECTS, place=st.integers(0, 400), added=st.booleans())
 def test_a_quote_too_many_or_too_few_makes_no_other_values(tmp_path_factory, rows, dialect, place, added):
     """Of a table without line breaks within values, that is: a quote beside one really ends, or begins, a row there."""

@@ -351,6 +351,7 @@ def test_hidden_rows_are_sent_with_a_warning(read, tmp_path, name):
     assert read(tmp_path / name, strict=True)["reason"].tolist() == ["", "hidden-row", "hidden-row"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("touch", ["format", "empty text"])
 def test_a_last_row_that_was_only_touched_is_no_row(tmp_path, touch):
     with xlsxwriter.Workbook(tmp_path / "rows.xlsx") as book:
