@@ -135,7 +135,9 @@ class ResponseHandler:
             return
         self.unclear = False
         refused = next((r for _, _, r in self._refused if not r.classification.is_documented), None)
-        if classification.is_documented and (action in {Action.STOP, Action.SIGN_AGAIN} or classification.systematic):
+        # What RongCloud says of a user that does not exist is not known: in a job with accepted rows it may be 1002.
+        is_setting = action in {Action.STOP, Action.SIGN_AGAIN} or (classification.systematic and not self._proven)
+        if classification.is_documented and is_setting:
             self._stop(retry.refusal(response))
         elif refused is not None and action is not Action.ACCEPT and not classification.is_documented:
             self._stop(retry.refusal(refused))

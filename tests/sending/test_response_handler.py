@@ -290,6 +290,16 @@ def test_rows_that_always_fail_are_unknown_and_no_outage_when_no_others_are_left
     assert sent.seconds < 180
 
 
+def test_an_outage_ends_with_any_answer_to_the_harmless_call_once_rows_have_been_accepted(send, answer):
+    def script(service, row):
+        return answer(code=1002 if row == CHECK else 1000) if row in {CHECK, 101} else answer()
+
+    sent = send(script, count=100)
+    assert sent.error is None
+    assert sent.ledger.outcomes[101].state is State.UNKNOWN
+    assert len(sent.ledger.outcomes) == 100
+
+
 def test_a_second_outage_soon_after_the_first_costs_no_row(send, outage, answer):
     up = itertools.count()
 
