@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from itertools import chain
+from operator import itemgetter
 
 import pandas as pd
 
@@ -29,33 +30,37 @@ def check(chunk: Chunk, header: tuple[str, ...], columns: Columns, reading: Read
     Returns:
         The frame described at ``Source.batches``, and how many blank rows were left out of it.
     """
-    has_more = len(header) > len(FIELDS)
+    width, has_more, problems_of = len(header), len(header) > len(FIELDS), chunk.problems
     own = [set() if reading.no_header else {fold(name)} for name in columns.names]
     headers = [KNOWN_NAMES[role] | names for role, names in zip(Role, own, strict=True)]
-    checked = []
+    of_users, values_of = headers[0], itemgetter(*columns.indexes)
+    checked: list[tuple[object, ...]] = []
     for place, row in enumerate(chunk.rows):
-        known, content = chunk.problems.get(place, ()), "".join(row)
+        if len(row) == width and place not in problems_of:
+            user, group, remark = values_of(row)
+            # Nearly every row is plain: three patterns prove that no test can find a problem in it. A plain id in lower
+            # case is what `fold` makes of it.
+            if (
+                _is_plain_id(user)
+                and _is_plain_id(group)
+                and _is_plain_remark(remark)
+                and remark == remark.strip()
+                and user.lower() not in of_users
+                and not (has_more and "\0" in "".join(row))
+            ):
+                kept = _to_json(row) if has_more else None
+                checked.append((chunk.first + place, user, group, remark, "", "", "", kept))
+                continue
+        known = problems_of.get(place, ())
         # A row with a problem has content, even where no text could be made of it.
-        if not known and not content.strip():
+        if not known and not "".join(row).strip():
             continue
         cells = [row[index] if index < len(row) else "" for index in columns.indexes]
-        user, group, remark = values = [cell.strip() for cell in cells]
-        reason = message = warning = ""
-        # Nearly every row is plain: three patterns prove that no test can find a problem in it. A plain id in lower
-        # case is what `fold` makes of it.
-        plain = _is_plain_id(user) and _is_plain_id(group) and _is_plain_remark(remark)
-        if (
-            not plain
-            or user.lower() in headers[0]
-            or known
-            or cells != values
-            or len(row) != len(header)
-            or "\0" in content
-        ):
-            problems = _problems(row, cells, values, len(header), columns, headers)
-            reason, message, warning = _result(chain(known, problems), reading)
+        values = [cell.strip() for cell in cells]
+        problems = _problems(row, cells, values, width, columns, headers)
+        reason, message, warning = _result(chain(known, problems), reading)
         kept = _to_json(row) if has_more or reason else None
-        checked.append((chunk.first + place, user, group, remark, reason, message, warning, kept))
+        checked.append((chunk.first + place, *values, reason, message, warning, kept))
     names = ("number", *FIELDS, "reason", "message", "warning", "cells")
     # Text is Python's strings: what pandas's own dtypes of it hold depends on pyarrow.
     frame = pd.DataFrame(checked, columns=names, dtype=object).astype({"number": "int64"})
