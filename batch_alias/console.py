@@ -142,7 +142,8 @@ class Console:
     def _print_queued(self) -> None:
         with contextlib.suppress(queue.Empty):
             while True:
-                _print(self._lines.get_nowait() or "")
+                if (text := self._lines.get_nowait()) is not None:
+                    _print(text)
 
     def _show(self, progress: Callable[[], Progress | None], total: int) -> None:
         estimate, bar = _Estimate(total), None

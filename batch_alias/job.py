@@ -98,9 +98,9 @@ class Job:
         noted = {"masked_key": self.target.masked_key, **asdict(self.settings.sending)}
         noted["max_rejected"] = self.settings.max_rejected
         self.ledger.begin_run(target=self.target_name, version=__version__, settings=noted)
-        if self.settings.source is None:
-            self.ledger.send_failed_again()
         try:
+            if self.settings.source is None:
+                self.ledger.send_failed_again()
             await dispatcher.run()
             counts = self.ledger.counts()
             interrupted = dispatcher.was_stopped and counts.unfinished

@@ -54,6 +54,7 @@ def staged(
         version = _version(path)
         existed = folder.exists()
         with locked(folder):
+            (folder / PROGRESS).unlink(missing_ok=True)  # left by a process that was killed
             if not _belongs(folder, path, reading):
                 try:
                     _fill(path, reading, folder, version, on_read)

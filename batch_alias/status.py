@@ -63,7 +63,7 @@ def status_of(folder: Path) -> Status:
     Raises:
         LedgerError: There is no ledger, or it cannot be read.
     """
-    with suppress(OSError, ValueError):
+    with suppress(OSError, ValueError, TypeError, KeyError):  # the last ones where it is no file of ours
         return _reading(json.loads((folder / PROGRESS).read_text(encoding="utf-8")))
     with LedgerReader(folder) as ledger:
         info, counts, runs, events = ledger.info(), ledger.counts(), ledger.runs(), ledger.events()

@@ -21,7 +21,7 @@ from batch_alias.errors import UsageError
 from batch_alias.model import Call, Failure, Operation, Permission, Response
 from batch_alias.rongcloud.codes import FAILURES, classify
 from batch_alias.rongcloud.hosts import SWITCH_INTERVAL, Hosts, Resolver, proxy_of, proxy_transport
-from batch_alias.rongcloud.transport import Deadlines, StreamTransport, failure_of
+from batch_alias.rongcloud.transport import Deadlines, StreamTransport, failure_of, is_refusal
 from batch_alias.rongcloud.wire import (
     FORM,
     NONCE_LENGTH,
@@ -163,7 +163,7 @@ class Connection:
 
         Args:
             first: Whether it is the first one for its row, which may have less time.
-            permission: Renewed before an attempt that had to wait for its connection.
+            permission: Renewed before an attempt that had to wait for its connection, except through a proxy.
         """
         client = self._client
         limit = client.first_timeout if first else client.timeout
@@ -171,7 +171,7 @@ class Connection:
         transport = self._transport
         if transport is None or url != self._url:
             transport = await self._move(url)
-        attempt = self._attempt(operation, limit, permission)
+        attempt = self._attempt(operation, permission)
         try:
             async with client.deadlines.limit(limit):
                 received, body = await _exchange(transport, attempt.request)
@@ -200,7 +200,7 @@ class Connection:
         self._transport = transport = self._client.transport(url)
         return transport
 
-    def _attempt(self, operation: Operation, limit: float, permission: Permission | None) -> _Attempt:
+    def _attempt(self, operation: Operation, permission: Permission | None) -> _Attempt:
         target, body = self._client.target, encode(operation)
         signed = signed_headers(
             target.app_key,
@@ -222,7 +222,7 @@ class Connection:
             self._requests = 0
         # ``execute`` limits the whole attempt; only the time to connect has a limit of its own.
         connect = CONNECT_SHARE * self._client.first_timeout
-        seconds = {"connect": connect, "read": limit, "write": limit, "pool": limit}
+        seconds = {"connect": connect}
         # With the headers complete and the body as a stream, httpx has nothing left to work out.
         request = httpx.Request(
             "POST",
@@ -255,7 +255,7 @@ class Connection:
 
     def _failed(self, attempt: _Attempt, error: Exception) -> Response:
         failure = failure_of(error)
-        if failure is Failure.CONNECT and isinstance(error, httpx.ConnectError) and self._client.proxy(self._url):
+        if failure is Failure.CONNECT and is_refusal(error) and self._client.proxy(self._url):
             failure = Failure.PROXY  # nothing else is connected to
         # Without a text of its own the error's name says no more than the failure does.
         text = f"{type(error).__name__}: {error}".encode(errors="replace") if str(error) else b""

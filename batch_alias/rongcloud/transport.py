@@ -8,7 +8,7 @@ import asyncio
 import socket
 import ssl
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import cast
 
@@ -131,7 +131,7 @@ class StreamTransport(httpx.AsyncBaseTransport):
 
     async def _connect(self, addresses: list[Address], limit: float | None) -> socket.socket:
         """Connect to the first address that accepts; none takes more than its share of the time from those after it."""
-        share = None if limit is None else limit / len(addresses)
+        share = None if limit is None else limit / max(len(addresses), 1)
         for number, (family, address) in enumerate(addresses, start=1):
             connecting = socket.socket(family, socket.SOCK_STREAM)
             try:
@@ -152,17 +152,26 @@ def failure_of(error: Exception) -> Failure:
         # httpx's text begins with the proxy's status; with 5xx the proxy could not connect either.
         return Failure.PROXY if str(error).startswith("4") else Failure.CONNECT
     if isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)):
-        cause: BaseException | None = error
-        while cause is not None:
+        for cause in _causes(error):
             if isinstance(cause, socket.gaierror):
                 return Failure.UNRESOLVED
             if isinstance(cause, ssl.SSLCertVerificationError):
                 return Failure.UNTRUSTED
-            cause = cause.__cause__ or cause.__context__
         return Failure.CONNECT
     if isinstance(error, (TimeoutError, httpx.TimeoutException)):
         return Failure.TIMEOUT
     return Failure.DROPPED
+
+
+def is_refusal(error: Exception) -> bool:
+    """Whether nobody listens at the address that was connected to."""
+    return any(isinstance(cause, ConnectionRefusedError) for cause in _causes(error))
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 class _HttpConnection(asyncio.Protocol):

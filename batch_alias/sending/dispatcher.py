@@ -162,7 +162,10 @@ class Dispatcher:
                 self._handler.check_patience(now=now)
                 if (wait := self._wait(now=now)) > 0:
                     await self._sleep(wait)
-                elif (permission := await self._permission()) is not None and self._wait(now=self._clock()) <= 0:
+                elif (permission := await self._permission()) is not None:
+                    if self._wait(now=self._clock()) > 0:
+                        permission.give_back()
+                        continue
                     task = asyncio.create_task(self._attempt(*self._next(), permission))
                     self._tasks.add(task)
                     task.add_done_callback(self._ended)
@@ -172,9 +175,11 @@ class Dispatcher:
                 grace = 0.0
             raise
         finally:
-            await self._wind_up(grace=grace)
-            if self._heartbeat is not None:
-                self._heartbeat.cancel()
+            try:
+                await self._wind_up(grace=grace)
+            finally:
+                if self._heartbeat is not None:
+                    self._heartbeat.cancel()
         if self._crash is not None:
             raise self._crash
         if self._handler.stopped is not None:
@@ -250,12 +255,12 @@ class Dispatcher:
                 operation, first = work.row.operation, work.history.requests == 0
             response = await connection.execute(operation, first=first, permission=permission)
             # No await from here on: a cancellation cannot come between a response and its record.
-            was_open = handler.breaker.is_open
             if work is None:
                 handler.checked(response, started=started, now=self._clock())
             else:
                 handler.handle(work, response, started=started, now=self._clock(), probe=probe)
-            if response.classification.unhealthy and handler.breaker.is_open and (probe or not was_open):
+            is_probe = probe or work is None
+            if response.classification.unhealthy and is_probe and handler.breaker.opened_at is not None:
                 self._service.leave(response.host)
         except asyncio.CancelledError:
             if work is not None and self._crash is None:

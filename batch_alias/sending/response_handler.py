@@ -6,8 +6,8 @@ Two kinds of outcome are held back, because they may say more about the service 
 * A row that has used up its attempts on an unhealthy service.
 
 A signed call that changes nothing, made while nothing else is in flight, decides: when it is refused in the same way, a
-setting is wrong; when it fails too, it is an outage, and the attempts that were lost to it are given back. Otherwise it
-is the rows.
+setting is wrong. When it fails too, or a row that was not tried before does, it is an outage, and the attempts lost to
+it are given back. Otherwise it is the rows.
 """
 
 import random
@@ -73,6 +73,7 @@ class ResponseHandler:
         self._refused: list[_Held] = []  # held back: the refusal may concern every row
         self._vouched = False  # the call that changes nothing was not refused like the rows
         self._exhausted: list[_Held] = []  # the service may be unhealthy
+        self._signed_again = False  # the call that changes nothing has been
         self._misconfigured = 0
         self._patience = Patience(sending.patience)
         self._reported_rate = float(sending.rate)
@@ -94,7 +95,7 @@ class ResponseHandler:
         In an outage it is the probe once there is no row left that was not tried before: one that was may be what the
         service cannot process.
         """
-        return self.unclear or (self.breaker.is_open and not self._queue.has_untried)
+        return not self._queue.has_untried if self.breaker.is_open else self.unclear
 
     def handle(self, work: Work, response: Response, *, started: float, now: float, probe: bool) -> None:
         """Act on the response to an attempt, maybe the probe of an outage; times are monotonic readings in seconds."""
@@ -115,8 +116,10 @@ class ResponseHandler:
             self._opening = False
             self._settle(self._exhausted)
         if classification.action is Action.ACCEPT:
-            self._proven = True
-            if not self.unclear:
+            self._proven, self._vouched = True, False
+            # A probe's success shows that the call that changes nothing cannot decide: it fails by itself.
+            if probe or not self.unclear:
+                self.unclear = False
                 self._settle(self._refused)
         self._apply(work, response, now=now)
 
@@ -130,11 +133,14 @@ class ResponseHandler:
             self._probe_failed(response, now=now)
             return
         self._healthy(now=now)
-        if action is Action.SLOW_DOWN:
+        refused = next((r for _, _, r in self._refused if not r.classification.is_documented), None)
+        if action is Action.SLOW_DOWN and (refused is None or not classification.is_documented):
             self.check_at = now + retry.LONGEST_REFUSAL
             return
-        self.unclear = False
-        refused = next((r for _, _, r in self._refused if not r.classification.is_documented), None)
+        if action is Action.SIGN_AGAIN and not self._signed_again:
+            self._signed_again = True
+            return
+        self.unclear = self._signed_again = False
         # What RongCloud says of a user that does not exist is not known: in a job with accepted rows it may be 1002.
         is_setting = action in {Action.STOP, Action.SIGN_AGAIN} or (classification.systematic and not self._proven)
         if classification.is_documented and is_setting:
@@ -156,10 +162,10 @@ class ResponseHandler:
             return
         if self.breaker.is_open:
             problem = "The service has been down for {patience}."
-        elif self.controller.paused_until > now or self.controller.lowered:
-            problem = "The rate limit has refused every request for {patience}."
         elif self.unclear:
             problem = "It could not be found out for {patience} whether the rows are wrong or a setting."
+        elif self.controller.paused_until > now or self.controller.lowered:
+            problem = "The rate limit has refused every request for {patience}."
         else:
             return
         advice = "Run the same command again when it works; every row that was not sent is still pending."
@@ -236,9 +242,7 @@ class ResponseHandler:
         """Note a probe without success: the first one confirms the outage, and gives back the attempts lost to it."""
         if self.breaker.probe_failed(now=now):
             self._metrics.emit(EventKind.OUTAGE_BEGAN, detail=f"{response.host}: {retry.described(response)}")
-            for held in self._exhausted:
-                self._queue.put_back(held.work, due=now)
-            self._exhausted.clear()
+            self._exhausted = [held for held in self._exhausted if not self._queue.put_back_if_forgiven(held.work)]
             self._queue.forgive()
 
     def _hold_back(self, work: Work, response: Response) -> None:
@@ -278,10 +282,8 @@ class ResponseHandler:
                 assert_never(decision)
 
     def _settle(self, held: list[_Held]) -> None:
-        outcomes = [each.outcome for each in held]
-        held.clear()
-        for outcome in outcomes:
-            self._record(outcome)
+        while held:
+            self._record(held.pop(0).outcome)
 
     def _record(self, outcome: Outcome) -> None:
         self._outcomes.record(outcome)

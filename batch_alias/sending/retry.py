@@ -8,6 +8,8 @@ from batch_alias.model import Action, Classification, Outcome, Response, Row, St
 
 LONGEST_REFUSAL = 2.0
 """Most seconds until a row that the rate limit has refused is sent again."""
+MOST_OUTAGES = 5
+"""Outages that give a row the attempts back that were lost to them."""
 CLOCK_TOLERANCE = 60.0
 """Seconds of difference between the server's clock and this machine's that are worth naming."""
 
@@ -35,10 +37,15 @@ class History:
     failures: int = 0  # attempts that count against the row
     in_doubt: bool = False  # any attempt may have reached the server unconfirmed
     signed_again: bool = False  # a refused signature has been tried afresh
+    outages: int = 0  # that have given attempts back
 
     def after(self, classification: Classification) -> "History":
         """The history with one more request, whether or not it counts against the row."""
         return replace(self, requests=self.requests + 1, in_doubt=self.in_doubt or classification.in_doubt)
+
+    def forgiven(self) -> "History":
+        """The history with its attempts given back; not for ever: the row may be what brings the service down."""
+        return self if self.outages >= MOST_OUTAGES else replace(self, failures=0, outages=self.outages + 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,7 @@
 import heapq
 import math
 from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import count
 from typing import Protocol
 
@@ -85,8 +85,11 @@ class WorkQueue:
         return self._take_new(0)
 
     def take_untried(self) -> Work:
-        """A row for the probe of an outage; only while it ``has_untried``: any other may be what fails."""
-        return self._take_new(next(index for index, row in enumerate(self._new) if not row.in_doubt))
+        """A row for the probe of an outage; only while it ``has_untried``.
+
+        Any other may be what fails, and so may be its neighbours: sources are sorted. So it is the last one read.
+        """
+        return self._take_new(max(index for index, row in enumerate(self._new) if not row.in_doubt))
 
     def _take_new(self, index: int) -> Work:
         self._left -= 1
@@ -99,10 +102,17 @@ class WorkQueue:
         """Whether a row is left that was never sent, in this run or another."""
         return self._has_new and not all(row.in_doubt for row in self._new)
 
+    def put_back_if_forgiven(self, work: Work) -> bool:
+        """Send a row without attempts left again, once it is forgiven; return whether it may be."""
+        may_be = work.history.forgiven() is not work.history
+        if may_be:
+            self.put_back(work, due=0.0)
+        return may_be
+
     def forgive(self) -> None:
         """Let the rows that wait be sent at once, as if no attempt had failed for them."""
         for work in self.drain():
-            self.put_back(Work(work.row, replace(work.history, failures=0)), due=0.0)
+            self.put_back(Work(work.row, work.history.forgiven()), due=0.0)
 
     def drain(self) -> list[Work]:
         """Remove and return the rows that wait to be sent again."""

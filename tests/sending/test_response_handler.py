@@ -300,6 +300,62 @@ def test_an_outage_ends_with_any_answer_to_the_harmless_call_once_rows_have_been
     assert len(sent.ledger.outcomes) == 100
 
 
+@pytest.mark.parametrize("size", [25, 70])
+def test_a_block_of_rows_that_always_fail_is_no_outage_either(size, send, answer):
+    odd = set(range(500, 500 + size))
+    sent = send(lambda _service, row: answer(code=1000) if row in odd else answer(), count=1500)
+    assert sent.error is None
+    assert {number for number, state in sent.ledger.states().items() if state is State.UNKNOWN} == odd
+    assert "outage-began" not in sent.event_kinds
+    assert sent.seconds < 60
+
+
+def test_a_row_that_brings_the_service_down_ends_and_does_not_hold_the_others_for_ever(send, answer):
+    down_until = [0.0]
+
+    def script(service, row):
+        if row == 50:
+            down_until[0] = service.loop.time() + 3
+        return answer(failure=Failure.DROPPED) if service.loop.time() < down_until[0] else answer()
+
+    sent = send(script, count=300)
+    assert sent.error is None
+    assert sent.ledger.outcomes[50].state is State.UNKNOWN
+    assert len(sent.ledger.outcomes) == 300
+
+
+def test_a_harmless_call_that_always_fails_does_not_keep_rows_from_being_sent(send, answer):
+    for what in ({"code": 1000}, {"code": 1008}):
+        sent = send(
+            lambda _service, row, what=what: (
+                answer(**what) if row == CHECK else page(answer) if row == 50 else answer()
+            ),
+            count=200,
+        )
+        assert sent.error is None
+        assert sent.ledger.outcomes[50].state is State.FAILED
+        assert len(sent.ledger.outcomes) == 200
+
+
+def test_a_refused_signature_of_the_harmless_call_is_tried_afresh_once(send, answer):
+    def script(service, row, refused):
+        if row == CHECK:
+            return answer(code=1004) if service.sent.count(CHECK) < refused else answer()
+        return page(answer) if row == 50 else answer()
+
+    sent = send(lambda service, row: script(service, row, 1), count=200)
+    assert sent.error is None
+    assert sent.ledger.outcomes[50].state is State.FAILED
+    assert send(lambda service, row: script(service, row, 2), count=200).error.exit_code == 4
+
+
+def test_odd_rows_are_asked_about_each_time(send, answer):
+    odd = {2, 60, 61, 62, 101}
+    sent = send(lambda _service, row: page(answer) if row in odd else answer(), count=100)
+    assert sent.error is None
+    assert {number for number, state in sent.ledger.states().items() if state is State.FAILED} == odd
+
+
 def test_a_second_outage_soon_after_the_first_costs_no_row(send, outage, answer):
     up = itertools.count()
 
