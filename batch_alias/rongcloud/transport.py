@@ -9,7 +9,7 @@ import socket
 import ssl
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from types import TracebackType
 from typing import cast
 
 import h11
@@ -25,21 +25,35 @@ class Deadlines:
     def __init__(self) -> None:
         self._under_way: set[asyncio.Timeout] = set()
 
-    @asynccontextmanager
-    async def limit(self, seconds: float | None) -> AsyncIterator[None]:
-        """Raise ``TimeoutError`` if a block takes longer."""
-        async with asyncio.timeout(seconds) as deadline:
-            self._under_way.add(deadline)
-            try:
-                yield
-            finally:
-                self._under_way.discard(deadline)
+    def limit(self, seconds: float | None) -> "_Limit":
+        """A context manager that raises ``TimeoutError`` if its block takes longer."""
+        return _Limit(self._under_way, seconds)
 
     def extend(self, seconds: float) -> None:
         """Give every block so much more time."""
         for deadline in self._under_way:
             if not deadline.expired() and (when := deadline.when()) is not None:
                 deadline.reschedule(when + seconds)
+
+
+class _Limit:
+    """A time limit; a generator's context manager would cost as much again, for every attempt."""
+
+    __slots__ = ("_deadline", "_under_way")
+
+    def __init__(self, under_way: set[asyncio.Timeout], seconds: float | None) -> None:
+        self._under_way = under_way
+        self._deadline = asyncio.timeout(seconds)
+
+    async def __aenter__(self) -> None:
+        self._under_way.add(self._deadline)
+        await self._deadline.__aenter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._under_way.discard(self._deadline)
+        await self._deadline.__aexit__(kind, error, trace)
 
 
 class StreamTransport(httpx.AsyncBaseTransport):
