@@ -273,6 +273,7 @@ def test_standard_input_is_a_source(source, served, tmp_path, environment):
     assert (tmp_path / "stdin.aliases" / "report.html").is_file()
 
 
+@pytest.mark.slow
 def test_what_is_typed_wins_over_the_environment(batch_alias, source, credentials, served, monkeypatch):
     monkeypatch.setenv("RONGCLOUD_REGION", "beijing")
     monkeypatch.delenv("RONGCLOUD_URL")
@@ -298,6 +299,7 @@ print("heavy:", sorted(heavy & set(sys.modules)))
 """
 
 
+@pytest.mark.slow
 def test_help_imports_nothing_heavy():
     assert "heavy: []" in run_python(HELP).out
 

@@ -87,6 +87,7 @@ def test_every_error_is_public():
     assert raised <= set(batch_alias.__all__)
 
 
+@pytest.mark.slow
 def test_importing_it_imports_nothing_heavy():
     code = (
         "import sys, batch_alias; batch_alias.Settings; print({'pandas', 'httpx', 'h11', 'click'} & set(sys.modules))"

@@ -113,6 +113,7 @@ with suppress(ZeroDivisionError), logging_to(None, None):
 """
 
 
+@pytest.mark.slow
 def test_a_defect_is_not_printed_when_there_is_no_log():
     assert run_python(WITHOUT_LOG) == (0, "", "")
 

@@ -194,6 +194,7 @@ def test_a_staging_removes_what_a_killed_one_left(staged, tmp_path):
     assert not (folder / "ledger.new").exists()
 
 
+@pytest.mark.slow
 def test_a_ledger_staged_again_has_nothing_of_a_run_that_was_killed(staged):
     folder = staged(2, 3)
     killed = """
@@ -242,6 +243,7 @@ with locked(Path(sys.argv[1])):
 """
 
 
+@pytest.mark.slow
 def test_a_job_is_locked_against_another_process_until_that_is_killed(tmp_path):
     command = [sys.executable, "-c", HOLDER, str(tmp_path)]
     with started(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:

@@ -167,6 +167,7 @@ sys.stdin.read()
 """
 
 
+@pytest.mark.slow
 def test_a_killed_process_loses_no_outcome(staged):
     folder = staged(*range(2, 2002))
     command = [sys.executable, "-c", RECORDING, str(folder)]
@@ -225,6 +226,7 @@ except LedgerError as error:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.posix_only
 def test_a_full_disk_ends_the_run_and_loses_no_outcome(staged):
     folder = staged(*range(2, 300))

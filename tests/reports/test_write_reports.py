@@ -89,6 +89,7 @@ def test_on_a_full_disk_the_previous_reports_are_left_and_nothing_unfinished(job
     assert not hidden(job.folder)
 
 
+@pytest.mark.slow
 def test_reports_can_be_written_by_several_at_once(job):
     job.stage(*({"remark": f"r{n}"} for n in range(200)))
     with ThreadPoolExecutor() as pool:

@@ -23,7 +23,7 @@ from tests.support.http import SET
 from tests.support.processes import DEADLINE, started
 
 ODD = "R&D 50%+ =老王 🐉\u2028"
-CROWD = 400
+CROWD = 300
 """Connections at once; both ends are in this process, and many systems give it 1,024 descriptors."""
 
 

@@ -58,6 +58,7 @@ def test_cells_of_an_xls_have_what_there_is_to_say_of_them(tmp_path):
     ]
 
 
+@pytest.mark.slow
 @KINDS
 def test_many_rows_come_in_several_lists(workbook, name):
     rows = [["u1", "g1", "a"]] * (2 * workbook_worker.ROWS)
