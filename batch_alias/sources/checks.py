@@ -33,7 +33,7 @@ def check(chunk: Chunk, header: tuple[str, ...], columns: Columns, reading: Read
     width, has_more, problems_of = len(header), len(header) > len(FIELDS), chunk.problems
     own = [set() if reading.no_header else {fold(name)} for name in columns.names]
     headers = [KNOWN_NAMES[role] | names for role, names in zip(Role, own, strict=True)]
-    of_users, values_of = headers[0], itemgetter(*columns.indexes)
+    of_users, values_of, plain_group = headers[0], itemgetter(*columns.indexes), ""
     checked: list[tuple[object, ...]] = []
     for place, row in enumerate(chunk.rows):
         if len(row) == width and place not in problems_of:
@@ -42,12 +42,13 @@ def check(chunk: Chunk, header: tuple[str, ...], columns: Columns, reading: Read
             # case is what `fold` makes of it.
             if (
                 _is_plain_id(user)
-                and _is_plain_id(group)
+                and (group == plain_group or _is_plain_id(group))
                 and _is_plain_remark(remark)
                 and remark == remark.strip()
                 and user.lower() not in of_users
                 and not (has_more and "\0" in "".join(row))
             ):
+                plain_group = group  # rows often come by group
                 kept = _to_json(row) if has_more else None
                 checked.append((chunk.first + place, user, group, remark, "", "", "", kept))
                 continue

@@ -17,7 +17,7 @@ from batch_alias.problems import found
 from batch_alias.settings import DELIMITERS, Reading
 from batch_alias.sources.columns import Chunk, Columns, Role
 from batch_alias.sources.header import SEARCHED_ROWS, Top, best_fit, find_header, first_rows
-from batch_alias.sources.textfile import ReadRow, TextReader
+from batch_alias.sources.textfile import NOTHING, ReadRow, TextReader
 from batch_alias.text import quoted
 
 LONGEST_FIELD = 128 * 1024
@@ -58,15 +58,15 @@ class DelimitedReader(TextReader):
         self._plain_lines: list[str] = []
         self._csv = csv.reader(iter(self._plain_lines.pop, None), delimiter=delimiter, strict=True)
         self._rows = self._read()
-        first = first_rows(self._rows, lambda row: row.cells, reading)
-        for problem in first[0].problems if first else []:
+        first = first_rows(self._rows, lambda row: row[1], reading)
+        for problem in first[0][2] if first else []:
             if problem.name == "misplaced-quote":
                 sentence = "Row {row} of {file} cannot be read: {message}"
                 advice = "Correct it, or delete it if it stands above the table."
-                raise SourceError(sentence, advice, row=first[0].number, file=name, message=problem.message)
-        found = find_header([Top("", [(row.number, row.cells) for row in first])], reading, file=name)
+                raise SourceError(sentence, advice, row=first[0][0], file=name, message=problem.message)
+        found = find_header([Top("", [(number, cells) for number, cells, _ in first])], reading, file=name)
         self.header = found.names
-        self._first = [row for row in first if row.number > found.row]
+        self._first = [row for row in first if row[0] > found.row]
         kind = "tab-separated text" if delimiter == "\t" else "CSV"
         parts = (kind, self.encoding, NAMES.get(delimiter, repr(delimiter)), self.compression, found.place)
         self.description = ", ".join(filter(None, parts))
@@ -76,13 +76,14 @@ class DelimitedReader(TextReader):
         return self.in_chunks(chain(self._first, self._rows))
 
     def _read(self) -> Iterator[ReadRow]:
+        delimiter = self._delimiter
         for number, line in self._lines:
             self._row += 1
             if '"' not in line:
-                yield ReadRow(self._row, line.rstrip("\r\n").split(self._delimiter))
+                yield self._row, line.rstrip("\r\n").split(delimiter), NOTHING
             elif len(line) < LONGEST_FIELD and self._is_plain(line):
                 self._plain_lines.append(line)
-                yield ReadRow(self._row, next(self._csv))
+                yield self._row, next(self._csv), NOTHING
             else:
                 yield self._read_quoted(number, line)
 
@@ -104,7 +105,7 @@ class DelimitedReader(TextReader):
             raise SourceError(problem, advice, file=self.name, row=self._row, line=number, last=self._last_line)
         if cells is None:
             text = line.rstrip("\r\n")
-            return ReadRow(self._row, [text], [found("misplaced-quote", value=quoted(text.strip()))])
+            return self._row, [text], [found("misplaced-quote", value=quoted(text.strip()))]
         problems = []
         if field := next((cell for cell in cells if '\\"' in f'{cell}"'), None):
             problems.append(found("backslash-before-quote", value=quoted(field)))
@@ -113,7 +114,7 @@ class DelimitedReader(TextReader):
         plain = [FORMULA.sub(r"\1", cell) for cell in cells]
         if plain != cells:
             problems.append(found("formula-quotes-removed"))
-        return ReadRow(self._row, plain, problems)
+        return self._row, plain, problems
 
     def _fields(self, line: str) -> list[str] | None:
         """The fields of the row that begins in a line; ``None`` if a quote is misplaced or not closed."""

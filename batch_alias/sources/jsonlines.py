@@ -8,7 +8,7 @@ from batch_alias.errors import SourceError
 from batch_alias.problems import RowProblem, found
 from batch_alias.settings import Reading
 from batch_alias.sources.columns import Chunk, Columns
-from batch_alias.sources.textfile import ReadRow, TextReader
+from batch_alias.sources.textfile import NOTHING, ReadRow, TextReader
 from batch_alias.text import quoted
 
 
@@ -41,7 +41,8 @@ class JsonLinesReader(TextReader):
 
     def _read(self, columns: Columns) -> Iterator[ReadRow]:
         for number, line in enumerate(self.lines(), start=1):
-            yield ReadRow(number, *(self._read_object(line, columns) if line.strip() else ([], [])))
+            cells, problems = self._read_object(line, columns) if line.strip() else ([], NOTHING)
+            yield number, cells, problems
 
     def _read_object(self, line: str, columns: Columns) -> tuple[list[str], list[RowProblem]]:
         value = _parse(line)
