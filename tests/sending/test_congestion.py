@@ -87,7 +87,7 @@ def test_a_queue_is_not_filled(sent_to):
 
 
 def test_a_service_that_becomes_slower_is_not_throttled_for_long(sent_to):
-    rate, _, _ = sent_to(lambda now: ("accepted", 0.05 if now < 8 else 1.0), count=2500)
+    rate, _, _ = sent_to(lambda now: ("accepted", 0.05 if now < 8 else 1.0), count=4000)
     assert rate >= 80
 
 
