@@ -1,7 +1,8 @@
 """The hosts of a data centre: which one is in use for all connections together, its addresses, its proxy.
 
 Like RongCloud's SDKs the client switches on a failure to connect, a 5xx or a gateway's page, never on a 4xx or a
-refusal by the rate limit, and at most once in 30 seconds; unlike them on 503, 504 and timeouts only in an outage.
+refusal by the rate limit, and at most once in 30 seconds; unlike them on 503, 504 and timeouts only where an outage is
+suspected.
 """
 
 import asyncio

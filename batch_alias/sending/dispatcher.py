@@ -255,12 +255,12 @@ class Dispatcher:
                 operation, first = work.row.operation, work.history.requests == 0
             response = await connection.execute(operation, first=first, permission=permission)
             # No await from here on: a cancellation cannot come between a response and its record.
+            was_open = handler.breaker.is_open
             if work is None:
                 handler.checked(response, started=started, now=self._clock())
             else:
                 handler.handle(work, response, started=started, now=self._clock(), probe=probe)
-            is_probe = probe or work is None
-            if response.classification.unhealthy and is_probe and handler.breaker.opened_at is not None:
+            if response.classification.unhealthy and handler.breaker.is_open and (probe or not was_open):
                 self._service.leave(response.host)
         except asyncio.CancelledError:
             if work is not None and self._crash is None:
