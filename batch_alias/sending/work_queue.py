@@ -87,7 +87,7 @@ class WorkQueue:
     def take_untried(self) -> Work:
         """A row for the probe of an outage; only while it ``has_untried``.
 
-        Any other may be what fails, and so may be its neighbours: sources are sorted. So it is the last one read.
+        One that was tried may be what fails, and so may its neighbours: sources are sorted. So it is the last one read.
         """
         return self._take_new(max(index for index, row in enumerate(self._new) if not row.in_doubt))
 

@@ -136,7 +136,7 @@ def _reason(path: str, error: Exception) -> dict[str, str]:
     """Why a workbook cannot be read: it is something else, or damaged."""
     if "encrypted" in str(error):
         return {"stream": STREAMS[0]}
-    with open(path, "rb") as file:  # noqa: PTH123
+    with open(path, "rb") as file:  # noqa: PTH123 - as above
         content = file.read()
     for stream in STREAMS:
         if content.startswith(b"\xd0\xcf\x11\xe0") and stream.encode("utf-16-le") in content:

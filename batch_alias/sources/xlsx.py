@@ -182,7 +182,7 @@ class Package:
         self.sheets: list[tuple[str, bool]] = []  # their names, and whether each is visible
         self._parts: dict[str, str] = {}
         self._formats: list[Format] = []  # of each cell style, by its number
-        self._recalculated = False  # whoever opens the workbook is to calculate its formulas
+        self._recalculated = False  # the program that opens it is to calculate its formulas
         with self._open() as archive:
             self._check_sizes(archive)
             book = next(iter(_related_parts(archive, "", "officeDocument").values()), None)
