@@ -99,9 +99,8 @@ class Scan:
     def _start(self, name: str, attributes: dict[str, str]) -> None:
         if handler := self._handlers.get(name):
             handler(attributes)
-        elif not self._handlers and name.endswith(
-            "sheetData"
-        ):  # elements elsewhere may have the same names, with other prefixes
+        elif not self._handlers and name.endswith("sheetData"):
+            # Elements elsewhere may have the same names, with other prefixes.
             names = (name.removesuffix("sheetData") + element for element in ("row", "c", "f", "v", "is"))
             handlers = (self._start_row, self._start_cell, self._start_formula, self._start_value, self._start_value)
             self._handlers = dict(zip(names, handlers, strict=True))
