@@ -170,11 +170,11 @@ class Console:
     def _draw(self, now: Progress, total: int, estimate: "_Estimate", bar: "tqdm[Never] | None") -> None:
         text = progress_text(now, estimate.seconds_left(now))
         if bar is not None:
-            bar.n = now.settled
+            bar.n = now.done
             bar.postfix = text
             bar.refresh()
         elif not self._quiet:
-            _print(f"{now.settled:,} of {count(total, 'row')}, {text}")
+            _print(f"{now.done:,} of {count(total, 'row')}, {text}")
 
     def _highlight(self, text: str) -> str:
         return f"\x1b[1;31m{text}\x1b[0m" if self._colour else text
@@ -206,7 +206,7 @@ class _Estimate:
         self._seen: deque[tuple[float, int]] = deque([(time.monotonic(), 0)])
 
     def seconds_left(self, progress: Progress) -> float | None:
-        now, done = time.monotonic(), progress.settled
+        now, done = time.monotonic(), progress.done
         self._seen.append((now, done))
         while now - self._seen[0][0] > HORIZON:
             self._seen.popleft()

@@ -22,9 +22,10 @@ from batch_alias.rongcloud.client import Client
 from batch_alias.sandbox import Sandbox
 from batch_alias.sandbox.server import serve
 from batch_alias.sending import Timing
-from batch_alias.sending.dispatcher import Dispatcher
+from batch_alias.sending.comparison import Steps
 from batch_alias.sending.limiter import RateLimiter
 from batch_alias.sending.metrics import Progress
+from batch_alias.sending.pipeline import Pipeline
 from batch_alias.settings import Settings
 from batch_alias.settings.target import Target
 from batch_alias.staging import OnRead, staged
@@ -46,7 +47,7 @@ class Job:
         self._client = client
         self._timing = timing
         self.target_name = _asked_for(settings).name
-        self._dispatcher: Dispatcher | None = None
+        self._pipeline: Pipeline | None = None
         self._end: tuple[ExitCode, str] = ExitCode.SOURCE, ""
 
     @property
@@ -63,20 +64,20 @@ class Job:
 
     def progress(self) -> Progress | None:
         """Where sending stands or ended; ``None`` before it begins. May be called from another thread."""
-        return None if self._dispatcher is None else self._dispatcher.progress()
+        return None if self._pipeline is None else self._pipeline.progress()
 
     def stop(self) -> bool:
         """Start no new attempts; return whether sending was under way and had not been stopped before."""
-        dispatcher = self._dispatcher
-        if dispatcher is None or dispatcher.was_stopped:
+        pipeline = self._pipeline
+        if pipeline is None or pipeline.was_stopped:
             return False
-        dispatcher.stop()
+        pipeline.stop()
         return True
 
     def emit(self, kind: EventKind, **values: str | float) -> None:
         """Note an event of the run under way."""
-        if self._dispatcher is not None:
-            self._dispatcher.metrics.emit(kind, **values)
+        if self._pipeline is not None:
+            self._pipeline.emit(kind, **values)
 
     async def send(self, observer: Observer = lambda _event: None) -> None:
         """Send what is left; see ``run_job``."""
@@ -84,11 +85,16 @@ class Job:
         if self.to_send == 0:
             self._end = _exit_code(counts), ""
             return
-        limiter = RateLimiter(self.settings.sending.rate)
-        self._dispatcher = dispatcher = Dispatcher(
+        comparing = self.settings.comparing
+        self._pipeline = pipeline = Pipeline(
+            Steps(
+                compare=comparing.compare or comparing.only_absent,
+                only_absent=comparing.only_absent,
+                verify=comparing.verify,
+            ),
             ledger=self.ledger,
             service=self._client,
-            limiter=limiter,
+            limiter=lambda: RateLimiter(self.settings.sending.rate),
             sending=self.settings.sending,
             timing=self._timing,
             observer=observer,
@@ -97,13 +103,13 @@ class Job:
         self.ledger.set_meta(TARGET, _asked_for(self.settings).fingerprint)
         noted = {"masked_key": self.target.masked_key, **asdict(self.settings.sending)}
         noted["max_rejected"] = self.settings.max_rejected
-        self.ledger.begin_run(target=self.target_name, version=__version__, settings=noted)
+        self.ledger.begin_run("run", target=self.target_name, version=__version__, settings=noted)
         try:
             if self.settings.source is None:
                 self.ledger.send_failed_again()
-            await dispatcher.run()
+            await pipeline.run()
             counts = self.ledger.counts()
-            interrupted = dispatcher.was_stopped and counts.unfinished
+            interrupted = pipeline.was_stopped and counts.unfinished
             self._end = ExitCode.INTERRUPTED if interrupted else _exit_code(counts), ""
         except StoppedByService as error:
             self._end = error.exit_code, str(error)
@@ -113,7 +119,7 @@ class Job:
                 self._end_run()
             raise
         finally:
-            dispatcher.stop()
+            pipeline.stop()
         self._end_run()
 
     def _end_run(self) -> None:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Protocol
@@ -20,15 +20,19 @@ class State(StrEnum):
     """A later row sets the same (group, user); only the last one is sent."""
     PENDING = "pending"
     """Not sent yet."""
+    UNCHANGED = "unchanged"
+    """Not sent: it was read, and is what the row wants."""
     ACCEPTED = "accepted"
     """RongCloud answered HTTP 200 with code 200, which does not say that the user or the group exists."""
+    CONFLICT = "conflict"
+    """Not sent: it was read, and is not what the row may replace."""
     FAILED = "failed"
     """Refused for good, or out of attempts of which none can have reached the server."""
     UNKNOWN = "unknown"
     """Out of attempts, at least one of which may have reached the server, and none was confirmed."""
 
 
-DONE_STATES = frozenset({State.ACCEPTED, State.SUPERSEDED})
+DONE_STATES = frozenset({State.ACCEPTED, State.UNCHANGED, State.SUPERSEDED})
 """The states of rows for which nothing is left to do."""
 
 
@@ -37,37 +41,62 @@ class Call(StrEnum):
 
     SET = "set"
     """Set the alias of a user in a group."""
+    CLEAR = "clear"
+    """Remove it."""
     READ = "read"
     """Read it."""
+    MEMBERS = "members"
+    """List the members of a group."""
+
+
+class Kind(StrEnum):
+    """What requests are for, as far as they are counted and paced apart."""
+
+    WRITE = "write"
+    """Setting and clearing aliases: two paths, which are paced as one."""
+    READ = "read"
+    MEMBERS = "members"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
-    """A call with its parameters; ``remark`` is ``None`` for a call that takes none."""
+    """A call with its parameters, of which some are ``None`` for a call that does not take them."""
 
     call: Call
-    user_id: str
     group_id: str
+    user_id: str | None = None
     remark: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """A row of the source that may be sent, numbered as a spreadsheet shows it: the header is row 1."""
+    """A row of the source that may be sent, numbered as a spreadsheet shows it: the header is row 1.
+
+    An alias of "" is none at all: to want it is to clear the alias, to have read it is that there was none.
+    """
 
     number: int
     user_id: str
     group_id: str
     remark: str
     in_doubt: bool = False  # an earlier run has sent it without a confirmation
+    before: str | None = None  # the alias when it was first read; None: it was not
+    expected: str | None = None  # the alias that must be set when the row is sent; None: the source does not say
 
     @property
-    def operation(self) -> Operation:
+    def write(self) -> Operation:
         """What is sent for the row."""
-        return Operation(call=Call.SET, user_id=self.user_id, group_id=self.group_id, remark=self.remark)
+        if not self.remark:
+            return Operation(call=Call.CLEAR, group_id=self.group_id, user_id=self.user_id)
+        return Operation(call=Call.SET, group_id=self.group_id, user_id=self.user_id, remark=self.remark)
+
+    @property
+    def read(self) -> Operation:
+        """What is asked about it."""
+        return Operation(call=Call.READ, group_id=self.group_id, user_id=self.user_id)
 
 
-HARMLESS = Operation(call=Call.READ, user_id="batch-alias", group_id="batch-alias")
+HARMLESS = Operation(call=Call.READ, group_id="batch-alias", user_id="batch-alias")
 """Well-formed, and changes nothing: when it is refused, a setting is wrong."""
 
 
@@ -150,6 +179,10 @@ class Response:
     failure: Failure | None = None
     retry_after: float | None = None  # that the server asked to wait
     clock_skew: float | None = None  # by which the server's Date is ahead of this machine's clock
+    remark: str | None = (
+        None  # the alias that was read, "" where none is set; None unless a call to read it was accepted
+    )
+    members: frozenset[str] | None = None  # the user ids of a group; None unless a call to list them was accepted
 
     @property
     def label(self) -> str:
@@ -161,7 +194,7 @@ class Response:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """A row's final state in a run: ``ACCEPTED``, ``FAILED`` or ``UNKNOWN``; and why, by its last response."""
+    """A row's final state in a run and why, mostly by its last response; or that of a call about a row or group."""
 
     row: int
     state: State
@@ -170,6 +203,7 @@ class Outcome:
     attempts: int  # HTTP requests made for the row in this run, refusals by the rate limit included
     request_id: str
     finished_at: float  # seconds since the epoch
+    response: Response | None = None  # the last one
 
 
 class EventKind(StrEnum):
@@ -210,9 +244,10 @@ class Event:
 
 @dataclass(slots=True, kw_only=True)
 class Second:
-    """What happened in one second of the wall clock; counted up while it lasts."""
+    """What happened in one second of the wall clock to requests of a kind; counted up while it lasts."""
 
     at: int  # whole seconds since the epoch
+    kind: Kind = Kind.WRITE
     requests: int = 0  # attempts started
     retries: int = 0  # those that were not the first for their row in this run
     refusals: int = 0  # responses "over the rate limit"
@@ -228,14 +263,16 @@ class StateCounts:
     rejected: int = 0
     superseded: int = 0
     pending: int = 0
+    unchanged: int = 0
     accepted: int = 0
+    conflict: int = 0
     failed: int = 0
     unknown: int = 0
 
     @property
     def rows(self) -> int:
         """All rows of the source."""
-        return self.rejected + self.superseded + self.pending + self.accepted + self.failed + self.unknown
+        return sum(astuple(self))
 
     @property
     def unfinished(self) -> int:
@@ -244,8 +281,13 @@ class StateCounts:
 
     @property
     def all_done(self) -> bool:
-        """Whether every row is accepted or superseded."""
-        return self.accepted + self.superseded == self.rows
+        """Whether nothing is left to do for any row."""
+        return self.accepted + self.unchanged + self.superseded == self.rows
+
+    @property
+    def begun(self) -> bool:
+        """Whether a row has been sent, as far as that is known."""
+        return bool(self.accepted + self.failed + self.unknown)
 
     def too_many_rejected(self, share: float, *, notes: int = 0) -> bool:
         """Whether more than a share of the rows is rejected, or all of them; so many are no rows but notes."""

@@ -8,6 +8,7 @@ from batch_alias.job import Job
 from batch_alias.ledger import JobInfo, ProblemCount
 from batch_alias.model import State, StateCounts
 from batch_alias.problems import PROBLEMS
+from batch_alias.reports.wording import STATE_MEANINGS
 from batch_alias.sending.limiter import sending_seconds
 from batch_alias.sending.metrics import Progress
 from batch_alias.status import Phase, Status
@@ -120,8 +121,8 @@ def diagnosis_lines(findings: Sequence[Finding]) -> Iterator[str]:
 
 def progress_text(progress: Progress, left: float | None) -> str:
     """A run's progress in a few words; ``left`` is how many seconds the rest takes, if that can be estimated."""
-    counts = (("failed", progress.failed), ("unknown", progress.unknown))
-    parts = [f"{number:,} {name}" for name, number in counts if number]
+    shown = (State.UNCHANGED, State.CONFLICT, State.FAILED, State.UNKNOWN)
+    parts = [f"{number:,} {state}" for state in shown if (number := progress.states.get(state, 0))]
     if progress.outage is not None:
         parts.append(f"on hold for {duration(round(progress.outage))}, the service is down")
         return ", ".join(parts)
@@ -133,6 +134,5 @@ def progress_text(progress: Progress, left: float | None) -> str:
 
 def state_counts(counts: StateCounts) -> str:
     """The states that rows are in, with their counts."""
-    order = (State.ACCEPTED, State.SUPERSEDED, State.REJECTED, State.FAILED, State.UNKNOWN, State.PENDING)
-    shown = ((getattr(counts, state), state) for state in order)
+    shown = ((getattr(counts, state), state) for state in STATE_MEANINGS)
     return ", ".join(f"{number:,} {state}" for number, state in shown if number) or "none"

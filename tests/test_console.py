@@ -8,7 +8,7 @@ import pytest
 
 from batch_alias.console import Console
 from batch_alias.errors import UsageError
-from batch_alias.model import Event, EventKind
+from batch_alias.model import Event, EventKind, State
 from batch_alias.sending.metrics import Progress
 from tests.support.processes import DEADLINE
 
@@ -16,7 +16,8 @@ EVENT = Event(at=0.0, kind=EventKind.HOST_SWITCHED, values={"host": "b.example"}
 
 
 def progress(**more) -> Progress:
-    still = {"accepted": 1234, "failed": 5, "unknown": 0, "recent_rate": 98}
+    states = {State.ACCEPTED: 1234, State.FAILED: 5, State.UNKNOWN: 0}
+    still = {"done": 1239, "states": states, "recent_rate": 98}
     return Progress(**still | {"in_flight": 7, "outage": None} | more)
 
 

@@ -41,12 +41,12 @@ def settings(tmp_path: Path) -> Settings:
 
 def test_a_job_is_run_on_the_sandbox_and_summed_up(settings):
     summary = asyncio.run(run_job(settings))
-    states = {"rejected": 0, "superseded": 1, "pending": 0, "accepted": 20, "failed": 0, "unknown": 0}
-    assert summary.states == states
+    states = {state: number for state, number in summary.states.items() if number}
+    assert states == {"superseded": 1, "accepted": 20}
     assert (summary.exit_code, summary.stopped, summary.rows) == (0, "", 21)
     assert summary.busiest_second <= 100
     (settings.job_folder / "results.csv").unlink()
-    assert write_job_reports(settings.job_folder).states == states
+    assert write_job_reports(settings.job_folder).states == summary.states
     assert (settings.job_folder / "results.csv").is_file()
 
 

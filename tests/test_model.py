@@ -21,9 +21,11 @@ from batch_alias.model import (
 ACCEPT = Classification(action=Action.ACCEPT, meaning="accepted")
 
 
-def test_a_row_is_sent_as_setting_its_alias():
-    row = Row(number=7, user_id="u", group_id="g", remark="r")
-    assert row.operation == Operation(call=Call.SET, user_id="u", group_id="g", remark="r")
+def test_a_row_is_sent_as_setting_its_alias_or_clearing_it():
+    row, empty = (Row(number=7, user_id="u", group_id="g", remark=remark) for remark in ("r", ""))
+    assert row.write == Operation(call=Call.SET, user_id="u", group_id="g", remark="r")
+    assert empty.write == Operation(call=Call.CLEAR, user_id="u", group_id="g")
+    assert row.read == empty.read == Operation(call=Call.READ, user_id="u", group_id="g")
 
 
 @pytest.mark.parametrize(
@@ -80,11 +82,15 @@ def test_every_state_is_counted():
     ("counts", "all_done"),
     [
         ({}, True),
-        ({"accepted": 3, "superseded": 1}, True),
-        *(({"accepted": 3, state.value: 1}, False) for state in State if state not in ("accepted", "superseded")),
+        ({"accepted": 3, "superseded": 1, "unchanged": 1}, True),
+        *(
+            ({"accepted": 3, state.value: 1}, False)
+            for state in State
+            if state not in ("accepted", "superseded", "unchanged")
+        ),
     ],
 )
-def test_all_is_done_when_every_row_is_accepted_or_superseded(counts, all_done):
+def test_all_is_done_when_every_row_is_accepted_unchanged_or_superseded(counts, all_done):
     assert StateCounts(**counts).all_done is all_done
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from batch_alias.job import open_job
 from batch_alias.ledger import ProblemCount
-from batch_alias.model import StateCounts
+from batch_alias.model import State, StateCounts
 from batch_alias.render import plan_lines, problem_lines, progress_text, state_counts
 from batch_alias.sending.metrics import Progress
 
@@ -63,7 +63,7 @@ def test_states_without_rows_are_left_out():
 
 
 def test_progress_in_a_few_words():
-    values = {"accepted": 5, "failed": 0, "unknown": 2, "recent_rate": 98}
-    now = Progress(**values, in_flight=1, outage=None)
+    states = {State.ACCEPTED: 5, State.FAILED: 0, State.UNKNOWN: 2}
+    now = Progress(done=7, states=states, recent_rate=98, in_flight=1, outage=None)
     assert progress_text(now, None) == "2 unknown, 98/s"
     assert progress_text(now, 61.2) == "2 unknown, 98/s, 1 min 1 s left"

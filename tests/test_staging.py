@@ -62,11 +62,11 @@ def test_a_file_that_is_no_table_is_refused_before_it_is_hashed(start, tmp_path)
 def test_as_long_as_no_row_has_an_outcome_the_source_may_be_corrected(write_csv, tmp_path):
     folder = tmp_path / "job"
     with staged(write_csv(20), Reading(), folder) as ledger:
-        ledger.begin_run(target="there", version="0", settings={})
+        ledger.begin_run("run", target="there", version="0", settings={})
         ledger.end_run(exit_code=ExitCode.STOPPED, host_switches=0)
     with staged(write_csv(6), Reading(), folder) as ledger:
         assert ledger.counts().pending == 6
-        ledger.begin_run(target="there", version="0", settings={})  # and is killed
+        ledger.begin_run("run", target="there", version="0", settings={})  # and is killed
     with pytest.raises(LedgerError, match="has changed since"), staged(write_csv(7), Reading(), folder):
         pass
 

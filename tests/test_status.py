@@ -25,14 +25,14 @@ def test_the_phases_of_a_job(sandbox, settings_for, write_csv):
 
     # In the future, so that the test may take its time.
     with Ledger(folder) as ledger:
-        ledger.begin_run(target="there", version="0", settings={"limit": 15})
+        ledger.begin_run("run", target="there", version="0", settings={"limit": 15})
         seconds = [Second(at=now + 1000 + n, requests=10) for n in range(3)]
         asyncio.run(ledger.record_metrics(seconds, [], busiest=10))
     sending = status_of(folder)
     assert (sending.phase, sending.rate, sending.seconds_left) == (Phase.SENDING, 10.0, round(1.5))
 
     with Ledger(folder) as ledger:
-        ledger.begin_run(target="there", version="0", settings={})
+        ledger.begin_run("run", target="there", version="0", settings={})
         asyncio.run(ledger.record_metrics([Second(at=now + 1010, requests=1)], [], busiest=1))
     resumed = status_of(folder)
     assert (resumed.phase, resumed.rate, resumed.last_attempt_at) == (Phase.SENDING, 1.0, now + 1010)

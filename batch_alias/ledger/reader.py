@@ -10,11 +10,11 @@ from typing import Self
 
 from batch_alias.errors import LedgerError
 from batch_alias.ledger.records import JobInfo, ProblemCount, Repeat, RowRecord, RunRecord
-from batch_alias.model import Event, EventKind, Second, State, StateCounts
+from batch_alias.model import Event, EventKind, Kind, Second, State, StateCounts
 from batch_alias.problems import NOT_A_DATA_ROW
 
 LEDGER = "ledger.sqlite"
-FORMAT = 2
+FORMAT = 3
 APPLICATION_ID = 0x62614C67
 """Distinguishes a ledger from any other SQLite file."""
 FIRST_ROWS = 5
@@ -127,8 +127,8 @@ class LedgerReader:
     def runs(self) -> list[RunRecord]:
         """The runs in their order."""
         query = (
-            "SELECT started_at, ended_at, last_request_at, target, version, settings, busiest_second, host_switches,"
-            " exit_code, stopped FROM runs LEFT JOIN"
+            "SELECT command, started_at, ended_at, last_request_at, target, version, settings, busiest_second,"
+            " host_switches, exit_code, stopped FROM runs LEFT JOIN"
             " (SELECT run, max(at) AS last_request_at FROM seconds WHERE requests > 0 GROUP BY run) ON run = id"
             " ORDER BY id"
         )
@@ -137,10 +137,12 @@ class LedgerReader:
     def seconds(self, *, of_last_run: bool = False) -> Iterator[Second]:
         """What happened in each second of all runs, or of the last one, in their order."""
         where = "WHERE run = (SELECT max(id) FROM runs)" if of_last_run else ""
-        query = f"SELECT at, requests, retries, refusals, settled, codes, latencies FROM seconds {where} ORDER BY rowid"
-        for at, requests, retries, refusals, settled, codes, latencies in self._query(query):
+        columns = "at, kind, requests, retries, refusals, settled, codes, latencies"
+        query = f"SELECT {columns} FROM seconds {where} ORDER BY rowid"
+        for at, kind, requests, retries, refusals, settled, codes, latencies in self._query(query):
             yield Second(
                 at=at,
+                kind=Kind(kind),
                 requests=requests,
                 retries=retries,
                 refusals=refusals,

@@ -43,12 +43,17 @@ class RowRecord(NamedTuple):
     finished_at: float | None
     warning: str
     cells: str | None
+    before: str | None
+    found: str | None
+    verified_at: float | None
+    expected: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRecord:
     """One run of a job. Times are seconds since the epoch."""
 
+    command: str  # "run", "plan" or "verify"
     started_at: float
     ended_at: float | None  # like the exit code None when the run was killed or is under way
     last_request_at: int | None  # the last second with a request; None when there was none

@@ -7,7 +7,9 @@ CREATE TABLE rows (
     user_id TEXT NOT NULL,
     group_id TEXT NOT NULL,
     remark TEXT NOT NULL,
-    state TEXT NOT NULL CHECK (state IN ('rejected', 'superseded', 'pending', 'accepted', 'failed', 'unknown')),
+    state TEXT NOT NULL CHECK (state IN (
+        'rejected', 'superseded', 'pending', 'unchanged', 'accepted', 'conflict', 'failed', 'unknown'
+    )),
     reason TEXT NOT NULL DEFAULT '',      -- the kind of problem of a rejected row
     message TEXT NOT NULL DEFAULT '',
     code INTEGER,                         -- RongCloud's
@@ -16,11 +18,16 @@ CREATE TABLE rows (
     finished_at REAL,                     -- seconds since the epoch
     warning TEXT NOT NULL DEFAULT '',
     superseded_by INTEGER,                -- the number of the row that counts
-    cells TEXT                            -- the row's own fields as JSON, where the three values do not give them
+    cells TEXT,                           -- the row's own fields as JSON, where the three values do not give them
+    before TEXT,                          -- the alias before the row was first sent, '' for none; NULL: not read
+    found TEXT,                           -- the alias when it was last read after the row was sent; NULL: not read
+    verified_at REAL,                     -- when that was
+    expected TEXT                         -- the alias that must be set when it is sent, '' for none; NULL: any
 );
 
 CREATE TABLE runs (
     id INTEGER PRIMARY KEY,
+    command TEXT NOT NULL,                -- 'run', 'plan' or 'verify'
     started_at REAL NOT NULL,
     ended_at REAL,                        -- NULL: killed, or still running
     target TEXT NOT NULL,                 -- the hosts, or the sandbox
@@ -34,6 +41,7 @@ CREATE TABLE runs (
 
 CREATE TABLE seconds (
     run INTEGER NOT NULL,
+    kind TEXT NOT NULL,                   -- what the requests were for: 'write', 'read' or 'members'
     at INTEGER NOT NULL,                  -- seconds since the epoch
     requests INTEGER NOT NULL,
     retries INTEGER NOT NULL,
@@ -49,3 +57,7 @@ CREATE TABLE events (
     kind TEXT NOT NULL,
     details TEXT NOT NULL                 -- JSON: the values in the event's sentence
 );
+
+CREATE TABLE groups (
+    group_id TEXT PRIMARY KEY             -- whose members have been looked up
+) WITHOUT ROWID;

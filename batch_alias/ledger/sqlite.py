@@ -6,6 +6,7 @@ committed.
 
 import contextlib
 import json
+import random
 import sqlite3
 import time
 from collections.abc import Mapping, Sequence
@@ -13,7 +14,7 @@ from pathlib import Path
 
 from batch_alias.errors import LedgerError
 from batch_alias.ledger.reader import LedgerReader, damaged, translated
-from batch_alias.model import Event, Outcome, Row, Second, State
+from batch_alias.model import Event, Outcome, Row, Second
 
 
 class Ledger(LedgerReader):
@@ -25,8 +26,7 @@ class Ledger(LedgerReader):
     def __init__(self, folder: Path) -> None:
         super().__init__(folder, writable=True)
         self._run = 0
-        # The states of rows to send; a failed row that is sent again remains failed until it has another outcome.
-        self._open = [State.PENDING, State.UNKNOWN]
+        self._selected = "state IN ('pending', 'unknown')"  # the rows that are to be sent or read
         with translated(self.path):
             self._inode = self.path.stat().st_ino
             # The empty transaction fails where nothing can be written.
@@ -43,32 +43,68 @@ class Ledger(LedgerReader):
         super().close()
 
     def send_failed_again(self) -> None:
-        """Count failed rows among those to send from now on."""
-        self._open.append(State.FAILED)
+        """Count failed rows among those to send from now on; they remain failed until they have another outcome."""
+        self._selected = "state IN ('pending', 'unknown', 'failed')"
+
+    def select_unread(self) -> None:
+        """From now on give the rows to send of which the alias was not read."""
+        self._selected = "state = 'pending' AND before IS NULL"
+
+    def select_accepted(self, *, since: float, sample: int | None, seed: int) -> int:
+        """From now on give the accepted rows that were not read back since a time, or a random sample of them.
+
+        Args:
+            since: Seconds since the epoch.
+            sample: How many rows; ``None`` for all.
+            seed: What the sample depends on; it is the same for the same seed and rows.
+
+        Returns:
+            How many rows that is.
+        """
+        where = "state = 'accepted'"
+        if sample is not None:
+            numbers = [number for (number,) in self._query(f"SELECT number FROM rows WHERE {where} ORDER BY number")]
+            chosen = random.Random(seed).sample(numbers, min(sample, len(numbers)))  # noqa: S311 - it protects nothing
+            with translated(self.path):
+                self._db.execute("CREATE TEMP TABLE sample (number INTEGER PRIMARY KEY)")
+                self._db.executemany("INSERT INTO sample VALUES (?)", [(number,) for number in chosen])
+            where += " AND number IN (SELECT number FROM sample)"
+        self._selected = f"{where} AND coalesce(verified_at, 0) < {since!r}"
+        [(rows,)] = self._query(f"SELECT count(*) FROM rows WHERE {self._selected}")
+        return int(rows)
 
     def set_meta(self, key: str, value: str) -> None:
         """Record a fact about the job, in place of an earlier value."""
         self._write("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
 
     async def pending(self, *, after: int, most: int) -> list[Row]:
-        """The next rows to send, pending or unknown, whose number is above ``after``."""
-        return self._to_send("AND number > ? ORDER BY number LIMIT ?", (after, most))
+        """The next selected rows, by default those to send, whose number is above ``after``."""
+        return self._select("AND number > ? ORDER BY number LIMIT ?", (after, most))
 
     async def opening_rows(self, most: int) -> list[Row]:
-        """A few rows to send, from the beginning, the end and the middle of the source."""
-        first = self._to_send("ORDER BY number LIMIT 1")
+        """A few of the selected rows, from the beginning, the end and the middle of the source."""
+        first = self._select("ORDER BY number LIMIT 1")
         if not first:
             return []
-        last = self._to_send("ORDER BY number DESC LIMIT 1")
-        middle = self._to_send("AND number > ? ORDER BY number LIMIT 1", ((first[0].number + last[0].number) // 2,))
+        last = self._select("ORDER BY number DESC LIMIT 1")
+        middle = self._select("AND number > ? ORDER BY number LIMIT 1", ((first[0].number + last[0].number) // 2,))
         return list({row.number: row for row in (*first, *last, *middle)}.values())[:most]
 
-    def _to_send(self, where: str, values: Sequence[int] = ()) -> list[Row]:
-        columns = "number, user_id, group_id, remark, state = 'unknown'"
-        query = f"SELECT {columns} FROM rows WHERE state IN ({', '.join('?' * len(self._open))}) {where}"
+    def _select(self, more: str, values: Sequence[int] = ()) -> list[Row]:
+        columns = "number, user_id, group_id, remark, state = 'unknown', before, expected"
         return [
-            Row(number=number, user_id=user_id, group_id=group_id, remark=remark, in_doubt=bool(in_doubt))
-            for number, user_id, group_id, remark, in_doubt in self._query(query, (*self._open, *values))
+            Row(
+                number=number,
+                user_id=user_id,
+                group_id=group_id,
+                remark=remark,
+                in_doubt=bool(in_doubt),
+                before=before,
+                expected=expected,
+            )
+            for number, user_id, group_id, remark, in_doubt, before, expected in self._query(
+                f"SELECT {columns} FROM rows WHERE {self._selected} {more}", values
+            )
         ]
 
     def record(self, outcome: Outcome) -> None:
@@ -87,6 +123,18 @@ class Ledger(LedgerReader):
             ),
         )
 
+    def record_before(self, row: int, alias: str) -> None:
+        """Record the alias that a row is about to replace; the first one that was read stays."""
+        self._write("UPDATE rows SET before = ? WHERE number = ? AND before IS NULL", (alias, row))
+
+    def record_unreadable(self, row: int, message: str) -> None:
+        """Record why the alias of a row that was not sent could not be read."""
+        self._write("UPDATE rows SET message = ? WHERE number = ? AND state = 'pending'", (message, row))
+
+    def record_found(self, row: int, alias: str, at: float) -> None:
+        """Record the alias that was read back at a time, in seconds since the epoch."""
+        self._write("UPDATE rows SET found = ?, verified_at = ? WHERE number = ?", (alias, at, row))
+
     async def record_metrics(self, seconds: Sequence[Second], events: Sequence[Event], *, busiest: int) -> None:
         """Record what happened since the last call, and the most attempts in a sliding second of the run so far."""
         with translated(self.path):
@@ -95,25 +143,26 @@ class Ledger(LedgerReader):
                 raise LedgerError("{path} was replaced during the run.", "Nothing more was sent.", path=self.path)
             self._db.execute("BEGIN")
             self._db.executemany(
-                "INSERT INTO seconds VALUES (?, ?, ?, ?, ?, ?, ?, ?)", [self._values(second) for second in seconds]
+                "INSERT INTO seconds VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", [self._values(second) for second in seconds]
             )
             self._db.executemany(
                 "INSERT INTO events VALUES (?, ?, ?, ?)",
                 [(self._run, event.at, event.kind, _as_json(event.values)) for event in events],
             )
-            self._db.execute("UPDATE runs SET busiest_second = ? WHERE id = ?", (busiest, self._run))
+            most = "max(busiest_second, ?)"  # of all kinds of requests
+            self._db.execute(f"UPDATE runs SET busiest_second = {most} WHERE id = ?", (busiest, self._run))
             self._db.execute("COMMIT")
 
     def _values(self, second: Second) -> tuple[object, ...]:
         counts = (_as_json(part) for part in (second.settled, second.codes, second.latencies))
-        return (self._run, second.at, second.requests, second.retries, second.refusals, *counts)
+        return (self._run, second.kind, second.at, second.requests, second.retries, second.refusals, *counts)
 
-    def begin_run(self, *, target: str, version: str, settings: Mapping[str, object]) -> None:
-        """Record that a run begins; the metrics recorded from now on belong to it."""
+    def begin_run(self, command: str, *, target: str, version: str, settings: Mapping[str, object]) -> None:
+        """Record that a run of a command begins; the metrics recorded from now on belong to it."""
         with translated(self.path):
             cursor = self._db.execute(
-                "INSERT INTO runs (started_at, target, version, settings) VALUES (?, ?, ?, ?)",
-                (time.time(), target, version, _as_json(settings)),
+                "INSERT INTO runs (command, started_at, target, version, settings) VALUES (?, ?, ?, ?, ?)",
+                (command, time.time(), target, version, _as_json(settings)),
             )
         self._run = cursor.lastrowid or 0
 

@@ -24,8 +24,10 @@ MOST_CAUSES = 200
 """Causes that are counted separately: a service that invents a code for every row must not fill the memory."""
 STATE_MEANINGS: Mapping[State, str] = {
     State.ACCEPTED: "RongCloud accepted the alias",
+    State.UNCHANGED: "not sent: the alias was so already",
     State.SUPERSEDED: "a later row sets the same user and group",
     State.REJECTED: "not sent: something is wrong with the row",
+    State.CONFLICT: "not sent: the alias is not the one that may be replaced",
     State.FAILED: "refused by the service, or never reached it",
     State.UNKNOWN: "sent, but not confirmed: it may or may not be set",
     State.PENDING: "not sent yet",

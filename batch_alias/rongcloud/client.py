@@ -18,18 +18,20 @@ from urllib.parse import urlsplit
 import httpx
 
 from batch_alias.errors import UsageError
-from batch_alias.model import Call, Failure, Operation, Permission, Response
-from batch_alias.rongcloud.codes import FAILURES, classify
+from batch_alias.model import Action, Call, Failure, Operation, Permission, Response
+from batch_alias.rongcloud.codes import FAILURES, UNREADABLE, classify
 from batch_alias.rongcloud.hosts import SWITCH_INTERVAL, Hosts, Resolver, proxy_of, proxy_transport
 from batch_alias.rongcloud.transport import Deadlines, StreamTransport, failure_of, is_refusal
 from batch_alias.rongcloud.wire import (
     FORM,
     NONCE_LENGTH,
     PATHS,
+    alias_in,
     clock_skew,
     decode,
     encode,
     inflate,
+    members_in,
     one_line,
     retry_after,
     signed_headers,
@@ -50,7 +52,9 @@ Less than all of it, so that a host that cannot be reached is not taken for one 
 CONNECT_SECONDS = CONNECT_SHARE * FIRST_SECONDS
 """Most seconds to connect unless attempts are shorter; RongCloud's SDKs allow 3 to 5."""
 BODY_BYTES = 64 * 1024
-"""Most bytes of a response body that are read; RongCloud's have under 200."""
+"""Most bytes of a response body that are read; RongCloud's have under 200,"""
+MEMBERS_BYTES = 1024 * 1024
+"""but for the members of a group, of which there are up to 3,000."""
 
 _HEADERS = {
     "User-Agent": "batch-alias",
@@ -64,10 +68,15 @@ _HEADERS = {
 class _Attempt:
     """A request on its way, and what must not be shown of it."""
 
+    call: Call
     request: httpx.Request
     request_id: str
     hidden: tuple[bytes, ...]
     started: float
+
+    @property
+    def most(self) -> int:
+        return MEMBERS_BYTES if self.call is Call.MEMBERS else BODY_BYTES
 
     def redact(self, text: bytes) -> bytes:
         # A server that echoes the signature or the nonce must not get them into a report.
@@ -174,7 +183,7 @@ class Connection:
         attempt = self._attempt(operation, permission)
         try:
             async with client.deadlines.limit(limit):
-                received, body = await _exchange(transport, attempt.request)
+                received, body = await _exchange(transport, attempt.request, attempt.most)
         except (httpx.TransportError, httpx.StreamError, OSError) as error:  # TimeoutError is an OSError
             # No transport promises to be usable after a cancelled or broken request.
             await self.aclose()
@@ -232,25 +241,33 @@ class Connection:
             extensions={"timeout": seconds, "permission": permission},
         )
         hidden = (signed["Signature"].encode(), signed["Nonce"].encode())
-        return _Attempt(request, request_id, hidden, time.monotonic())
+        return _Attempt(operation.call, request, request_id, hidden, time.monotonic())
 
     def _responded(self, attempt: _Attempt, received: httpx.Response, body: bytes) -> Response:
         status, headers, now = received.status_code, received.headers, time.time()
-        body = inflate(body, headers.get("Content-Encoding", ""), most=BODY_BYTES)
-        code, message = decode(attempt.redact(body))
+        body = inflate(body, headers.get("Content-Encoding", ""), most=attempt.most)
+        code, message, fields = decode(attempt.redact(body))
         if received.is_redirect and not message:
             location = attempt.redact(headers.get("Location", "nowhere").encode())
             message = one_line(f"redirect to {location.decode()}")
+        classification, remark, members = classify(status=status, code=code), None, None
+        if classification.action is Action.ACCEPT and attempt.call in {Call.READ, Call.MEMBERS}:
+            remark = alias_in(fields) if attempt.call is Call.READ else None
+            members = members_in(fields) if attempt.call is Call.MEMBERS else None
+            if remark is None and members is None:
+                classification = UNREADABLE
         return Response(
             request_id=attempt.request_id,
             host=self._host,
             latency=time.monotonic() - attempt.started,
-            classification=classify(status=status, code=code),
+            classification=classification,
             status=status,
             code=code,
             message=message,
             retry_after=retry_after(headers.get("Retry-After"), now=now),
             clock_skew=clock_skew(headers.get("Date"), now=now),
+            remark=remark,
+            members=members,
         )
 
     def _failed(self, attempt: _Attempt, error: Exception) -> Response:
@@ -269,18 +286,20 @@ class Connection:
         )
 
 
-async def _exchange(transport: httpx.AsyncBaseTransport, request: httpx.Request) -> tuple[httpx.Response, bytes]:
-    """The head of a response, and the beginning of its body as it was sent."""
+async def _exchange(
+    transport: httpx.AsyncBaseTransport, request: httpx.Request, most: int
+) -> tuple[httpx.Response, bytes]:
+    """The head of a response, and the beginning of its body as it was sent, of so many bytes at most."""
     response = await transport.handle_async_request(request)
     stream, body = cast("httpx.AsyncByteStream", response.stream), bytearray()
     try:
         async for chunk in stream:
             body += chunk
-            if len(body) >= BODY_BYTES:
+            if len(body) >= most:
                 break
     finally:
         await stream.aclose()
-    return response, bytes(body[:BODY_BYTES])
+    return response, bytes(body[:most])
 
 
 def _tls_context(ca_bundle: Path | None) -> ssl.SSLContext:

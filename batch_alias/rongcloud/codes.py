@@ -109,6 +109,9 @@ FAILURES: Mapping[Failure, Classification] = MappingProxyType(
 )
 """What an attempt without a response means."""
 
+UNREADABLE = Classification(action=Action.FAIL, meaning="accepted, but without what was asked for", advice=_CHECK_PATH)
+"""What it means when a call to read an alias or the members of a group brings none."""
+
 
 def classify(*, status: int, code: int | None) -> Classification:
     """What an HTTP status and a code mean for the row and for the run; no code if the body was not RongCloud's JSON."""

@@ -19,7 +19,12 @@ from batch_alias.settings.target import Secret
 from batch_alias.text import excerpt
 
 PATHS: Mapping[Call, str] = MappingProxyType(
-    {Call.SET: "/group/remarks/set.json", Call.READ: "/group/remarks/get.json"}
+    {
+        Call.SET: "/group/remarks/set.json",
+        Call.CLEAR: "/group/remarks/del.json",
+        Call.READ: "/group/remarks/get.json",
+        Call.MEMBERS: "/group/user/query.json",
+    }
 )
 FORM = "application/x-www-form-urlencoded"
 NONCE_LENGTH = 16
@@ -56,14 +61,16 @@ def encode(operation: Operation) -> bytes:
     UTF-8 and percent-encoded throughout. RongCloud form-decodes, so ``&``, ``=``, ``+`` and ``%`` must never go out as
     they are: an alias such as ``R&D 50%+`` would arrive damaged.
     """
-    form = f"userId={quote_plus(operation.user_id)}&groupId={quote_plus(operation.group_id)}"
+    form = f"groupId={quote_plus(operation.group_id)}"
+    if operation.user_id is not None:
+        form = f"userId={quote_plus(operation.user_id)}&{form}"
     if operation.remark is not None:
         form += f"&remark={quote_plus(operation.remark)}"
     return form.encode("ascii")
 
 
-def decode(body: bytes) -> tuple[int | None, str]:
-    """RongCloud's code and message, or ``None`` and an excerpt when the body is something else.
+def decode(body: bytes) -> tuple[int | None, str, Mapping[str, object]]:
+    """RongCloud's code, message and fields; ``None`` and an excerpt without fields when the body is something else.
 
     Lenient where RongCloud is: the code may be a number as text, the message has three spellings.
     """
@@ -71,12 +78,35 @@ def decode(body: bytes) -> tuple[int | None, str]:
     try:
         parsed: object = json.loads(text)
     except (ValueError, RecursionError):
-        return None, one_line(text)
+        return None, one_line(text), {}
     code = _integer(parsed.get("code")) if isinstance(parsed, dict) else None
     if not isinstance(parsed, dict) or code is None:
-        return None, one_line(text)
+        return None, one_line(text), {}
     message = next((parsed[name] for name in _MESSAGE_FIELDS if isinstance(parsed.get(name), str)), "")
-    return code, one_line(message)
+    return code, one_line(message), parsed
+
+
+def alias_in(fields: Mapping[str, object]) -> str | None:
+    """The alias in a response, "" where none is set; ``None`` if there is something that is no text.
+
+    How RongCloud answers for an alias that is not set is not documented: by "", null, or no such field.
+    """
+    alias = fields.get("remark")
+    return "" if alias is None else _text(alias)
+
+
+def members_in(fields: Mapping[str, object]) -> frozenset[str] | None:
+    """The user ids in a response with the members of a group; ``None`` if it has no list of them."""
+    users = fields.get("users")
+    if not isinstance(users, list):
+        return None
+    ids = [_text(user.get("id")) if isinstance(user, dict) else None for user in users]
+    return None if None in ids else frozenset(filter(None, ids))
+
+
+def _text(value: object) -> str | None:
+    # A lone surrogate, which JSON can hold, is no text: it can be neither stored nor sent.
+    return value if isinstance(value, str) and not re.search("[\ud800-\udfff]", value) else None
 
 
 def inflate(body: bytes, encoding: str, *, most: int) -> bytes:

@@ -1,4 +1,4 @@
-"""The dispatcher: rate limiter → row → connection → response → ledger.
+"""The dispatcher: rate limiter → row → connection → response → outcome, for requests of one kind.
 
 One task decides what starts and when; each attempt is a task of its own. The rate limiter is the last thing waited for,
 so that its promise holds for starts and not only for permissions; only a connection that must be opened first comes
@@ -9,30 +9,37 @@ import asyncio
 import math
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Protocol
 
-from batch_alias.model import HARMLESS, Event, Operation, Permission, Response, Row, Second, State
+from batch_alias.model import HARMLESS, Event, Kind, Operation, Outcome, Permission, Response, Row, Second
 from batch_alias.sending import Timing
-from batch_alias.sending.metrics import Metrics, Progress
-from batch_alias.sending.response_handler import DOUBTFUL_ROWS, Outcomes, ResponseHandler
-from batch_alias.sending.work_queue import PendingRows, Work, WorkQueue
+from batch_alias.sending.metrics import Metrics
+from batch_alias.sending.response_handler import ResponseHandler
+from batch_alias.sending.work_queue import Work, WorkQueue
 from batch_alias.settings import Sending
 
-HEARTBEAT = 0.5
-"""Seconds between two checks whether this process stood still."""
-STALL = 1.0
-"""Seconds that are worth it."""
+
+class RecordMetrics(Protocol):
+    """Keeps what happened since the last call, and the busiest sliding second of the run so far."""
+
+    async def __call__(self, seconds: list[Second], events: list[Event], *, busiest: int) -> None:
+        """Keep them."""
 
 
-class Ledger(PendingRows, Outcomes, Protocol):
-    """What sending needs of the ledger. Every method may raise ``LedgerError``, which ends the run."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Callbacks:
+    """Where rows come from and outcomes go. Each may raise ``LedgerError``, which ends the run.
 
-    async def opening_rows(self, most: int) -> list[Row]:
-        """A few rows to send, from the beginning, the end and the middle of the source."""
+    Outcomes go synchronously, so that nothing can come between a response and its record.
+    """
 
-    async def record_metrics(self, seconds: list[Second], events: list[Event], *, busiest: int) -> None:
-        """Keep what happened since the last call, and the busiest sliding second of the run so far."""
+    feed: Callable[[], Awaitable[None]]  # adds new rows to the queue if it is low
+    may_end: Callable[[], bool]  # whether no row will be added once the queue is empty and nothing is in flight
+    settle: Callable[[Row, Outcome], None]  # how a call for a row ended
+    cut_off: Callable[[Row, Outcome], None]  # the run ended before a call that may have been carried out was confirmed
+    record_metrics: RecordMetrics
 
 
 class Connection(Protocol):
@@ -71,9 +78,11 @@ class RateLimiter(Protocol):
 
 
 class Dispatcher:
-    """Sends the pending rows of a ledger.
+    """Makes one call for each row of a queue.
 
     Args:
+        kind: What the calls are for.
+        operation: The call for a row.
         sending: Rate, most requests in flight, attempts and the other limits.
         observer: Called with each event.
         proven: Whether this job has had a row accepted before.
@@ -83,8 +92,11 @@ class Dispatcher:
 
     def __init__(
         self,
+        kind: Kind,
+        operation: Callable[[Row], Operation],
         *,
-        ledger: Ledger,
+        callbacks: Callbacks,
+        queue: WorkQueue,
         service: Service,
         limiter: RateLimiter,
         sending: Sending,
@@ -94,17 +106,19 @@ class Dispatcher:
         wall: Callable[[], float] = time.time,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._ledger = ledger
+        self._operation = operation
+        self._callbacks = callbacks
+        self._queue = queue
         self._service = service
         self._limiter = limiter
         self._sending = sending
         self._timing = timing
         self._clock = clock
-        self.metrics = Metrics(wall=wall, observer=observer)
-        self._queue = WorkQueue(ledger, limit=sending.limit, most_retries=timing.most_retries)
+        self.metrics = Metrics(kind, wall=wall, observer=observer)
         self._handler = ResponseHandler(
-            outcomes=ledger,
-            queue=self._queue,
+            settle=callbacks.settle,
+            cut_off=callbacks.cut_off,
+            queue=queue,
             metrics=self.metrics,
             sending=sending,
             timing=timing,
@@ -116,31 +130,36 @@ class Dispatcher:
         self._idle: deque[tuple[float, Connection]] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
-        self._heartbeat: asyncio.TimerHandle | None = None
         self._crash: BaseException | None = None
         self.was_stopped = False
 
     def stop(self) -> None:
         """Start no new attempts; ``run`` returns when those under way have ended."""
         self.was_stopped = True
+        self.wake()
+
+    def wake(self) -> None:
+        """Look at once whether an attempt may start: a row was added, or room for one."""
         self._changed.set()
 
-    def progress(self) -> Progress:
-        """Where the run stands now. May be called from another thread."""
-        now = self._clock()
+    @property
+    def rate(self) -> float:
+        """Attempts per second that the service bears now."""
+        return 0.0 if self._handler.breaker.is_open else self._handler.controller.rate
+
+    @property
+    def in_flight(self) -> int:
+        """Requests under way."""
+        return len(self._tasks)
+
+    @property
+    def outage(self) -> float | None:
+        """Seconds since an outage began; ``None`` while the service works. May be called from another thread."""
         opened_at = self._handler.breaker.opened_at
-        settled = self.metrics.settled
-        return Progress(
-            accepted=settled[State.ACCEPTED],
-            failed=settled[State.FAILED],
-            unknown=settled[State.UNKNOWN],
-            recent_rate=self.metrics.recent_rate(now=now),
-            in_flight=len(self._tasks),
-            outage=None if opened_at is None else now - opened_at,
-        )
+        return None if opened_at is None else self._clock() - opened_at
 
     async def run(self) -> None:
-        """Send until nothing is left or the run is stopped.
+        """Make calls until nothing is left or the run is stopped.
 
         Raises:
             StoppedByService: Further requests would be refused as well, or the patience is used up.
@@ -148,18 +167,16 @@ class Dispatcher:
         """
         grace = self._timing.grace
         stored_at = self._clock()
-        self._beat(stored_at)
         try:
-            self._queue.put_first(await self._ledger.opening_rows(DOUBTFUL_ROWS))
-            await self._queue.refill()
             while not self._is_over():
                 now = self._clock()
                 if now - stored_at > self._timing.tick:
                     stored_at = now
-                    await self._store_metrics()
+                    await self.store_metrics()
                     await self._close_idle(before=now - self._timing.idle)
-                await self._queue.refill()
-                self._handler.check_patience(now=now)
+                await self._callbacks.feed()
+                is_idle = not self._tasks and self._queue.due(now=now) == math.inf
+                self._handler.check_patience(now=now, is_idle=is_idle)
                 if (wait := self._wait(now=now)) > 0:
                     await self._sleep(wait)
                 elif (permission := await self._permission()) is not None:
@@ -175,24 +192,11 @@ class Dispatcher:
                 grace = 0.0
             raise
         finally:
-            try:
-                await self._wind_up(grace=grace)
-            finally:
-                if self._heartbeat is not None:
-                    self._heartbeat.cancel()
+            await self._wind_up(grace=grace)
         if self._crash is not None:
             raise self._crash
         if self._handler.stopped is not None:
             raise self._handler.stopped
-
-    def _beat(self, due: float) -> None:
-        """Notice that this process stood still, and let no attempt time out for it.
-
-        A callback of the loop, since it must come before the timeouts that are due at the same time.
-        """
-        if (late := self._clock() - due) > STALL:
-            self._service.extend(late)
-        self._heartbeat = asyncio.get_running_loop().call_later(HEARTBEAT, self._beat, self._clock() + HEARTBEAT)
 
     def _is_over(self) -> bool:
         if self._must_end():
@@ -200,7 +204,7 @@ class Dispatcher:
         if self._tasks or self._handler.next_is_check or not self._queue.is_empty:
             return False
         self._handler.settle_last(now=self._clock())
-        return not self._handler.next_is_check
+        return not self._handler.next_is_check and self._callbacks.may_end()
 
     def _must_end(self) -> bool:
         return self.was_stopped or self._handler.stopped is not None or self._crash is not None
@@ -252,7 +256,7 @@ class Dispatcher:
         try:
             operation, first = HARMLESS, True
             if work is not None:
-                operation, first = work.row.operation, work.history.requests == 0
+                operation, first = self._operation(work.row), work.history.requests == 0
             response = await connection.execute(operation, first=first, permission=permission)
             # No await from here on: a cancellation cannot come between a response and its record.
             was_open = handler.breaker.is_open
@@ -288,12 +292,13 @@ class Dispatcher:
             await self._close_idle(before=math.inf)
             if self._crash is None:
                 self._handler.cut_off()
-                await self._store_metrics(all_of_it=True)
+                await self.store_metrics(all_of_it=True)
 
-    async def _store_metrics(self, *, all_of_it: bool = False) -> None:
+    async def store_metrics(self, *, all_of_it: bool = False) -> None:
+        """Keep what happened in the seconds that are over, or until now."""
         seconds, events = self.metrics.take(all_of_it=all_of_it)
         if seconds or events:
-            await self._ledger.record_metrics(seconds, events, busiest=self.metrics.busiest)
+            await self._callbacks.record_metrics(seconds, events, busiest=self.metrics.busiest)
 
     async def _close_idle(self, *, before: float) -> None:
         while self._idle and self._idle[0][0] < before:

@@ -2,10 +2,10 @@
 
 import math
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from batch_alias.model import LATENCY_STEP, Action, Event, EventKind, Outcome, Response, Second, State
+from batch_alias.model import LATENCY_STEP, Action, Event, EventKind, Kind, Outcome, Response, Second, State
 
 RECENT_ROWS = 1000
 """Settled rows over which failures are counted."""
@@ -18,28 +18,24 @@ def latency_bucket(seconds: float) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """Where a run under way stands: rows that ended in it, by state."""
+    """Where a run under way stands."""
 
-    accepted: int
-    failed: int
-    unknown: int
-    recent_rate: int  # attempts started in the last second
+    done: int  # rows that have ended in it; where nothing is sent, those that were read
+    states: Mapping[State, int]  # rows that have ended in it, by state
+    recent_rate: int  # attempts to send started in the last second; where nothing is sent, to read
     in_flight: int
     outage: float | None  # seconds since it began; None while the service works
-
-    @property
-    def settled(self) -> int:
-        """Rows that have ended in this run."""
-        return self.accepted + self.failed + self.unknown
 
 
 class Metrics:
     """Counts, and keeps the finished seconds and the events until they are taken to be stored.
 
-    ``wall`` is the wall clock, seconds since the epoch; ``observer`` is called with each event.
+    ``kind`` says what the requests are for; ``wall`` is the wall clock, seconds since the epoch; ``observer`` is called
+    with each event.
     """
 
-    def __init__(self, *, wall: Callable[[], float], observer: Callable[[Event], None]) -> None:
+    def __init__(self, kind: Kind, *, wall: Callable[[], float], observer: Callable[[Event], None]) -> None:
+        self._kind = kind
         self._wall = wall
         self._observer = observer
         self._second: Second | None = None
@@ -47,6 +43,7 @@ class Metrics:
         self._recent: deque[bool] = deque(maxlen=RECENT_ROWS)
         self._seconds: list[Second] = []
         self._events: list[Event] = []
+        self.calls = 0  # that have an outcome
         self.settled: Counter[State] = Counter()
         self.busiest = 0
 
@@ -69,14 +66,18 @@ class Metrics:
         second.refusals += response.classification.action is Action.SLOW_DOWN
 
     def ended(self, outcome: Outcome) -> None:
-        """Count a row that has ended."""
-        self._current().settled[outcome.state] += 1
-        self.settled[outcome.state] += 1
+        """Count a call that has an outcome."""
+        self.calls += 1
         self._recent.append(outcome.state is not State.ACCEPTED)
+
+    def settle(self, state: State) -> None:
+        """Count a row that has ended."""
+        self._current().settled[state] += 1
+        self.settled[state] += 1
 
     @property
     def recent_failures(self) -> int:
-        """How many of the last ``RECENT_ROWS`` rows were not accepted."""
+        """How many of the last ``RECENT_ROWS`` calls were not accepted."""
         return sum(self._recent)
 
     def emit(self, kind: EventKind, **values: str | float) -> None:
@@ -101,7 +102,7 @@ class Metrics:
         at = int(self._wall())
         if self._second is None or self._second.at != at:
             self._finish()
-            self._second = Second(at=at)
+            self._second = Second(at=at, kind=self._kind)
         return self._second
 
     def _finish(self) -> None:

@@ -13,11 +13,11 @@ it are given back. Otherwise it is the rows.
 import random
 from collections.abc import Callable
 from dataclasses import replace
-from typing import NamedTuple, Protocol, assert_never
+from typing import NamedTuple, assert_never
 
 from batch_alias.errors import StoppedByService
 from batch_alias.logs import log_attempt, log_retry
-from batch_alias.model import Action, EventKind, Outcome, Response, State
+from batch_alias.model import Action, EventKind, Outcome, Response, Row, State
 from batch_alias.sending import Timing, retry
 from batch_alias.sending.controller import CircuitBreaker, Patience, RateController
 from batch_alias.sending.metrics import RECENT_ROWS, Metrics
@@ -39,20 +39,20 @@ class _Held(NamedTuple):
     response: Response
 
 
-class Outcomes(Protocol):
-    """Where outcomes are kept."""
-
-    def record(self, outcome: Outcome) -> None:
-        """Keep how a row ended; synchronous, so that nothing can come between a response and this."""
-
-
 class ResponseHandler:
-    """Decides what each response means for its row and for the run; ``proven``: this job has had a row accepted."""
+    """Decides what each response means for its row and for the run.
+
+    Args:
+        settle: Called with each outcome,
+        cut_off: or where the run ends before there is one.
+        proven: Whether this job has had a row accepted.
+    """
 
     def __init__(
         self,
         *,
-        outcomes: Outcomes,
+        settle: Callable[[Row, Outcome], None],
+        cut_off: Callable[[Row, Outcome], None],
         queue: WorkQueue,
         metrics: Metrics,
         sending: Sending,
@@ -61,7 +61,8 @@ class ResponseHandler:
         wall: Callable[[], float],
         draw: Callable[[], float] = random.random,
     ) -> None:
-        self._outcomes = outcomes
+        self._settle_row = settle
+        self._cut_off_row = cut_off
         self._queue = queue
         self._metrics = metrics
         self._sending = sending
@@ -156,8 +157,10 @@ class ResponseHandler:
             self._settle(self._refused)
             self._settle(self._exhausted)
 
-    def check_patience(self, *, now: float) -> None:
-        """Stop the run when nothing has made progress for too long."""
+    def check_patience(self, *, now: float, is_idle: bool) -> None:
+        """Stop the run when nothing has made progress for too long, unless there was nothing to do."""
+        if is_idle and not (self.breaker.is_open or self.unclear):
+            self._patience.renew(now=now)
         if not self._patience.is_used_up(now=now):
             return
         if self.breaker.is_open:
@@ -191,8 +194,7 @@ class ResponseHandler:
             if work.history.requests and work.history.in_doubt:
                 # Not by _record: they are no failures of the service that would stop the run.
                 outcome = retry.outcome_of(work.row, work.history, State.UNKNOWN, None, at=self._wall())
-                self._outcomes.record(outcome)
-                self._metrics.ended(outcome)
+                self._cut_off_row(work.row, outcome)
 
     def _adapt(self, response: Response, *, started: float, now: float) -> None:
         signal, wait = response.classification.congestion, response.retry_after
@@ -274,7 +276,7 @@ class ResponseHandler:
                 if response.classification.unhealthy:
                     self._exhausted.append(_Held(Work(work.row, history), outcome, response))
                 else:
-                    self._record(outcome)
+                    self._record(work.row, outcome)
             case retry.Stop():
                 self._queue.put_back(Work(work.row, work.history.after(response.classification)), due=now)
                 self._stop(retry.refusal(response))
@@ -283,10 +285,11 @@ class ResponseHandler:
 
     def _settle(self, held: list[_Held]) -> None:
         while held:
-            self._record(held.pop(0).outcome)
+            work, outcome, _ = held.pop(0)
+            self._record(work.row, outcome)
 
-    def _record(self, outcome: Outcome) -> None:
-        self._outcomes.record(outcome)
+    def _record(self, row: Row, outcome: Outcome) -> None:
+        self._settle_row(row, outcome)
         self._metrics.ended(outcome)
         most = self._sending.max_failed
         if outcome.state is not State.ACCEPTED and self._metrics.recent_failures > most * RECENT_ROWS:

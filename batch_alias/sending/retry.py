@@ -124,6 +124,7 @@ def outcome_of(row: Row, history: History, state: State, response: Response | No
         attempts=history.requests,
         request_id="" if response is None else response.request_id,
         finished_at=at,
+        response=response,
     )
 
 

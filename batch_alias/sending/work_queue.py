@@ -1,8 +1,9 @@
-"""Which row is sent next: retries that are due, then pending rows streamed from the ledger."""
+"""Which row is sent next: retries that are due, then new rows, streamed from the ledger."""
 
 import heapq
 import math
 from collections import deque
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import count
 from typing import Protocol
@@ -19,8 +20,50 @@ LOW = 100
 class PendingRows(Protocol):
     """Where the rows come from."""
 
+    async def opening_rows(self, most: int) -> list[Row]:
+        """A few rows to send, from the beginning, the end and the middle of the source."""
+
     async def pending(self, *, after: int, most: int) -> list[Row]:
         """The next rows to send whose number is above ``after``, in order."""
+
+
+class Feeder:
+    """Takes rows from the ledger in pages, at most ``limit`` of them, and hands each to where it is sent or read."""
+
+    def __init__(self, source: PendingRows, route: Callable[[Row], None], *, limit: int | None) -> None:
+        self._source = source
+        self._route = route
+        self._left = math.inf if limit is None else limit
+        self._last = 0
+        self._first: set[int] = set()
+        self._feeding = False
+        self.is_exhausted = False
+
+    async def feed_first(self, most: int) -> None:
+        """Hand over a few rows before all others."""
+        rows = await self._source.opening_rows(most)
+        self._hand_over(rows)
+        self._first.update(row.number for row in rows)
+
+    async def feed(self) -> None:
+        """Hand over the next page, unless another task does so."""
+        if self.is_exhausted or self._feeding:
+            return
+        self._feeding = True
+        try:
+            rows = await self._source.pending(after=self._last, most=PAGE)
+        finally:
+            self._feeding = False
+        if rows:
+            self._last = rows[-1].number
+        self._hand_over(row for row in rows if row.number not in self._first)
+        self.is_exhausted = not rows or self._left <= 0
+
+    def _hand_over(self, rows: Iterable[Row]) -> None:
+        for row in rows:
+            if self._left > 0:
+                self._left -= 1
+                self._route(row)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,49 +75,54 @@ class Work:
 
 
 class WorkQueue:
-    """The rows to send and to send again, in bounded memory.
+    """The rows to send and to send again.
 
-    At most ``limit`` rows are taken from the source, and none while more than ``most_retries`` wait to be sent again.
+    Args:
+        most_retries: No new row is taken while more rows wait to be sent again.
+        expects_more: Whether new rows may be added later.
+        may_take_new: Whether a new row may be taken now.
+        take_away: Called with a row that is due to be sent again; returns whether it took it, for it is not to be sent.
     """
 
-    def __init__(self, source: PendingRows, *, limit: int | None, most_retries: int) -> None:
-        self._source = source
-        self._left = math.inf if limit is None else limit
+    def __init__(
+        self,
+        *,
+        most_retries: int,
+        expects_more: Callable[[], bool],
+        may_take_new: Callable[[], bool] = lambda: True,
+        take_away: Callable[[Work, float], bool] = lambda _work, _now: False,
+    ) -> None:
         self._most_retries = most_retries
+        self._expects_more = expects_more
+        self._may_take_new = may_take_new
+        self._take_away = take_away
         self._new: deque[Row] = deque()
-        self._last = 0
-        self._exhausted = False
         self._retries: list[tuple[float, int, Work]] = []
         self._order = count()
-        self._first: set[int] = set()
 
-    def put_first(self, rows: list[Row]) -> None:
-        """Send some rows before all others."""
-        self._first.update(row.number for row in rows)
-        self._new.extend(rows)
+    def __len__(self) -> int:
+        return len(self._new) + len(self._retries)
+
+    def add(self, row: Row) -> None:
+        """Send a row after the other new ones."""
+        self._new.append(row)
 
     def put_back(self, work: Work, *, due: float) -> None:
         """Send a row again, not before a monotonic reading."""
         heapq.heappush(self._retries, (due, next(self._order), work))
 
-    async def refill(self) -> None:
-        """Read on when few new rows are left."""
-        while len(self._new) < LOW and not self._exhausted:
-            rows = await self._source.pending(after=self._last, most=PAGE)
-            if not rows:
-                self._exhausted = True
-                return
-            self._last = rows[-1].number
-            self._new.extend(row for row in rows if row.number not in self._first)
-
     @property
     def is_empty(self) -> bool:
-        """Whether no row is left, neither new nor waiting."""
-        return not self._retries and (self._left <= 0 or (not self._new and self._exhausted))
+        """Whether no row is left, neither new nor waiting, and none will be added."""
+        return not self._retries and not self._new and not self._expects_more()
 
     def due(self, *, now: float) -> float:
         """Seconds until a row can be sent: 0 now, infinity when none is left."""
-        if self._has_new or (self._retries and self._retries[0][0] <= now):
+        while self._retries and self._retries[0][0] <= now:
+            if not self._take_away(self._retries[0][2], now):
+                return 0.0
+            heapq.heappop(self._retries)
+        if self._has_new:
             return 0.0
         return self._retries[0][0] - now if self._retries else math.inf
 
@@ -92,7 +140,6 @@ class WorkQueue:
         return self._take_new(max(index for index, row in enumerate(self._new) if not row.in_doubt))
 
     def _take_new(self, index: int) -> Work:
-        self._left -= 1
         row = self._new[index]
         del self._new[index]
         return Work(row, History(in_doubt=row.in_doubt))
@@ -121,4 +168,4 @@ class WorkQueue:
 
     @property
     def _has_new(self) -> bool:
-        return bool(self._new) and self._left > 0 and len(self._retries) < self._most_retries
+        return bool(self._new) and len(self._retries) < self._most_retries and self._may_take_new()

@@ -107,6 +107,29 @@ class Sending:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Comparing:
+    """What is asked of RongCloud before and after rows are sent, and what keeps rows from being sent.
+
+    Raises:
+        UsageError: A value is out of its range.
+    """
+
+    compare: Annotated[bool, Option("Read each alias first, keep it for undo, and send only what differs.")] = False
+    only_absent: Annotated[bool, Option("Set an alias only where none is set.")] = False
+    max_changes: Annotated[
+        float | None,
+        Option("Send nothing when more of the rows would replace an alias.", unit=Unit.SHARE, least=0, most=1),
+    ] = None
+    members: Annotated[
+        str | None, Option("Look up who is in each group; warn of others, or reject them.", choices=("warn", "reject"))
+    ] = None
+    verify: Annotated[bool, Option("Read each alias back a few seconds after it was set.")] = False
+
+    def __post_init__(self) -> None:
+        validate(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """One job.
 
@@ -123,6 +146,7 @@ class Settings:
     reading: Reading = field(default_factory=Reading)
     target: Target | None = None  # not needed to check a source
     sending: Sending = field(default_factory=Sending)
+    comparing: Comparing = field(default_factory=Comparing)
 
     def __post_init__(self) -> None:
         validate(self)

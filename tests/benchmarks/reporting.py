@@ -49,7 +49,7 @@ def frames(rows: int) -> "Iterator[pd.DataFrame]":
 
 async def record_run(ledger: Ledger, seconds: int, start: int, seed: int) -> None:
     draw = random.Random(seed)
-    ledger.begin_run(target="api.example.com", version="1.0", settings={"rate": RATE})
+    ledger.begin_run("run", target="api.example.com", version="1.0", settings={"rate": RATE})
     outage = range(seconds // 3, seconds // 3 + 300)
     began = Event(at=start + outage.start, kind=EventKind.OUTAGE_BEGAN, values={"detail": "HTTP 503"})
     ended = Event(at=start + outage.stop, kind=EventKind.OUTAGE_ENDED, values={})

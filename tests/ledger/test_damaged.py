@@ -30,7 +30,7 @@ def test_after_an_unclean_end_the_whole_file_is_checked(staged):
         db.execute("CREATE TABLE last (value)")
         db.execute("INSERT INTO last VALUES (zeroblob(?))", (20 * PAGE,))
     with Ledger(path.parent) as ledger:
-        ledger.begin_run(target="h", version="v", settings={})
+        ledger.begin_run("run", target="h", version="v", settings={})
         size = path.stat().st_size
     overwrite(path, size - 10 * PAGE, b"\xff" * PAGE)
     with pytest.raises(LedgerError, match="damaged"):

@@ -97,11 +97,13 @@ def test_runs_with_their_seconds_and_events_are_kept_in_order(staged, second):
     outage = Event(at=100.5, kind=EventKind.OUTAGE_BEGAN, values={"detail": "停了"})
     lowered = Event(at=101.5, kind=EventKind.RATE_LOWERED, values={"rate": 40.5})
     with Ledger(folder) as ledger:
-        ledger.begin_run(target="one.example", version="0.1.0", settings={"rate": 100, "timeout": 1.5, "limit": None})
+        ledger.begin_run(
+            "run", target="one.example", version="0.1.0", settings={"rate": 100, "timeout": 1.5, "limit": None}
+        )
         asyncio.run(ledger.record_metrics(seconds[:1], [outage], busiest=7))
         asyncio.run(ledger.record_metrics(seconds[1:], [], busiest=9))
         ledger.end_run(exit_code=4, host_switches=2, stopped="The service has been down.")
-        ledger.begin_run(target="two.example", version="0.1.0", settings={})
+        ledger.begin_run("run", target="two.example", version="0.1.0", settings={})
         asyncio.run(ledger.record_metrics([], [lowered], busiest=0))
     with LedgerReader(folder) as reader:
         first, other = reader.runs()
@@ -183,7 +185,7 @@ def test_a_killed_process_loses_no_outcome(staged):
 def test_a_deleted_ledger_is_noticed_with_the_next_metrics(staged, second):
     folder = staged(2, 3)
     with Ledger(folder) as ledger:
-        ledger.begin_run(target="h", version="v", settings={})
+        ledger.begin_run("run", target="h", version="v", settings={})
         (folder / LEDGER).unlink()
         with pytest.raises(LedgerError) as raised:
             asyncio.run(ledger.record_metrics([second()], [], busiest=1))
@@ -194,7 +196,7 @@ def test_a_deleted_ledger_is_noticed_with_the_next_metrics(staged, second):
 def test_a_replaced_ledger_is_noticed_with_the_next_metrics(staged, second):
     folder = staged(2, 3)
     with Ledger(folder) as ledger:
-        ledger.begin_run(target="h", version="v", settings={})
+        ledger.begin_run("run", target="h", version="v", settings={})
         copy = folder / "copy"
         copy.write_bytes((folder / LEDGER).read_bytes())
         copy.replace(folder / LEDGER)

@@ -51,7 +51,7 @@ class Job:
         **settings: object,
     ) -> None:
         """Record a run: outcomes by row number, and what happened; ``times`` of its start and end."""
-        self.ledger.begin_run(target="api.example.com", version="1.0", settings={"rate": 100} | settings)
+        self.ledger.begin_run("run", target="api.example.com", version="1.0", settings={"rate": 100} | settings)
         for row, (state, code, message) in (outcomes or {}).items():
             self.ledger.record(
                 Outcome(

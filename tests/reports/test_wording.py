@@ -69,6 +69,10 @@ def a_row(state: State, **values: object) -> RowRecord:
         finished_at=None,
         warning="",
         cells=None,
+        before=None,
+        found=None,
+        verified_at=None,
+        expected=None,
     )
     return row._replace(**values)
 

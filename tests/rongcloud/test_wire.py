@@ -98,7 +98,7 @@ BODIES = {
 
 @pytest.mark.parametrize(("body", "expected"), BODIES.items(), ids=[str(number) for number in range(len(BODIES))])
 def test_a_body_is_decoded_leniently_but_never_guessed(body, expected):
-    assert decode(body) == expected
+    assert decode(body)[:2] == expected
 
 
 def raw_deflate(body: bytes) -> bytes:
@@ -142,7 +142,7 @@ def test_a_body_that_json_cannot_hold_has_no_code(body):
 
 @given(st.binary() | st.builds(lambda text: b'{"code":1,"msg":"' + text.encode() + b'"}', TEXT))
 def test_every_body_gives_a_short_message_on_one_line_that_can_be_written(body):
-    _code, message = decode(body)
+    _code, message, _fields = decode(body)
     assert len(message) <= MOST_MESSAGE * len("⟨U+10FFFF⟩") + len("…")
     assert not re.search(r"[\x00-\x1f\x7f-\x9f]", message)
     message.encode()

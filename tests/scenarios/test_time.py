@@ -15,8 +15,9 @@ from batch_alias.model import Second, State
 from batch_alias.rongcloud.client import Client
 from batch_alias.sandbox import Rules, Sandbox
 from batch_alias.sending import Timing
-from batch_alias.sending.dispatcher import Dispatcher
+from batch_alias.sending.comparison import Steps
 from batch_alias.sending.limiter import RateLimiter
+from batch_alias.sending.pipeline import Pipeline
 from batch_alias.settings import Reading, Sending
 from batch_alias.staging import staged
 from tests.support.processes import DEADLINE
@@ -63,17 +64,18 @@ def send(target_of, write_csv, tmp_path) -> Callable[..., Sent]:
     def run(served: Sandbox, rows: int, *, rate: int, max_in_flight: int = 512, **clocks) -> Sent:
         sending = Sending(rate=rate, max_in_flight=max_in_flight, timeout=DEADLINE)
         with staged(write_csv(rows), Reading(), tmp_path / "job") as ledger:
-            ledger.begin_run(target="the sandbox", version="0", settings={})
-            dispatcher = Dispatcher(
+            ledger.begin_run("run", target="the sandbox", version="0", settings={})
+            pipeline = Pipeline(
+                Steps(),
                 ledger=ledger,
                 service=Client(target_of(served), timeout=DEADLINE, first_timeout=DEADLINE),
-                limiter=RateLimiter(rate),
+                limiter=lambda: RateLimiter(rate),
                 sending=sending,
                 timing=Timing(),
                 observer=lambda event: pytest.fail(event.text),
                 **clocks,
             )
-            asyncio.run(dispatcher.run())
+            asyncio.run(pipeline.run())
             (done,) = ledger.runs()
             return Sent(ledger.counts().accepted, done.busiest_second, list(ledger.seconds()))
 

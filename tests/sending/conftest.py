@@ -2,23 +2,26 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 
 import pytest
 
 from batch_alias.errors import BatchAliasError
-from batch_alias.model import Call, Event, Failure, Operation, Outcome, Response, Row, Second
+from batch_alias.model import HARMLESS, Call, Event, Failure, Operation, Outcome, Response, Row, Second
 from batch_alias.rongcloud.codes import CODES, FAILURES, classify
 from batch_alias.sending import Timing
-from batch_alias.sending.dispatcher import Dispatcher
+from batch_alias.sending.comparison import Steps
 from batch_alias.sending.limiter import RateLimiter
+from batch_alias.sending.pipeline import Pipeline
 from batch_alias.settings import Sending
 
 EPOCH = 1_800_000_000.0
 """What the wall clock says when the driven clock says 0."""
 
 
+PLAIN = Steps()
 CHECK = 0
 """Stands for a row in the call that changes nothing."""
 
@@ -42,6 +45,9 @@ class FakeLedger:
     def __init__(self, rows: list[Row]) -> None:
         self.rows = rows
         self.outcomes: dict[int, Outcome] = {}
+        self.before: dict[int, str] = {}
+        self.unreadable: dict[int, str] = {}
+        self.found: dict[int, str] = {}
         self.seconds: list[Second] = []
         self.events: list[Event] = []
         self.busiest = 0
@@ -60,10 +66,19 @@ class FakeLedger:
         assert outcome.row not in self.outcomes, "a row ends once"
         self.outcomes[outcome.row] = outcome
 
+    def record_before(self, row: int, alias: str) -> None:
+        self.before.setdefault(row, alias)
+
+    def record_unreadable(self, row: int, message: str) -> None:
+        self.unreadable[row] = message
+
+    def record_found(self, row: int, alias: str, at: float) -> None:
+        self.found[row] = alias
+
     async def record_metrics(self, seconds: list[Second], events: list[Event], *, busiest: int) -> None:
         self.seconds += seconds
         self.events += events
-        self.busiest = busiest
+        self.busiest = max(self.busiest, busiest)
 
     def states(self) -> dict[int, str]:
         return {number: outcome.state for number, outcome in self.outcomes.items()}
@@ -80,6 +95,7 @@ class Answer:
     latency: float | None = None
     message: str = ""
     skew: float | None = None
+    carried_out: bool | None = None  # although it was not confirmed
 
 
 @pytest.fixture(scope="session")
@@ -102,13 +118,17 @@ class FakeService:
     Args:
         loop: The clock.
         script: From the requests so far and the row's number to the answer.
+        reading: The same for calls to read a row's alias.
         latency: Seconds an answer takes unless it says otherwise.
     """
 
-    def __init__(self, loop, script: Callable[["FakeService", int], Answer], latency: float) -> None:
+    def __init__(self, loop, script: "Script", reading: "Script", latency: float) -> None:
         self.loop = loop
         self._script = script
+        self._reading = reading
         self._latency = latency
+        self.aliases: dict[int, str] = {}
+        self.reads: list[Start] = []
         self.hosts = ["one", "two"]
         self.starts: list[Start] = []
         self.sent: list[int] = []  # the rows of all requests, in their order
@@ -130,14 +150,22 @@ class FakeService:
         self.extended += seconds
 
     async def execute(self, operation: Operation, *, first: bool) -> Response:
-        row = CHECK if operation.call is Call.READ else int(operation.user_id.removeprefix("u"))
+        row = CHECK if operation == HARMLESS else int(operation.user_id.removeprefix("u"))
         assert row not in self.under_way, "never two attempts of one row at once"
-        assert row == CHECK or first == (row not in self.attempts)
         began, host = self.loop.time(), self.hosts[0]
-        said = self._script(self, row)
-        self.starts.append(Start(began, row, host))
-        self.sent.append(row)
-        self.attempts[row] += 1
+        is_read = operation.call is Call.READ and row != CHECK
+        if is_read:
+            said = self._reading(self, row)
+            self.reads.append(Start(began, row, host))
+        else:
+            assert row == CHECK or first == (row not in self.attempts)
+            said = self._script(self, row)
+            self.starts.append(Start(began, row, host))
+            self.sent.append(row)
+            self.attempts[row] += 1
+            if (said.code == 200 and said.failure is None) if said.carried_out is None else said.carried_out:
+                self.aliases[row] = operation.remark or ""
+        alias = self.aliases.get(row, "")
         self.under_way.add(row)
         self.most_under_way = max(self.most_under_way, len(self.under_way))
         try:
@@ -157,6 +185,7 @@ class FakeService:
             message=said.message,
             retry_after=said.retry_after,
             clock_skew=said.skew,
+            remark=alias if is_read and said.code == 200 and not failed else None,
         )
 
 
@@ -177,13 +206,17 @@ class FakeConnection:
         self._service.closed += 1
 
 
+Script = Callable[[FakeService, int], Answer]
+"""From the service and a row's number to the answer."""
+
+
 @dataclass
 class Run:
     """A run that has ended."""
 
     ledger: FakeLedger
     service: FakeService
-    dispatcher: Dispatcher
+    pipeline: Pipeline
     events: list[Event] = field(default_factory=list)
     running: asyncio.Task | None = None
     error: BatchAliasError | None = None
@@ -210,20 +243,26 @@ def send(driven) -> Callable[..., Run]:
         timing: Timing | None = None,
         proven: bool = False,
         doubted: Collection[int] = (),
+        steps: Steps = PLAIN,
+        reading: "Script" = lambda _service, _row: Answer(),
+        aliases: Mapping[int, str] = MappingProxyType({}),
+        rows: list[Row] | None = None,
         meanwhile=None,
         **sending,
     ) -> Run:
         async def main(loop) -> Run:
-            service = FakeService(loop, script, latency)
+            service = FakeService(loop, script, reading, latency)
+            service.aliases.update(aliases)
             ledger = FakeLedger(
-                [replace(row, in_doubt=True) if row.number in doubted else row for row in rows_of(count)]
+                [replace(row, in_doubt=True) if row.number in doubted else row for row in rows or rows_of(count)]
             )
             settings = Sending(**sending)
             events: list[Event] = []
-            dispatcher = Dispatcher(
+            pipeline = Pipeline(
+                steps,
                 ledger=ledger,
                 service=service,
-                limiter=RateLimiter(settings.rate),
+                limiter=lambda: RateLimiter(settings.rate),
                 sending=settings,
                 timing=timing or Timing(),
                 observer=events.append,
@@ -231,8 +270,8 @@ def send(driven) -> Callable[..., Run]:
                 wall=lambda: EPOCH + loop.time(),
                 clock=loop.time,
             )
-            run = Run(ledger, service, dispatcher, events)
-            run.running = asyncio.create_task(dispatcher.run())
+            run = Run(ledger, service, pipeline, events)
+            run.running = asyncio.create_task(pipeline.run())
             beside = asyncio.create_task(meanwhile(run, loop)) if meanwhile else None
             try:
                 await run.running

@@ -190,19 +190,19 @@ def test_stop_lets_the_attempts_under_way_end_and_starts_no_others(send, always)
     async def stop(sent, loop):
         await asyncio.sleep(5)
         sent.started = len(sent.service.starts)
-        sent.dispatcher.stop()
+        sent.pipeline.stop()
 
     sent = send(always(), count=5000, latency=1.0, meanwhile=stop)
     assert len(sent.service.starts) == len(sent.ledger.outcomes) == sent.started
     assert sent.seconds == pytest.approx(6.0, abs=0.1)
-    assert sent.dispatcher.was_stopped
+    assert sent.pipeline.was_stopped
     assert sent.error is None
 
 
 def test_after_the_grace_the_rest_is_cut_off_and_unknown(send, answer):
     async def stop(sent, loop):
         await asyncio.sleep(5)
-        sent.dispatcher.stop()
+        sent.pipeline.stop()
 
     def script(service, row):
         return answer(latency=100.0) if row % 7 == 0 else answer()
@@ -219,7 +219,7 @@ def test_after_the_grace_the_rest_is_cut_off_and_unknown(send, answer):
 def test_many_rows_that_are_cut_off_are_no_failures_of_the_service(send, answer):
     async def stop(sent, loop):
         await asyncio.sleep(5)
-        sent.dispatcher.stop()
+        sent.pipeline.stop()
 
     def script(service, _row):
         return answer(latency=2.0 if len(service.starts) < 5 else 100.0)
@@ -254,7 +254,7 @@ def test_a_run_that_is_cancelled_twice_ends_at_once(send, always):
 def test_a_run_that_is_cancelled_after_it_was_stopped_does_not_use_up_the_grace(send, always):
     async def stop(sent, loop):
         await asyncio.sleep(2)
-        sent.dispatcher.stop()
+        sent.pipeline.stop()
         await asyncio.sleep(0.5)
         sent.running.cancel()
 
@@ -269,7 +269,7 @@ def test_a_stop_does_not_wait_for_the_limiter_at_a_low_rate(send, answer):
     async def stop(sent, loop):
         await asyncio.sleep(5)
         assert sent.event_kinds == ["outage-began", "outage-ended"]
-        sent.dispatcher.stop()
+        sent.pipeline.stop()
 
     def script(service, _row):
         return answer(code=None, status=503) if len(service.starts) < 2 else answer()
@@ -308,19 +308,19 @@ def test_progress_says_how_the_run_stands(send, answer):
 
     async def ask(sent, loop):
         await asyncio.sleep(3)
-        seen.append(sent.dispatcher.progress())
+        seen.append(sent.pipeline.progress())
 
     def script(service, row):
         return answer(code=1005) if row == 3 else answer(latency=1.0)
 
     sent = send(script, count=1000, meanwhile=ask)
     (progress,) = seen
-    assert progress.failed == 1
-    assert progress.unknown == 0
-    assert progress.settled == progress.accepted + 1
+    assert progress.states[State.FAILED] == 1
+    assert progress.states[State.UNKNOWN] == 0
+    assert progress.done == progress.states[State.ACCEPTED] + 1
     assert 98 <= progress.recent_rate <= 100
     assert progress.outage is None
-    assert sent.dispatcher.progress().accepted == 999
+    assert sent.pipeline.progress().states[State.ACCEPTED] == 999
 
 
 def test_every_request_and_row_is_in_some_second(send, answer):

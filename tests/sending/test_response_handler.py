@@ -435,7 +435,7 @@ def test_the_same_later_in_a_run_is_an_outage(send, answer, misconfigured):
 def test_rows_in_doubt_are_unknown_when_the_run_is_stopped_in_an_outage(send, answer):
     async def stop(sent, loop):
         await asyncio.sleep(60)
-        sent.dispatcher.stop()
+        sent.pipeline.stop()
 
     def script(service, _row):
         return answer(code=None, status=502) if service.loop.time() > 5 else answer()

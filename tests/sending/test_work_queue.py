@@ -6,24 +6,44 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch_alias.sending.work_queue import LOW, PAGE, Work, WorkQueue
+from batch_alias.sending.work_queue import LOW, PAGE, Feeder, Work, WorkQueue
 
 
 class Table:
     """Rows to page through, and the pages that were asked for."""
 
-    def __init__(self, rows) -> None:
+    def __init__(self, rows, first=()) -> None:
         self.rows = rows
+        self.first = list(first)
         self.asked: list[int] = []
+
+    async def opening_rows(self, most: int):
+        return self.first[:most]
 
     async def pending(self, *, after: int, most: int):
         self.asked.append(after)
         return [row for row in self.rows if row.number > after][:most]
 
 
-def filled(table, *, first=(), limit=None, most_retries=5) -> WorkQueue:
-    queue = WorkQueue(table, limit=limit, most_retries=most_retries)
-    queue.put_first(list(first))
+class FedQueue(WorkQueue):
+    """A queue that is fed from a table when it is low."""
+
+    def __init__(self, table, *, limit, most_retries) -> None:
+        self._feeder = Feeder(table, self.add, limit=limit)
+        super().__init__(most_retries=most_retries, expects_more=lambda: not self._feeder.is_exhausted)
+
+    async def feed_first(self) -> None:
+        await self._feeder.feed_first(3)
+
+    async def refill(self) -> None:
+        while len(self) < LOW and not self._feeder.is_exhausted:
+            await self._feeder.feed()
+
+
+def filled(table, *, first=(), limit=None, most_retries=5) -> FedQueue:
+    table.first = list(first)
+    queue = FedQueue(table, limit=limit, most_retries=most_retries)
+    asyncio.run(queue.feed_first())
     asyncio.run(queue.refill())
     return queue
 
@@ -122,11 +142,12 @@ def test_beyond_the_bound_on_waiting_rows_no_new_ones_are_taken(table):
 
 
 def test_a_probe_takes_a_new_row_before_one_that_may_be_the_cause(table):
-    queue = filled(table, limit=2)
+    queue = filled(table, limit=3)
     first = take(queue)
     queue.put_back(first, due=0.0)
     assert queue.has_untried
-    assert queue.take_untried().row == table.rows[-1]
+    assert queue.take_untried().row == table.rows[2]
+    assert queue.take_untried().row == table.rows[1]
     assert not queue.has_untried
     assert take(queue) == first
 

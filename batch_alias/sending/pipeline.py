@@ -1,0 +1,197 @@
+"""Reading and sending side by side, each with a dispatcher, a rate limiter and a rate of its own.
+
+By all signs each path of RongCloud has a limit of its own, so reads cost the writes no time.
+"""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from operator import attrgetter
+from typing import Protocol
+
+from batch_alias.errors import StoppedByService
+from batch_alias.model import Event, EventKind, Kind, Second, State
+from batch_alias.sending import Timing
+from batch_alias.sending.comparison import Steps
+from batch_alias.sending.dispatcher import Callbacks, Dispatcher, RateLimiter, Service
+from batch_alias.sending.metrics import Progress
+from batch_alias.sending.row_steps import RowRecords, RowSteps
+from batch_alias.settings import Sending
+
+OPTIONAL_PATIENCE = 30.0
+"""Longest outage of reads to wait out where rows can be sent without them."""
+HEARTBEAT = 0.5
+"""Seconds between two checks whether this process stood still."""
+STALL = 1.0
+"""Seconds that are worth it."""
+
+
+class Ledger(RowRecords, Protocol):
+    """What sending needs of the ledger."""
+
+    async def record_metrics(self, seconds: list[Second], events: list[Event], *, busiest: int) -> None:
+        """Keep what happened since the last call, and the busiest sliding second of the run so far."""
+
+
+class Pipeline:
+    """Does the steps for the rows of a ledger.
+
+    Args:
+        limiter: Makes the rate limiter of a kind of requests.
+        sending: Rate, most requests in flight, attempts and the other limits; of each kind of requests.
+        observer: Called with each event.
+        proven: Whether this job has had a row accepted before.
+        wall: The wall clock, seconds since the epoch.
+        clock: A monotonic clock in seconds.
+    """
+
+    def __init__(
+        self,
+        steps: Steps,
+        *,
+        ledger: Ledger,
+        service: Service,
+        limiter: Callable[[], RateLimiter],
+        sending: Sending,
+        timing: Timing,
+        observer: Callable[[Event], None],
+        proven: bool = False,
+        wall: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._service = service
+        self._clock = clock
+        self._is_writing = steps.write
+        self._optional = steps.write and not steps.compare  # reads
+        self._heartbeat: asyncio.TimerHandle | None = None
+        self._rows = RowSteps(
+            steps,
+            ledger,
+            limit=sending.limit,
+            most_retries=timing.most_retries,
+            wake=lambda kind: self._dispatchers[kind].wake(),
+            settled=lambda kind, state: self._dispatchers[kind].metrics.settle(state),
+            rate=lambda: self._dispatchers[Kind.WRITE].rate,
+            wall=wall,
+            clock=clock,
+        )
+        dispatcher = partial(
+            Dispatcher, service=service, timing=timing, observer=observer, proven=proven, wall=wall, clock=clock
+        )
+        callbacks = partial(Callbacks, feed=self._rows.feed, record_metrics=ledger.record_metrics)
+        patience = min(sending.patience or OPTIONAL_PATIENCE, OPTIONAL_PATIENCE)
+        self._dispatchers = {
+            Kind.WRITE: dispatcher(
+                Kind.WRITE,
+                self._rows.write_of,
+                queue=self._rows.writes,
+                callbacks=callbacks(
+                    settle=self._rows.was_written,
+                    cut_off=lambda _row, outcome: self._rows.record(outcome, Kind.WRITE),
+                    may_end=lambda: True,
+                ),
+                limiter=limiter(),
+                sending=sending,
+            ),
+            Kind.READ: dispatcher(
+                Kind.READ,
+                attrgetter("read"),
+                queue=self._rows.reads,
+                callbacks=callbacks(
+                    settle=self._rows.was_read,
+                    cut_off=lambda _row, _outcome: None,
+                    may_end=lambda: not self._is_writing,
+                ),
+                limiter=limiter(),
+                sending=replace(sending, patience=patience) if self._optional else sending,
+            ),
+        }
+        self._main = self._dispatchers[Kind.WRITE if steps.write else Kind.READ]
+
+    @property
+    def was_stopped(self) -> bool:
+        """Whether it was asked to stop."""
+        return self._main.was_stopped
+
+    def stop(self) -> None:
+        """Start no new attempts; ``run`` returns when those under way have ended."""
+        for dispatcher in self._dispatchers.values():
+            dispatcher.stop()
+
+    def emit(self, kind: EventKind, **values: str | float) -> None:
+        """Note an event of the run."""
+        self._main.metrics.emit(kind, **values)
+
+    def progress(self) -> Progress:
+        """Where the run stands now. May be called from another thread."""
+        states: Counter[State] = Counter()
+        for dispatcher in self._dispatchers.values():
+            states.update(dispatcher.metrics.settled)
+        shown = [self._main] if self._optional else list(self._dispatchers.values())
+        outages = [outage for dispatcher in shown if (outage := dispatcher.outage) is not None]
+        return Progress(
+            done=states.total() if self._main is self._dispatchers[Kind.WRITE] else self._main.metrics.calls,
+            states=states,
+            recent_rate=self._main.metrics.recent_rate(now=self._clock()),
+            in_flight=sum(dispatcher.in_flight for dispatcher in self._dispatchers.values()),
+            outage=max(outages, default=None),
+        )
+
+    async def run(self) -> None:
+        """Do the steps for all rows, or until the run is stopped.
+
+        Raises:
+            StoppedByService: Further requests would be refused as well, or the patience is used up.
+            LedgerError: The ledger cannot be read or written.
+        """
+        await self._rows.feed_first()
+        await self._rows.feed()
+        self._beat(self._clock())
+        kinds = [Kind.WRITE, Kind.READ] if self._is_writing else [Kind.READ]
+        running = {asyncio.create_task(self._dispatchers[kind].run()): kind for kind in kinds}
+        errors: list[BaseException] = []
+        under_way = set(running)
+        try:
+            while under_way:
+                try:
+                    ended, under_way = await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
+                except asyncio.CancelledError as cancelled:
+                    errors.insert(0, cancelled)
+                    for task in under_way:
+                        task.cancel()
+                    continue
+                errors += [error for task in ended if (error := self._ended(task, running[task])) is not None]
+        finally:
+            if self._heartbeat is not None:
+                self._heartbeat.cancel()
+        if all(isinstance(error, StoppedByService | asyncio.CancelledError) for error in errors):
+            self._rows.end()
+            await self._dispatchers[Kind.READ].store_metrics(all_of_it=True)
+        if errors:
+            raise errors[0]
+
+    def _ended(self, task: asyncio.Task[None], kind: Kind) -> BaseException | None:
+        """Go on after a dispatcher has ended; returns the error that ends the run, if there is one."""
+        if kind is Kind.WRITE:
+            self._is_writing = False
+        error = None if task.cancelled() else task.exception()
+        if isinstance(error, StoppedByService) and kind is Kind.READ and self._optional:
+            self._rows.stop_reading()
+            error = None
+        elif error is not None:
+            self.stop()
+        for dispatcher in self._dispatchers.values():
+            dispatcher.wake()
+        return error
+
+    def _beat(self, due: float) -> None:
+        """Notice that this process stood still, and let no attempt time out for it.
+
+        A callback of the loop, since it must come before the timeouts that are due at the same time.
+        """
+        if (late := self._clock() - due) > STALL:
+            self._service.extend(late)
+        self._heartbeat = asyncio.get_running_loop().call_later(HEARTBEAT, self._beat, self._clock() + HEARTBEAT)
