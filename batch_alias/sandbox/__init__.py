@@ -5,15 +5,16 @@
 
 import secrets
 import time
-from collections import Counter, deque
-from collections.abc import Callable
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from batch_alias.sandbox.emulator import Emulator, Key, Request, Response, Rules, Stats, Write, in_last_second
+from batch_alias.sandbox.emulator import Emulator, Key, Request, Response, Rules, Write, in_last_second
 from batch_alias.sandbox.faults import Draw, Effect, Fault, FaultPlan, Faults
+from batch_alias.sandbox.stats import RequestStats, Stats
 from batch_alias.settings.target import Secret
 
-__all__ = ["Draw", "Fault", "FaultPlan", "Faults", "Rules", "Sandbox", "Stats", "Write"]
+__all__ = ["Draw", "Fault", "FaultPlan", "Faults", "RequestStats", "Rules", "Sandbox", "Stats", "Write"]
 
 
 class Sandbox:
@@ -47,12 +48,14 @@ class Sandbox:
         self._drawn_from: FaultPlan | None = None
         self._drawn = 0
         self._first_at = 0.0
-        self._arrivals: deque[float] = deque()
+        self._arrivals: defaultdict[str, deque[float]] = defaultdict(deque)
         self._in_flight: Counter[Key | None] = Counter()
 
     def stats(self) -> Stats:
         """A copy of the counts as they are now."""
-        return replace(self.counts, answers=dict(self.counts.answers))
+        paths = {path: replace(counts) for path, counts in self.counts.paths.items()}
+        aliases = len(self.emulator.aliases)
+        return replace(self.counts, paths=paths, answers=dict(self.counts.answers), aliases=aliases)
 
     def aliases(self) -> dict[Key, str]:
         """A copy of the aliases held: ``(group_id, user_id)`` to remark."""
@@ -61,11 +64,13 @@ class Sandbox:
     def arrived(self, request: Request, *, uses: int = 1, idle: float = 0.0) -> None:
         """Count a request, number ``uses`` on its connection, which waited for it for ``idle`` seconds."""
         counts = self.counts
-        counts.requests += 1
+        for path, counted in self._counted(request):
+            arrivals = self._arrivals[path]
+            arrivals.append(request.at)
+            counted.requests += 1
+            counted.busiest_second = max(counted.busiest_second, in_last_second(arrivals, request.at))
         counts.in_flight += 1
         counts.most_in_flight = max(counts.most_in_flight, counts.in_flight)
-        self._arrivals.append(request.at)
-        counts.busiest_second = max(counts.busiest_second, in_last_second(self._arrivals, request.at))
         self._in_flight[request.key] += 1
         if request.key is not None:
             most = max(counts.most_in_flight_for_one_key, self._in_flight[request.key])
@@ -90,6 +95,13 @@ class Sandbox:
         """Count the response to a request, ``None`` if it got no whole one; it is not in flight any more."""
         answer = "none" if response is None else str(response.code or f"http-{response.status}")
         self.counts.answers[answer] = self.counts.answers.get(answer, 0) + 1
-        self.counts.refusals += answer in {"1008", "http-429"}
+        for _, counted in self._counted(request):
+            counted.refusals += answer in {"1008", "http-429"}
         self.counts.in_flight -= 1
         self._in_flight[request.key] -= 1
+
+    def _counted(self, request: Request) -> Iterator[tuple[str, RequestStats]]:
+        """The counts that a request belongs to, each with a name: those of all requests, and those of its path."""
+        yield "all", self.counts
+        if request.path in self.counts.paths:
+            yield request.path, self.counts.paths[request.path]

@@ -4,15 +4,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch_alias.sandbox import Draw, Faults, Sandbox
+from batch_alias.sandbox import Draw, Faults, RequestStats, Sandbox
 from batch_alias.sandbox.emulator import Request, Response, page, refusal, success
 from batch_alias.sandbox.faults import BAD_GATEWAY, UNAVAILABLE
 from tests.support.faults import Script
+from tests.support.http import CLEAR, QUERY, READ, SET
 
 
-def request(at: float = 0.0, user: str = "") -> Request:
+def request(at: float = 0.0, user: str = "", path: str = "/nothing") -> Request:
     form = {"groupId": "g", "userId": user}
-    return Request(method="POST", path="/nothing", headers={}, form=form, now=0.0, at=at)
+    return Request(method="POST", path=path, headers={}, form=form, now=0.0, at=at)
 
 
 @pytest.fixture
@@ -28,6 +29,23 @@ def test_the_busiest_second_is_exact(gaps):
         sandbox.arrived(request(at))
     by_hand = max((sum(1 for other in times if 0 <= other - first < 1.0) for first in times), default=0)
     assert sandbox.stats().busiest_second == by_hand
+
+
+def test_requests_refusals_and_the_busiest_second_are_counted_by_path_too(sandbox):
+    arrivals = [(SET, 0.0), (SET, 0.5), (READ, 0.6), (SET, 1.4), (READ, 1.6), ("/nothing", 1.7)]
+    for path, at in arrivals:
+        sandbox.arrived(request(at, path=path))
+    for path, _ in arrivals[2:]:
+        sandbox.left(request(path=path), refusal(1008, path))
+    stats = sandbox.stats()
+    assert (stats.requests, stats.refusals, stats.busiest_second) == (6, 4, 3)
+    none = RequestStats()
+    assert stats.paths == {
+        SET: RequestStats(requests=3, refusals=1, busiest_second=2),
+        CLEAR: none,
+        READ: RequestStats(requests=2, refusals=2, busiest_second=1),
+        QUERY: none,
+    }
 
 
 def test_requests_in_flight_are_counted_together_and_by_key(sandbox):
@@ -67,9 +85,9 @@ def test_answers_are_counted_by_code_or_status_and_refusals_are_those_over_the_l
 
 def test_stats_are_a_copy(sandbox):
     before = sandbox.stats()
-    sandbox.arrived(request())
-    sandbox.left(request(), success())
-    assert (before.requests, before.answers) == (0, {})
+    sandbox.arrived(request(path=SET))
+    sandbox.left(request(path=SET), success())
+    assert (before.requests, before.answers, before.paths[SET]) == (0, {}, RequestStats())
 
 
 def test_a_plan_starts_anew_when_it_is_set(sandbox):

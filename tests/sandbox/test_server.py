@@ -42,6 +42,7 @@ def test_statistics_over_http_are_the_same_and_do_not_count_themselves(served, c
     assert over_http[0] == over_http[1]
     assert over_http[0]["requests"] == served.stats().requests == before + 1
     assert over_http[0].keys() >= {"refusals", "busiest_second", "aliases", "answers", "long_nonces"}
+    assert over_http[0]["paths"][SET].keys() == {"requests", "refusals", "busiest_second"}
 
 
 def test_another_path_and_method_get_the_gateways_page(client):
