@@ -6,8 +6,9 @@
 import secrets
 import time
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
+from threading import Lock
 
 from batch_alias.sandbox.emulator import Emulator, Key, Request, Response, Rules, Write, in_last_second
 from batch_alias.sandbox.faults import Draw, Effect, Fault, FaultPlan, Faults
@@ -20,12 +21,15 @@ __all__ = ["Draw", "Fault", "FaultPlan", "Faults", "RequestStats", "Rules", "San
 class Sandbox:
     """One emulated app of RongCloud's; a key and a secret that are not given are generated.
 
-    It outlives its server: served again, it still holds its aliases. Reading it is safe from any thread, and so is
-    setting ``faults``: another plan starts anew with the next request.
+    It outlives its server: served again, it still holds its aliases. Reading it is safe from any thread, and so are
+    ``set_alias`` and setting ``faults``: another plan starts anew with the next request.
 
     Args:
+        aliases: Those it starts with: ``(group_id, user_id)`` to remark.
+        members: User ids by group id; without them, those of a group are the users that have or had an alias in it.
         now: Its clock, in seconds since the epoch: for ``Date`` and ``Rules.max_skew``.
-        on_write: Called with every accepted change, in order, in the server's thread.
+        on_request: Called with every request before it is handled, in order, in the server's thread.
+        on_write: Called with every change that a request made, in order, in the server's thread.
     """
 
     def __init__(
@@ -35,7 +39,10 @@ class Sandbox:
         *,
         app_key: str | None = None,
         app_secret: Secret | None = None,
+        aliases: Mapping[Key, str] | None = None,
+        members: Mapping[str, Collection[str]] | None = None,
         now: Callable[[], float] = time.time,
+        on_request: Callable[[Request], None] | None = None,
         on_write: Callable[[Write], None] | None = None,
     ) -> None:
         self.app_key = app_key or secrets.token_hex(7)
@@ -43,8 +50,12 @@ class Sandbox:
         self.now = now
         self.url = ""  # where it is served, or was last, without a path
         self.faults = faults or Faults()
-        self.emulator = Emulator(self.app_key, self.app_secret, rules or Rules(), on_write)
-        self.counts = self.emulator.stats  # changed in the server's thread only
+        self.emulator = Emulator(self.app_key, self.app_secret, rules or Rules(), on_write, members)
+        for key, remark in (aliases or {}).items():
+            self.emulator.change(key, remark)
+        self.on_request = on_request
+        self.counts = self.emulator.stats  # changed in the server's thread only, but for foreign_writes
+        self._other_writer = Lock()
         self._drawn_from: FaultPlan | None = None
         self._drawn = 0
         self._first_at = 0.0
@@ -60,6 +71,12 @@ class Sandbox:
     def aliases(self) -> dict[Key, str]:
         """A copy of the aliases held: ``(group_id, user_id)`` to remark."""
         return dict(self.emulator.aliases)
+
+    def set_alias(self, group_id: str, user_id: str, remark: str | None) -> None:
+        """Change an alias as another writer would, ``None`` to clear it. It is no request, but a foreign write."""
+        with self._other_writer:
+            self.emulator.change((group_id, user_id), remark)
+            self.counts.foreign_writes += 1
 
     def arrived(self, request: Request, *, uses: int = 1, idle: float = 0.0) -> None:
         """Count a request, number ``uses`` on its connection, which waited for it for ``idle`` seconds."""
@@ -81,15 +98,22 @@ class Sandbox:
 
     def handle(self, request: Request) -> tuple[float, Effect]:
         """Draw the fault of a request and carry it out; returns the latency, and what the server does after it."""
+        if self.on_request is not None:
+            self.on_request(request)
         if self.faults is not self._drawn_from:
             self._drawn_from, self._drawn, self._first_at = self.faults, 0, request.at
-        draw = self._drawn_from.draw(self._drawn, request.at - self._first_at)
+        draw = self._drawn_from.draw(self._drawn, request.at - self._first_at, request.path)
         self._drawn += 1
         fault = draw.fault
         if fault is not None and not fault.carried_out:
             return draw.latency, fault.effect(request)
         response = self.emulator.handle(request)
-        return draw.latency, response if fault is None or response.status != 200 else fault.effect(request)
+        if response.status != 200:
+            return draw.latency, response
+        if draw.other_writer and request.key is not None:
+            # A number makes it another value each time.
+            self.set_alias(*request.key, f"changed by another writer {self.counts.foreign_writes + 1}")
+        return draw.latency, response if fault is None else fault.effect(request)
 
     def left(self, request: Request, response: Response | None) -> None:
         """Count the response to a request, ``None`` if it got no whole one; it is not in flight any more."""

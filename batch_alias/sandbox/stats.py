@@ -29,6 +29,7 @@ class Stats(RequestStats):
     sets: int = 0  # carried out, as the following
     clears: int = 0
     reads: int = 0
+    foreign_writes: int = 0  # aliases changed by another writer than the client
     keys_set_again: int = 0  # while an alias was held for them
     connections_opened: int = 0
     connections_open: int = 0

@@ -18,8 +18,9 @@ import pytest
 
 from batch_alias.errors import UsageError
 from batch_alias.sandbox import Faults, Rules, Sandbox
+from batch_alias.sandbox.emulator import Request
 from batch_alias.sandbox.server import serve
-from tests.support.http import SET
+from tests.support.http import QUERY, READ, SET
 from tests.support.processes import DEADLINE, started
 
 ODD = "R&D 50%+ =老王 🐉\u2028"
@@ -104,6 +105,45 @@ def test_writes_are_reported_in_order(post, client_of):
         for remark in ("1", "2", "1"):
             post(client, sandbox, "same", remark)
         assert [write.remark for write in writes] == ["1", "2", "1"]
+
+
+@pytest.fixture
+def call(signed):
+    """The answer to any call about group ``g``, sent through a client."""
+
+    def send(client: httpx.Client, sandbox: Sandbox, path: str, **fields: str) -> dict[str, object]:
+        headers = signed(sandbox.app_key, sandbox.app_secret.reveal())
+        return client.post(path, data={"groupId": "g", **fields}, headers=headers).json()
+
+    return send
+
+
+def test_aliases_and_members_are_read_over_http(call, client_of):
+    with serve(Sandbox(aliases={("g", "老王"): ODD}, members={"g": ["u2", "老王"]})) as sandbox:
+        client = client_of(sandbox)
+        assert call(client, sandbox, READ, userId="老王") == {"code": 200, "remark": ODD}
+        assert call(client, sandbox, QUERY) == {"code": 200, "users": [{"id": "u2"}, {"id": "老王"}]}
+
+
+def test_another_writer_comes_between_a_read_and_the_write_after_it(call, post, client_of):
+    replaced = []
+
+    def on_request(request: Request) -> None:
+        if request.path == SET:
+            sandbox.set_alias(*request.key, "theirs, before the write")
+            replaced.append(sandbox.aliases()[request.key])
+
+    sandbox = Sandbox(faults=Faults(other_writer=1.0), aliases={("g", "u"): "first"}, on_request=on_request)
+    with serve(sandbox):
+        client = client_of(sandbox)
+        found = [call(client, sandbox, READ, userId="u")["remark"]]
+        sandbox.set_alias("g", "u", "theirs, from another thread")
+        found.append(call(client, sandbox, READ, userId="u")["remark"])
+        post(client, sandbox, "u", "ours")
+        found.append(call(client, sandbox, READ, userId="u")["remark"])
+    assert found == ["first", "theirs, from another thread", "ours"]
+    assert replaced == ["theirs, before the write"]
+    assert sandbox.stats().foreign_writes == 5
 
 
 def server_threads() -> int:
