@@ -3,19 +3,24 @@
 ``server`` (``serve``, ``serve_forever``) puts a ``Sandbox`` behind a socket.
 """
 
+import csv
 import secrets
 import time
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from pathlib import Path
 from threading import Lock
+from typing import Annotated
 
+from batch_alias.errors import UsageError
 from batch_alias.sandbox.emulator import Emulator, Key, Request, Response, Rules, Write, in_last_second
 from batch_alias.sandbox.faults import Draw, Effect, Fault, FaultPlan, Faults
 from batch_alias.sandbox.stats import RequestStats, Stats
+from batch_alias.settings.options import Option
 from batch_alias.settings.target import Secret
 
-__all__ = ["Draw", "Fault", "FaultPlan", "Faults", "RequestStats", "Rules", "Sandbox", "Stats", "Write"]
+__all__ = ["Contents", "Draw", "Fault", "FaultPlan", "Faults", "RequestStats", "Rules", "Sandbox", "Stats", "Write"]
 
 
 class Sandbox:
@@ -129,3 +134,57 @@ class Sandbox:
         yield "all", self.counts
         if request.path in self.counts.paths:
             yield request.path, self.counts.paths[request.path]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contents:
+    """CSV files, in UTF-8, of what a sandbox starts with. Their values are taken as they are.
+
+    Reading them raises ``UsageError`` if one cannot be read, a column is missing or an id is empty.
+    """
+
+    aliases: Annotated[Path | None, Option("Aliases it starts with: userId, groupId and remark.", "CSV")] = None
+    members: Annotated[Path | None, Option("Members of its groups: userId and groupId.", "CSV")] = None
+
+    def read_aliases(self) -> dict[Key, str]:
+        """The remarks by ``(group_id, user_id)``. Of a repeated key the last row counts; an empty remark is none."""
+        rows = _read(self.aliases, "userId", "groupId", "remark") if self.aliases else ()
+        return {(group_id, user_id): remark for user_id, group_id, remark in rows}
+
+    def read_members(self) -> dict[str, set[str]] | None:
+        """The user ids by group id; ``None`` without a file."""
+        if self.members is None:
+            return None
+        members: defaultdict[str, set[str]] = defaultdict(set)
+        for user_id, group_id in _read(self.members, "userId", "groupId"):
+            members[group_id].add(user_id)
+        return dict(members)
+
+
+def _read(file: Path, *columns: str) -> Iterator[list[str]]:
+    """The values of some columns, row by row; only a remark may be empty."""
+    advice, about = "It must be CSV in UTF-8 with the columns {columns}.", {"file": file, "columns": ", ".join(columns)}
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as lines:
+            rows = csv.reader(lines, strict=True)
+            header = next(rows, [])
+            for column in columns:
+                if column not in header:
+                    raise UsageError("{file} has no column {column}.", advice, column=column, **about)
+            places = [header.index(column) for column in columns]
+            for row, cells in enumerate(rows, 2):
+                if not cells:
+                    continue
+                values = [cells[place] if place < len(cells) else "" for place in places]
+                for column, value in zip(columns, values, strict=True):
+                    if not value and column != "remark":
+                        problem = "{file}, row {row}: {column} is empty."
+                        raise UsageError(problem, "Every row needs one.", row=row, column=column, **about)
+                yield values
+    except OSError as error:
+        raise UsageError("{file} cannot be read: {reason}.", reason=error.strerror, **about) from error
+    except UnicodeDecodeError as error:
+        raise UsageError("{file} is not UTF-8: {reason}.", advice, reason=error.reason, **about) from error
+    except csv.Error as error:
+        line = rows.line_num
+        raise UsageError("{file}, line {line}: {reason}.", advice, line=line, reason=error, **about) from error

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch_alias.sandbox import Draw, Faults, RequestStats, Rules, Sandbox
+from batch_alias.errors import UsageError
+from batch_alias.sandbox import Contents, Draw, Faults, RequestStats, Rules, Sandbox
 from batch_alias.sandbox.emulator import Request, Response, page, refusal, success
 from batch_alias.sandbox.faults import BAD_GATEWAY, DROP_AFTER, DROP_BEFORE, UNAVAILABLE
 from batch_alias.settings.target import Secret
@@ -227,3 +228,57 @@ def test_a_fault_can_be_for_one_path_only(sandbox_of, request_for):
     sandbox = sandbox_of(faults=OnPath(READ, Script(lambda _: UNAVAILABLE)))
     statuses = [sandbox.handle(request_for(PAIR, path=path))[1].status for path in (READ, CLEAR, QUERY)]
     assert statuses == [503, 200, 200]
+
+
+@pytest.fixture
+def file(tmp_path):
+    def write(content: bytes):
+        path = tmp_path / "file.csv"
+        path.write_bytes(content)
+        return path
+
+    return write
+
+
+ALIASES = 'groupId,note,remark,userId\ng 1,x,  老王 🐉 ,u\n\n=g,x,"a\nb","u,2"\r\ng,x,,v\ng,x,1,w\ng,x,2,w\n'
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_aliases_are_read_as_they_are(encoding, file):
+    found = Contents(aliases=file(ALIASES.encode(encoding))).read_aliases()
+    assert found == {("g 1", "u"): "  老王 🐉 ", ("=g", "u,2"): "a\nb", ("g", "v"): "", ("g", "w"): "2"}
+
+
+def test_members_are_read_by_group(file):
+    members = Contents(members=file(b"userId,groupId\nu1,g\nu2,g\nu1,g\nu1,h\n")).read_members()
+    assert members == {"g": {"u1", "u2"}, "h": {"u1"}}
+
+
+def test_without_files_there_are_no_aliases_and_members_are_not_known():
+    assert (Contents().read_aliases(), Contents().read_members()) == ({}, None)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "no column userId"),
+        (b"userId,remark\nu,r\n", "no column groupId"),
+        (b"userId,groupId\nu,g\n", "no column remark"),
+        (b"userId,groupId, remark\nu,g,r\n", "no column remark"),
+        (b"userId,groupId,remark\nu,g,r\n\nu,,r\n", "row 4: groupId is empty"),
+        (b"groupId,remark,userId\ng,r\n", "row 2: userId is empty"),
+        (b"userId,groupId,remark\nu,g,\xff\n", "not UTF-8"),
+        (b'userId,groupId,remark\nu,g,r\nu,g,"r\n', "line 3: "),
+    ],
+)
+def test_what_cannot_be_read_is_named(content, message, file):
+    path = file(content)
+    with pytest.raises(UsageError, match=message) as raised:
+        Contents(aliases=path).read_aliases()
+    assert str(path) in str(raised.value)
+
+
+@pytest.mark.parametrize("name", [".", "missing.csv"])
+def test_a_file_that_cannot_be_opened_is_named(name, tmp_path):
+    with pytest.raises(UsageError, match=r"cannot be read: \w+"):
+        Contents(members=tmp_path / name).read_members()

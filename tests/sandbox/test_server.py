@@ -20,7 +20,8 @@ from batch_alias.errors import UsageError
 from batch_alias.sandbox import Faults, Rules, Sandbox
 from batch_alias.sandbox.emulator import Request
 from batch_alias.sandbox.server import serve
-from tests.support.http import QUERY, READ, SET
+from batch_alias.settings.target import Secret
+from tests.support.http import CLEAR, QUERY, READ, SET
 from tests.support.processes import DEADLINE, started
 
 ODD = "R&D 50%+ =老王 🐉\u2028"
@@ -270,3 +271,22 @@ def test_a_process_serves_until_a_signal_and_then_ends_normally(number):
         process.send_signal(number)
         assert process.communicate(timeout=DEADLINE)[0] == "stopped\n"
         assert process.returncode == 0
+
+
+@pytest.mark.slow
+def test_a_command_serves_the_contents_of_files_by_the_rules_of_its_flags(tmp_path, environment, call, client_of):
+    (tmp_path / "aliases.csv").write_text("userId,groupId,remark\nu,g,before\n", encoding="utf-8")
+    (tmp_path / "members.csv").write_text("userId,groupId\nu,another\n", encoding="utf-8")
+    flags = "--aliases aliases.csv --members members.csv --no-alias null --unknown-group error --shared-limit"
+    command = [sys.executable, "-m", "batch_alias", "sandbox", *flags.split(), "--other-writer", "100%"]
+    with started(command, stdout=subprocess.PIPE, cwd=tmp_path, env=environment()) as process:
+        url, key, secret = (process.stdout.readline().strip().partition("=")[2] for _ in range(3))
+        sandbox = Sandbox(app_key=key, app_secret=Secret(secret))
+        sandbox.url = url
+        client = client_of(sandbox)
+        assert call(client, sandbox, READ, userId="u") == {"code": 200, "remark": "before"}
+        assert call(client, sandbox, READ, userId="v") == {"code": 200, "remark": None}
+        assert call(client, sandbox, QUERY)["code"] == 1002
+        assert call(client, sandbox, CLEAR, userId="v") == {"code": 200}
+        stats = client.get("/sandbox/stats").json()
+    assert (stats["foreign_writes"], stats["reads"], stats["clears"]) == (2, 2, 1)
