@@ -22,7 +22,7 @@ import cloup
 from click.core import ParameterSource
 
 from batch_alias.errors import BatchAliasError, ExitCode, InternalError, Interrupted, UsageError
-from batch_alias.sandbox import Faults, Rules, Sandbox
+from batch_alias.sandbox import Contents, Faults, Rules, Sandbox
 from batch_alias.settings import PROGRESS_THREAD, Output, Reading, Sending, Settings
 from batch_alias.settings.flags import PATH, Given, fill, flags
 from batch_alias.settings.target import Secret, Target
@@ -206,6 +206,7 @@ def doctor(**given: object) -> int:
 
 @cli.command()
 @cloup.option("--port", default=0, show_default="0, a free one", envvar="BATCH_ALIAS_PORT", help="Port to listen on.")
+@flags("What it starts with", Contents)
 @flags("Rules", Rules)
 @flags("Faults, drawn from a seed so that a run can be repeated", Faults)
 def sandbox(port: int, **given: object) -> int:
@@ -222,7 +223,10 @@ def sandbox(port: int, **given: object) -> int:
         lines = (f"RONGCLOUD_URL={served.url}", f"RONGCLOUD_APP_KEY={key}", f"RONGCLOUD_APP_SECRET={secret}")
         Console().answer(lines)
 
-    serve_forever(Sandbox(fill(Rules, given), fill(Faults, given)), "127.0.0.1", port, ready)
+    contents = fill(Contents, given)
+    aliases, members = contents.read_aliases(), contents.read_members()
+    emulated = Sandbox(fill(Rules, given), fill(Faults, given), aliases=aliases, members=members)
+    serve_forever(emulated, "127.0.0.1", port, ready)
     return ExitCode.DONE
 
 

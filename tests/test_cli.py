@@ -95,6 +95,8 @@ def test_1_some_rows_are_not_accepted(batch_alias, source, credentials):
         ["run", "names.csv", "--region", "beijing", "--url", "https://api.example.com"],
         ["retry", "job"],
         ["sandbox", "--port", "70000"],
+        ["sandbox", "--aliases", "missing.csv"],
+        ["sandbox", "--no-alias", "sometimes"],
     ],
 )
 def test_2_wrong_usage_is_said_in_the_style_of_every_error(arguments, batch_alias, source):

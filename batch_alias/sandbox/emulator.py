@@ -8,12 +8,13 @@ import hashlib
 import json
 import re
 from collections import defaultdict, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Annotated
 from urllib.parse import parse_qsl
 
 from batch_alias.rongcloud.codes import CODES, SUCCESS
+from batch_alias.sandbox.stats import RequestStats, Stats
 from batch_alias.settings.options import Option, validate
 from batch_alias.settings.target import Secret
 
@@ -24,7 +25,15 @@ PARAMETER_TOO_LONG = 1005
 OVER_LIMIT = 1008
 
 SET, CLEAR, READ = "/group/remarks/set.json", "/group/remarks/del.json", "/group/remarks/get.json"
-REQUIRED = {SET: ("userId", "groupId", "remark"), CLEAR: ("userId", "groupId"), READ: ("userId", "groupId")}
+QUERY = "/group/user/query.json"
+REQUIRED = {
+    SET: ("userId", "groupId", "remark"),
+    CLEAR: ("userId", "groupId"),
+    READ: ("userId", "groupId"),
+    QUERY: ("groupId",),
+}
+NO_ALIAS: Mapping[str, Mapping[str, object]] = {"missing": {}, "null": {"remark": None}, "empty": {"remark": ""}}
+"""What the answer to a read has in it if no alias is set, by ``Rules.no_alias``."""
 MAX_USER_ID = 64  # bytes
 MAX_GROUP_ID = 64  # characters
 MAX_NONCE = 64
@@ -49,8 +58,16 @@ class Rules:
         UsageError: A value is out of its range.
     """
 
-    # Counted per path over a strict sliding second.
-    rate: Annotated[int, Option("Requests per second that are granted.", least=1)] = 100
+    # Counted over a strict sliding second. That each path has a limit of its own is likely, but not documented.
+    rate: Annotated[int, Option("Requests per second that are granted, on each path.", least=1)] = 100
+    shared_limit: Annotated[bool, Option("One limit for all paths together.")] = False
+    # What is answered to a read where no alias is set, and to a query for a group that is unknown, is not documented.
+    no_alias: Annotated[
+        str, Option("The remark that is read where no alias is set; empty by default.", choices=tuple(NO_ALIAS))
+    ] = "empty"
+    unknown_group: Annotated[
+        str, Option("The list of members of an unknown group; empty by default.", choices=("empty", "error"))
+    ] = "empty"
     count_refused: bool = True  # towards the rate: RongCloud does not say, and this is the harder case for a client
     max_skew: float | None = None  # seconds a timestamp may be off; RongCloud does not say what it permits
     retry_after: int | None = None  # seconds, sent when the limit refuses
@@ -98,32 +115,6 @@ class Write:
     remark: str | None
 
 
-@dataclass(slots=True, kw_only=True)
-class Stats:
-    """Exact counts since the sandbox was created; what ``GET /sandbox/stats`` answers. A key is (group, user)."""
-
-    requests: int = 0  # arrived whole, without those for the sandbox's own pages
-    refusals: int = 0  # RongCloud's 1008 and the gateway's 429
-    # Of requests no longer in flight: RongCloud's code, "http-502" if there was none, "none" if no whole response.
-    answers: dict[str, int] = field(default_factory=dict)
-    busiest_second: int = 0  # most requests in any sliding second, all paths together
-    in_flight: int = 0
-    most_in_flight: int = 0
-    most_in_flight_for_one_key: int = 0
-    aliases: int = 0
-    sets: int = 0
-    keys_set_again: int = 0  # while an alias was held for them
-    connections_opened: int = 0
-    connections_open: int = 0
-    most_requests_on_a_connection: int = 0
-    connections_over_79: int = 0  # RongCloud asks for less than 80 requests on one
-    longest_idle: float = 0.0  # seconds that a connection waited for a request; RongCloud asks for less than 55
-    long_nonces: int = 0  # longer than RongCloud documents
-    reused_nonces: int = 0
-    odd_timestamps: int = 0  # more than a day off
-    longest_remark: int = 0  # characters
-
-
 def in_last_second(instants: deque[float], now: float) -> int:
     """Drop the instants 1 s or more before ``now``, which is not before any of them, and count the others."""
     while instants and now - instants[0] >= 1.0:
@@ -133,14 +124,21 @@ def in_last_second(instants: deque[float], now: float) -> int:
 
 @dataclass(slots=True)
 class Emulator:
-    """RongCloud's set, clear and read for one app, with the aliases in memory."""
+    """RongCloud's set, clear and read, and its list of a group's members, for one app, with the aliases in memory.
+
+    Without ``members``, those of a group are the users that have or had an alias in it, and a group in which nobody
+    ever had one is unknown.
+    """
 
     app_key: str
     app_secret: Secret
     rules: Rules
     on_write: Callable[[Write], None] | None = None  # called with every accepted change, in order
-    stats: Stats = field(default_factory=Stats)  # kept up to date as far as aliases and nonces go
+    members: Mapping[str, Collection[str]] | None = None  # user ids by group id
+    # Kept up to date as far as calls that were carried out, and nonces, go.
+    stats: Stats = field(default_factory=lambda: Stats(paths={path: RequestStats() for path in REQUIRED}))
     aliases: dict[Key, str] = field(default_factory=dict)
+    _named: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     _set_again: set[Key] = field(default_factory=set)
     _nonces: set[str] = field(default_factory=set)
     _counted: defaultdict[str, deque[float]] = field(default_factory=lambda: defaultdict(deque))
@@ -148,7 +146,7 @@ class Emulator:
     def handle(self, request: Request) -> Response:
         """Respond to a request, and carry it out if nothing is wrong with it.
 
-        The order of the checks is not documented. The limit is counted per App Key and path, so a request with an
+        The order of the checks is not documented. The limit is counted per App Key, so a request with an
         unknown key or a wrong signature is refused first and does not count; any other does, whatever its fields are.
         """
         if request.path not in REQUIRED:
@@ -190,7 +188,7 @@ class Emulator:
         return None
 
     def _check_limit(self, request: Request) -> _Refused | None:
-        counted = self._counted[request.path]
+        counted = self._counted["" if self.rules.shared_limit else request.path]
         over = in_last_second(counted, request.at) >= self.rules.rate
         if self.rules.count_refused or not over:
             counted.append(request.at)
@@ -198,24 +196,42 @@ class Emulator:
 
     def _carry_out(self, request: Request) -> Response:
         fields = request.form or {}
+        if request.path == QUERY:
+            return self._list_members(fields["groupId"])
         key = fields["groupId"], fields["userId"]
         if request.path == READ:
-            # What is answered for an alias that is not set is not documented.
-            return success(remark=self.aliases.get(key, ""))
+            self.stats.reads += 1
+            held = self.aliases.get(key)
+            return success(**NO_ALIAS[self.rules.no_alias]) if held is None else success(remark=held)
         remark = fields["remark"] if request.path == SET else None
         if remark is None:
             # Clearing an alias that is not set is not documented either; an idempotent 200 is likely.
-            self.aliases.pop(key, None)
+            self.stats.clears += 1
         else:
             if key in self.aliases:
                 self._set_again.add(key)
-            self.aliases[key] = remark
+            self.stats.keys_set_again = len(self._set_again)
             self.stats.longest_remark = max(self.stats.longest_remark, len(remark))
             self.stats.sets += 1
-        self.stats.aliases, self.stats.keys_set_again = len(self.aliases), len(self._set_again)
+        self.change(key, remark)
         if self.on_write is not None:
             self.on_write(Write(group_id=key[0], user_id=key[1], remark=remark))
         return success()
+
+    def change(self, key: Key, remark: str | None) -> None:
+        """Change an alias without a request: it is not counted. An empty one is none, as the service accepts none."""
+        if not remark:
+            self.aliases.pop(key, None)
+            return
+        self.aliases[key] = remark
+        if self.members is None:
+            self._named[key[0]].add(key[1])
+
+    def _list_members(self, group_id: str) -> Response:
+        users = (self._named if self.members is None else self.members).get(group_id)
+        if users is None and self.rules.unknown_group == "error":
+            return refusal(PARAMETER_INVALID, QUERY, "the group does not exist")
+        return success(users=[{"id": user_id} for user_id in sorted(users or ())])
 
 
 def _check_fields(request: Request) -> _Refused | None:
@@ -230,7 +246,7 @@ def _check_fields(request: Request) -> _Refused | None:
     for name in REQUIRED[request.path]:
         if not form.get(name):
             return PARAMETER_INVALID, f"{name} is required"
-    if len(form["userId"].encode()) > MAX_USER_ID:
+    if len(form.get("userId", "").encode()) > MAX_USER_ID:
         return PARAMETER_TOO_LONG, f"userId is longer than {MAX_USER_ID} bytes"
     if len(form["groupId"]) > MAX_GROUP_ID:
         return PARAMETER_TOO_LONG, f"groupId is longer than {MAX_GROUP_ID} characters"
@@ -250,7 +266,7 @@ def parse_form(body: bytes) -> dict[str, str] | None:
         return None
 
 
-def success(**content: str) -> Response:
+def success(**content: object) -> Response:
     """RongCloud's response to a call it carried out; ``content`` stands beside the code."""
     return _json(CODES[SUCCESS].status, SUCCESS, content)
 
@@ -265,7 +281,7 @@ def refusal(code: int, path: str, message: str = "", *, status: int | None = Non
     return _json(status or (known.status if known else 400), code, {"errorMessage": text, "url": path})
 
 
-def _json(status: int, code: int, content: Mapping[str, str]) -> Response:
+def _json(status: int, code: int, content: Mapping[str, object]) -> Response:
     body = json.dumps({"code": code, **content}, ensure_ascii=False, separators=(",", ":")).encode()
     return Response(status=status, body=body, headers=(("content-type", "application/json; charset=utf-8"),), code=code)
 

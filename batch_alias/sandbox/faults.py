@@ -9,7 +9,7 @@ from functools import partial
 from typing import Annotated, Protocol
 
 from batch_alias.errors import UsageError
-from batch_alias.sandbox.emulator import Request, Response, page, refusal
+from batch_alias.sandbox.emulator import READ, Request, Response, page, refusal
 from batch_alias.settings.options import Option, Unit, validate
 
 
@@ -61,17 +61,24 @@ PAGES = (GATEWAY_PAGE, GATEWAY_PAGE_OK)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draw:
-    """What happens to one request: seconds until its response, and its fault if it has one."""
+    """What happens to one request."""
 
-    latency: float = 0.0
+    latency: float = 0.0  # seconds until its response
     fault: Fault | None = None
+    other_writer: bool = False  # changes the alias that the request names, once it was carried out
 
 
 class FaultPlan(Protocol):
     """Decides which request has which fault."""
 
-    def draw(self, number: int, elapsed: float) -> Draw:
-        """What happens to request ``number``, counted from 0, which arrived so many seconds after request 0."""
+    def draw(self, number: int, elapsed: float, path: str) -> Draw:
+        """What happens to a request.
+
+        Args:
+            number: Its number among those for all paths, from 0.
+            elapsed: Seconds since request 0 arrived.
+            path: What it asks for.
+        """
         ...
 
 
@@ -83,7 +90,7 @@ class Faults:
     """A plan by shares of the requests, drawn from a seed.
 
     Each share is split evenly over the faults of its kind; an outage comes before them. What is drawn depends on the
-    seed and the number of the request only, so that a run can be repeated.
+    seed and on number, path and time of the request only, so that a run can be repeated.
 
     Raises:
         UsageError: A value is out of its range.
@@ -100,6 +107,7 @@ class Faults:
         tuple[float, float] | None,
         Option("Everything fails, from and to so many seconds after the first request.", "FROM TO"),
     ] = None
+    other_writer: Annotated[float, _share("Reads after which another writer changes that alias.")] = 0.0
     seed: Annotated[int, Option("Seed of the draws.")] = 0
 
     def __post_init__(self) -> None:
@@ -112,10 +120,14 @@ class Faults:
             advice = "It must begin at 0 or later, and end after that."
             raise UsageError("--outage is from {start:g} to {end:g}.", advice, start=start, end=end)
 
-    def draw(self, number: int, elapsed: float) -> Draw:
+    def draw(self, number: int, elapsed: float, path: str) -> Draw:
         """See ``FaultPlan``."""
         deviation = self.jitter * (2 * uniform(self.seed, number, "latency") - 1)
-        return Draw(latency=self.latency * (1 + deviation), fault=self._fault(number, elapsed))
+        return Draw(
+            latency=self.latency * (1 + deviation),
+            fault=self._fault(number, elapsed),
+            other_writer=path == READ and uniform(self.seed, number, "other writer") < self.other_writer,
+        )
 
     def _fault(self, number: int, elapsed: float) -> Fault | None:
         if self.outage is not None and self.outage[0] <= elapsed < self.outage[1]:

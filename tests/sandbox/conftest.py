@@ -12,8 +12,12 @@ import httpx
 import pytest
 
 from batch_alias.sandbox import Sandbox
+from batch_alias.sandbox.emulator import Request, parse_form
 from tests.support.http import FORM, KEY, SECRET, SET
 from tests.support.processes import DEADLINE
+
+NOW = 1_700_000_000.0
+"""The server's clock in requests that are made by hand."""
 
 
 @pytest.fixture(scope="session")
@@ -26,6 +30,22 @@ def signed() -> Callable[..., dict[str, str]]:
         return {"app-key": key, "nonce": nonce, "timestamp": timestamp, "signature": signature}
 
     return headers
+
+
+@pytest.fixture(scope="session")
+def request_for(signed) -> Callable[..., Request]:
+    """A valid request of ``KEY`` and ``SECRET``, apart from what is given."""
+
+    def build(body=b"userId=u&groupId=g&remark=r", *, path=SET, at=0.0, without=(), **headers) -> Request:
+        given = {
+            **signed(timestamp=str(int(NOW * 1000))),
+            "content-type": FORM,
+            **{name.replace("_", "-"): value for name, value in headers.items()},
+        }
+        kept = {name: value for name, value in given.items() if name not in without}
+        return Request(method="POST", path=path, headers=kept, form=parse_form(body), now=NOW, at=at)
+
+    return build
 
 
 @pytest.fixture

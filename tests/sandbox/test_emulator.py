@@ -10,33 +10,15 @@ from hypothesis import strategies as st
 
 from batch_alias.errors import UsageError
 from batch_alias.rongcloud.codes import CODES
-from batch_alias.sandbox.emulator import Emulator, Request, Response, Rules, Write, in_last_second, parse_form
+from batch_alias.sandbox.emulator import Emulator, Request, Response, Rules, Write, in_last_second
 from batch_alias.settings.target import Secret
-from tests.support.http import FORM, KEY, SECRET, SET
-
-CLEAR, READ = (f"/group/remarks/{call}.json" for call in ("del", "get"))
-NOW = 1_700_000_000.0
+from tests.sandbox.conftest import NOW
+from tests.support.http import CLEAR, FORM, KEY, QUERY, READ, SECRET, SET
 
 
 @pytest.fixture
 def emulator():
     return Emulator(KEY, Secret(SECRET), Rules())
-
-
-@pytest.fixture
-def request_for(signed):
-    """A valid request, apart from what is given."""
-
-    def build(body=b"userId=u&groupId=g&remark=r", *, path=SET, at=0.0, without=(), **headers):
-        given = {
-            **signed(timestamp=str(int(NOW * 1000))),
-            "content-type": FORM,
-            **{name.replace("_", "-"): value for name, value in headers.items()},
-        }
-        kept = {name: value for name, value in given.items() if name not in without}
-        return Request(method="POST", path=path, headers=kept, form=parse_form(body), now=NOW, at=at)
-
-    return build
 
 
 def content(response: Response) -> dict[str, object]:
@@ -55,7 +37,7 @@ def test_setting_again_overwrites_and_is_counted_once_per_key(emulator, request_
         emulator.handle(request_for(b"userId=u&groupId=g&remark=" + remark))
     emulator.handle(request_for(b"userId=v&groupId=g&remark=x"))
     assert emulator.aliases == {("g", "u"): "3", ("g", "v"): "x"}
-    assert (emulator.stats.sets, emulator.stats.aliases, emulator.stats.keys_set_again) == (4, 2, 1)
+    assert (emulator.stats.sets, emulator.stats.keys_set_again) == (4, 1)
 
 
 def test_a_cleared_alias_is_gone_and_clearing_nothing_is_accepted(emulator, request_for):
@@ -75,6 +57,78 @@ def test_every_accepted_change_is_reported_in_order(request_for):
     emulator.handle(request_for(b"userId=u&groupId=g", path=CLEAR))
     cleared = Write(group_id="g", user_id="u", remark=None)
     assert writes == [replace(cleared, remark="r"), cleared]
+
+
+def test_sets_clears_and_reads_are_counted_when_they_are_carried_out(request_for):
+    emulator = Emulator(KEY, Secret(SECRET), Rules(rate=2))
+    pair = b"userId=u&groupId=g"
+    requests = [request_for(), request_for(pair, path=CLEAR), *(request_for(pair, path=READ) for _ in range(3))]
+    requests += [request_for(b"groupId=g", path=CLEAR), request_for(pair, path=CLEAR, signature="wrong")]
+    for request in requests:
+        emulator.handle(request)
+    assert (emulator.stats.sets, emulator.stats.clears, emulator.stats.reads) == (1, 1, 2)
+
+
+@pytest.mark.parametrize(
+    ("no_alias", "answer"), [("missing", {}), ("null", {"remark": None}), ("empty", {"remark": ""})]
+)
+def test_a_read_says_in_the_configured_way_that_no_alias_is_set(no_alias, answer, request_for):
+    emulator = Emulator(KEY, Secret(SECRET), Rules(no_alias=no_alias))
+    read = request_for(b"userId=u&groupId=g", path=READ)
+    assert content(emulator.handle(read)) == {"code": 200, **answer}
+    emulator.handle(request_for())
+    assert content(emulator.handle(read)) == {"code": 200, "remark": "r"}
+
+
+@pytest.mark.parametrize("none", [None, ""])
+def test_a_change_without_a_request_is_read_but_neither_counted_nor_reported(none, request_for):
+    writes = []
+    emulator = Emulator(KEY, Secret(SECRET), Rules(), writes.append)
+    before = replace(emulator.stats)
+    emulator.change(("g", "u"), " r ")
+    assert emulator.aliases == {("g", "u"): " r "}
+    emulator.change(("g", "u"), none)
+    emulator.change(("g", "never set"), none)
+    assert (emulator.aliases, emulator.stats, writes) == ({}, before, [])
+    assert content(emulator.handle(request_for(b"groupId=g", path=QUERY)))["users"] == [{"id": "u"}]
+
+
+@pytest.fixture
+def users_of(request_for):
+    """The answer of an emulator to a query for the members of a group: their ids, or the code that refuses it."""
+
+    def query(emulator: Emulator, group: str) -> list[str] | int:
+        response = emulator.handle(request_for(f"groupId={group}".encode(), path=QUERY))
+        return [user["id"] for user in content(response)["users"]] if response.code == 200 else response.code
+
+    return query
+
+
+@pytest.mark.parametrize(("unknown_group", "answer"), [("empty", []), ("error", 1002)])
+def test_the_members_of_a_group_are_those_given(unknown_group, answer, request_for, users_of):
+    members = {"g": {"u2", "u1"}, "nobody": ()}
+    emulator = Emulator(KEY, Secret(SECRET), Rules(unknown_group=unknown_group), members=members)
+    emulator.handle(request_for(b"userId=stranger&groupId=g&remark=r"))
+    emulator.handle(request_for(b"userId=stranger&groupId=another&remark=r"))
+    found = [users_of(emulator, group) for group in ("g", "nobody", "another")]
+    assert found == [["u1", "u2"], [], answer]
+
+
+@pytest.mark.parametrize(("unknown_group", "answer"), [("empty", []), ("error", 1002)])
+def test_without_members_they_are_the_users_that_have_or_had_an_alias(unknown_group, answer, request_for, users_of):
+    emulator = Emulator(KEY, Secret(SECRET), Rules(unknown_group=unknown_group))
+    for user in (b"u2", b"u1", b"u2"):
+        emulator.handle(request_for(b"groupId=g&remark=r&userId=" + user))
+    emulator.handle(request_for(b"groupId=g&userId=u1", path=CLEAR))
+    emulator.handle(request_for(b"groupId=another&userId=u1", path=CLEAR))
+    assert [users_of(emulator, group) for group in ("g", "another")] == [["u1", "u2"], answer]
+
+
+@pytest.mark.parametrize(
+    ("body", "code"), [(b"", 1003), (b"userId=u", 1002), (b"groupId=" + b"g" * 65, 1005), (b"groupId=g", 200)]
+)
+def test_a_query_needs_a_group_only(body, code, emulator, request_for):
+    assert emulator.handle(request_for(body, path=QUERY)).code == code
 
 
 REFUSALS = {
@@ -208,9 +262,19 @@ def test_the_limit_is_counted_per_path_and_for_authenticated_requests_only(reque
             request_for(),
             request_for(b"userId=u&groupId=g", path=READ),
             request_for(b"userId=u&groupId=g", path=CLEAR),
+            request_for(b"groupId=g", path=QUERY),
+            request_for(b"groupId=g", path=QUERY),
         )
     ]
-    assert codes == [1002, 1004, 200, 1008, 200, 200]
+    assert codes == [1002, 1004, 200, 1008, 200, 200, 200, 1008]
+
+
+def test_all_paths_can_share_one_limit(request_for):
+    emulator = Emulator(KEY, Secret(SECRET), Rules(rate=2, shared_limit=True))
+    pair = b"userId=u&groupId=g"
+    requests = [request_for(), *(request_for(pair, path=path) for path in (READ, CLEAR, QUERY))]
+    codes = [emulator.handle(request).code for request in [*requests, request_for(at=1.0)]]
+    assert codes == [200, 200, 1008, 1008, 200]
 
 
 def test_requests_with_wrong_fields_count_towards_the_limit(request_for):
@@ -257,6 +321,10 @@ def test_instants_of_the_last_second_are_counted_exactly(gaps):
         instants.append(at)
 
 
-def test_a_rate_below_one_is_refused():
-    with pytest.raises(UsageError, match="--rate"):
-        Rules(rate=0)
+@pytest.mark.parametrize(
+    ("flag", "wrong"),
+    [("--rate", {"rate": 0}), ("--no-alias", {"no_alias": "no"}), ("--unknown-group", {"unknown_group": "null"})],
+)
+def test_a_rule_out_of_its_range_is_refused(flag, wrong):
+    with pytest.raises(UsageError, match=flag):
+        Rules(**wrong)

@@ -1,7 +1,7 @@
 """Plans draw the same faults for the same seed, and faults carry requests out or not, as they state."""
 
 from collections import Counter
-from dataclasses import fields
+from dataclasses import fields, replace
 from operator import attrgetter
 
 import pytest
@@ -14,8 +14,8 @@ from batch_alias.sandbox.emulator import Request, Response
 from batch_alias.sandbox.faults import ERRORS, NoResponse, uniform
 from batch_alias.settings.options import options
 from tests.support import faults as support
-from tests.support.faults import HOSTILE, During, Script, Shares, While, coded
-from tests.support.http import FORM, SET
+from tests.support.faults import HOSTILE, During, OnPath, Script, Shares, While, coded
+from tests.support.http import CLEAR, FORM, QUERY, READ, SET
 
 DRAWS = 4000
 ALL = [fault for module in (faults, support) for fault in vars(module).values() if isinstance(fault, Fault)]
@@ -24,13 +24,13 @@ by_name = attrgetter("name")
 
 
 def drawn(plan, count=DRAWS, elapsed=0.0) -> Counter[Fault | None]:
-    return Counter(plan.draw(number, elapsed).fault for number in range(count))
+    return Counter(plan.draw(number, elapsed, SET).fault for number in range(count))
 
 
 @given(seed=st.integers(), number=st.integers(0, 2**40), elapsed=st.floats(0, 1e6))
 def test_a_request_has_the_same_draw_for_the_same_seed(seed, number, elapsed):
     plan = Faults(latency=1, jitter=0.3, errors=0.2, drops=0.2, seed=seed)
-    assert plan.draw(number, elapsed) == plan.draw(number, 0.0)
+    assert plan.draw(number, elapsed, SET) == plan.draw(number, 0.0, SET)
 
 
 @given(seed=st.integers(), number=st.integers(0, 2**64))
@@ -39,18 +39,18 @@ def test_an_even_draw_is_from_0_up_to_1(seed, number):
 
 
 def test_another_seed_draws_other_faults():
-    one, other = ([Faults(errors=0.5, seed=seed).draw(n, 0).fault for n in range(50)] for seed in (1, 2))
+    one, other = ([Faults(errors=0.5, seed=seed).draw(n, 0, SET).fault for n in range(50)] for seed in (1, 2))
     assert one != other
 
 
 @given(latency=st.floats(0, 60), jitter=st.floats(0, 1), number=st.integers(0, 10**6))
 def test_a_latency_is_within_its_jitter(latency, jitter, number):
-    found = Faults(latency=latency, jitter=jitter).draw(number, 0).latency
+    found = Faults(latency=latency, jitter=jitter).draw(number, 0, SET).latency
     assert latency * (1 - jitter) - 1e-9 <= found <= latency * (1 + jitter) + 1e-9
 
 
 def test_the_mean_latency_is_the_given_one():
-    found = [Faults(latency=0.5, jitter=0.3).draw(n, 0).latency for n in range(DRAWS)]
+    found = [Faults(latency=0.5, jitter=0.3).draw(n, 0, SET).latency for n in range(DRAWS)]
     assert sum(found) / DRAWS == pytest.approx(0.5, rel=0.02)
     assert max(found) - min(found) > 0.25
 
@@ -73,9 +73,18 @@ def test_a_share_of_one_is_every_request(kind):
 
 def test_an_outage_begins_and_ends_and_comes_before_other_faults():
     plan = Faults(refusals=1.0, outage=(10, 20))
-    found = [plan.draw(0, elapsed).fault for elapsed in (0, 9.9, 10, 19.9, 20)]
+    found = [plan.draw(0, elapsed, SET).fault for elapsed in (0, 9.9, 10, 19.9, 20)]
     up, down = faults.REFUSAL, faults.UNAVAILABLE
     assert found == [up, up, down, down, up]
+
+
+def test_another_writer_changes_aliases_after_a_share_of_the_reads():
+    plan = Faults(other_writer=0.05, seed=3)
+    after = [plan.draw(number, 0.0, READ).other_writer for number in range(DRAWS)]
+    assert sum(after) == pytest.approx(0.05 * DRAWS, rel=0.3)
+    assert after == [plan.draw(number, 9.0, READ).other_writer for number in range(DRAWS)]
+    assert after != [replace(plan, seed=4).draw(number, 0.0, READ).other_writer for number in range(DRAWS)]
+    assert not any(plan.draw(number, 0.0, path).other_writer for number in range(DRAWS) for path in (SET, CLEAR, QUERY))
 
 
 @pytest.mark.parametrize(
@@ -87,6 +96,7 @@ def test_an_outage_begins_and_ends_and_comes_before_other_faults():
         {"jitter": 1.1},
         {"jitter": float("nan")},
         {"refusals": -0.1},
+        {"other_writer": 1.1},
         {"errors": 0.6, "hangs": 0.6},
         {"outage": (5.0, 2.0)},
         {"outage": (-1.0, 2.0)},
@@ -180,8 +190,8 @@ def test_any_fault_can_have_a_share():
     counts = drawn(plan)
     assert counts[HOSTILE[0]] == pytest.approx(0.3 * DRAWS, rel=0.2)
     assert counts[None] == pytest.approx(0.6 * DRAWS, rel=0.2)
-    assert plan.draw(7, 0.0) == plan.draw(7, 100.0)
-    assert plan.draw(7, 0.0).latency == 0.5
+    assert plan.draw(7, 0.0, SET) == plan.draw(7, 100.0, SET)
+    assert plan.draw(7, 0.0, SET).latency == 0.5
 
 
 def test_the_shares_are_independent_of_those_of_the_other_faults():
@@ -191,19 +201,25 @@ def test_the_shares_are_independent_of_those_of_the_other_faults():
 
 def test_a_script_decides_by_the_number_of_the_request():
     plan = Script(lambda number: faults.UNAVAILABLE if 2 <= number < 4 else None, LATE)
-    found = [plan.draw(number, 0.0) for number in range(5)]
+    found = [plan.draw(number, 0.0, SET) for number in range(5)]
     assert found == [Draw(latency=0.5, fault=faults.UNAVAILABLE if number in {2, 3} else None) for number in range(5)]
 
 
 def test_a_fault_lasts_while_a_condition_holds():
     down = [True]
     plan = While(lambda: bool(down), faults.HANG_AFTER, LATE)
-    assert plan.draw(0, 0.0) == Draw(latency=0.5, fault=faults.HANG_AFTER)
+    assert plan.draw(0, 0.0, SET) == Draw(latency=0.5, fault=faults.HANG_AFTER)
     down.clear()
-    assert plan.draw(1, 0.0) == Draw(latency=0.5)
+    assert plan.draw(1, 0.0, SET) == Draw(latency=0.5)
 
 
 def test_a_fault_lasts_from_and_to_so_many_seconds():
     plan = During(10, 20, faults.DROP_AFTER, LATE)
-    found = [plan.draw(0, elapsed).fault for elapsed in (9.9, 10, 19.9, 20)]
+    found = [plan.draw(0, elapsed, SET).fault for elapsed in (9.9, 10, 19.9, 20)]
     assert found == [None, faults.DROP_AFTER, faults.DROP_AFTER, None]
+
+
+def test_a_plan_can_be_for_one_path_only():
+    plan = OnPath(READ, Faults(errors=1.0), LATE)
+    assert plan.draw(0, 0.0, READ).fault in ERRORS
+    assert plan.draw(0, 0.0, SET) == Draw(latency=0.5)

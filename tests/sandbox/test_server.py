@@ -18,8 +18,10 @@ import pytest
 
 from batch_alias.errors import UsageError
 from batch_alias.sandbox import Faults, Rules, Sandbox
+from batch_alias.sandbox.emulator import Request
 from batch_alias.sandbox.server import serve
-from tests.support.http import SET
+from batch_alias.settings.target import Secret
+from tests.support.http import CLEAR, QUERY, READ, SET
 from tests.support.processes import DEADLINE, started
 
 ODD = "R&D 50%+ =老王 🐉\u2028"
@@ -42,6 +44,7 @@ def test_statistics_over_http_are_the_same_and_do_not_count_themselves(served, c
     assert over_http[0] == over_http[1]
     assert over_http[0]["requests"] == served.stats().requests == before + 1
     assert over_http[0].keys() >= {"refusals", "busiest_second", "aliases", "answers", "long_nonces"}
+    assert over_http[0]["paths"][SET].keys() == {"requests", "refusals", "busiest_second"}
 
 
 def test_another_path_and_method_get_the_gateways_page(client):
@@ -103,6 +106,45 @@ def test_writes_are_reported_in_order(post, client_of):
         for remark in ("1", "2", "1"):
             post(client, sandbox, "same", remark)
         assert [write.remark for write in writes] == ["1", "2", "1"]
+
+
+@pytest.fixture
+def call(signed):
+    """The answer to any call about group ``g``, sent through a client."""
+
+    def send(client: httpx.Client, sandbox: Sandbox, path: str, **fields: str) -> dict[str, object]:
+        headers = signed(sandbox.app_key, sandbox.app_secret.reveal())
+        return client.post(path, data={"groupId": "g", **fields}, headers=headers).json()
+
+    return send
+
+
+def test_aliases_and_members_are_read_over_http(call, client_of):
+    with serve(Sandbox(aliases={("g", "老王"): ODD}, members={"g": ["u2", "老王"]})) as sandbox:
+        client = client_of(sandbox)
+        assert call(client, sandbox, READ, userId="老王") == {"code": 200, "remark": ODD}
+        assert call(client, sandbox, QUERY) == {"code": 200, "users": [{"id": "u2"}, {"id": "老王"}]}
+
+
+def test_another_writer_comes_between_a_read_and_the_write_after_it(call, post, client_of):
+    replaced = []
+
+    def on_request(request: Request) -> None:
+        if request.path == SET:
+            sandbox.set_alias(*request.key, "theirs, before the write")
+            replaced.append(sandbox.aliases()[request.key])
+
+    sandbox = Sandbox(faults=Faults(other_writer=1.0), aliases={("g", "u"): "first"}, on_request=on_request)
+    with serve(sandbox):
+        client = client_of(sandbox)
+        found = [call(client, sandbox, READ, userId="u")["remark"]]
+        sandbox.set_alias("g", "u", "theirs, from another thread")
+        found.append(call(client, sandbox, READ, userId="u")["remark"])
+        post(client, sandbox, "u", "ours")
+        found.append(call(client, sandbox, READ, userId="u")["remark"])
+    assert found == ["first", "theirs, from another thread", "ours"]
+    assert replaced == ["theirs, before the write"]
+    assert sandbox.stats().foreign_writes == 5
 
 
 def server_threads() -> int:
@@ -229,3 +271,22 @@ def test_a_process_serves_until_a_signal_and_then_ends_normally(number):
         process.send_signal(number)
         assert process.communicate(timeout=DEADLINE)[0] == "stopped\n"
         assert process.returncode == 0
+
+
+@pytest.mark.slow
+def test_a_command_serves_the_contents_of_files_by_the_rules_of_its_flags(tmp_path, environment, call, client_of):
+    (tmp_path / "aliases.csv").write_text("userId,groupId,remark\nu,g,before\n", encoding="utf-8")
+    (tmp_path / "members.csv").write_text("userId,groupId\nu,another\n", encoding="utf-8")
+    flags = "--aliases aliases.csv --members members.csv --no-alias null --unknown-group error --shared-limit"
+    command = [sys.executable, "-m", "batch_alias", "sandbox", *flags.split(), "--other-writer", "100%"]
+    with started(command, stdout=subprocess.PIPE, cwd=tmp_path, env=environment()) as process:
+        url, key, secret = (process.stdout.readline().strip().partition("=")[2] for _ in range(3))
+        sandbox = Sandbox(app_key=key, app_secret=Secret(secret))
+        sandbox.url = url
+        client = client_of(sandbox)
+        assert call(client, sandbox, READ, userId="u") == {"code": 200, "remark": "before"}
+        assert call(client, sandbox, READ, userId="v") == {"code": 200, "remark": None}
+        assert call(client, sandbox, QUERY)["code"] == 1002
+        assert call(client, sandbox, CLEAR, userId="v") == {"code": 200}
+        stats = client.get("/sandbox/stats").json()
+    assert (stats["foreign_writes"], stats["reads"], stats["clears"]) == (2, 2, 1)

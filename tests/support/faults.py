@@ -100,9 +100,9 @@ class Shares:
     def __post_init__(self) -> None:
         assert sum(self.shares.values()) < 1 + 1e-9, "more than all requests"
 
-    def draw(self, number: int, elapsed: float) -> Draw:
+    def draw(self, number: int, elapsed: float, path: str) -> Draw:
         """See ``FaultPlan``."""
-        draw = self.others.draw(number, elapsed)
+        draw = self.others.draw(number, elapsed, path)
         picked = uniform(self.seed, number, "shares")
         for fault, share in self.shares.items():
             if picked < share:
@@ -118,9 +118,9 @@ class Script:
     script: Callable[[int], Fault | None]
     others: FaultPlan = NO_FAULTS
 
-    def draw(self, number: int, elapsed: float) -> Draw:
+    def draw(self, number: int, elapsed: float, path: str) -> Draw:
         """See ``FaultPlan``."""
-        draw, fault = self.others.draw(number, elapsed), self.script(number)
+        draw, fault = self.others.draw(number, elapsed, path), self.script(number)
         return draw if fault is None else replace(draw, fault=fault)
 
 
@@ -132,9 +132,9 @@ class While:
     fault: Fault
     others: FaultPlan = NO_FAULTS
 
-    def draw(self, number: int, elapsed: float) -> Draw:
+    def draw(self, number: int, elapsed: float, path: str) -> Draw:
         """See ``FaultPlan``."""
-        draw = self.others.draw(number, elapsed)
+        draw = self.others.draw(number, elapsed, path)
         return replace(draw, fault=self.fault) if self.condition() else draw
 
 
@@ -147,7 +147,20 @@ class During:
     fault: Fault
     others: FaultPlan = NO_FAULTS
 
-    def draw(self, number: int, elapsed: float) -> Draw:
+    def draw(self, number: int, elapsed: float, path: str) -> Draw:
         """See ``FaultPlan``."""
-        draw = self.others.draw(number, elapsed)
+        draw = self.others.draw(number, elapsed, path)
         return replace(draw, fault=self.fault) if self.start <= elapsed < self.end else draw
+
+
+@dataclass(frozen=True)
+class OnPath:
+    """A plan for the requests for one path; those for the others are left to ``others``."""
+
+    path: str
+    plan: FaultPlan
+    others: FaultPlan = NO_FAULTS
+
+    def draw(self, number: int, elapsed: float, path: str) -> Draw:
+        """See ``FaultPlan``."""
+        return (self.plan if path == self.path else self.others).draw(number, elapsed, path)

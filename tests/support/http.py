@@ -2,8 +2,10 @@
 
 KEY, SECRET = "an-app-key", "its-s3cret"
 """Of an app that the real service does not know."""
-SET = "/group/remarks/set.json"
-"""The path of the call that sets an alias."""
+SET, CLEAR, READ = (f"/group/remarks/{call}.json" for call in ("set", "del", "get"))
+"""The paths of the calls that set, clear and read an alias."""
+QUERY = "/group/user/query.json"
+"""The path of the call that lists a group's members."""
 FORM = "application/x-www-form-urlencoded"
 BODY = b'{"code":200}'
 """The body of an acceptance."""
