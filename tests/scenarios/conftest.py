@@ -22,6 +22,11 @@ if sys.platform == "win32":  # without its signals
     collect_ignore_glob = ["test_*.py"]
 
 
+def pytest_ignore_collect(config: pytest.Config) -> bool | None:
+    # They need not be imported to be left out.
+    return True if config.option.markexpr == "not slow" else None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.is_relative_to(HERE):

@@ -34,33 +34,38 @@ for name in sys.argv[1:]:
 """
 MOST_MIB = 200
 HEADER = b"userId,groupId,remark\n"
-HUGE = {
-    "one line": (HEADER + b"x" * 2**26, "line of more than"),
-    "one line, packed": (gzip.compress(HEADER + b"x" * 2**26, 1), "line of more than"),
-    "one field": (HEADER + b'u1,g1,"' + b"x\n" * 2**25, "field of more than"),
-    "one header": (b"a," * 2**25, "line of more than"),
-    "one object": (b'{"userId": "' + b"x" * 2**26, "line of more than"),
-    "only line ends": (HEADER + b"\n" * 2**19, "has a header but no rows"),
-    "more line ends than a sheet has rows": (HEADER + b"\n" * 2**22, "more than 1,048,576 blank lines in a row"),
-    "only line ends, packed": (gzip.compress(b"\n" * 2**24), "more than 1,048,576 blank lines in a row"),
-    "only NULs under the header": (HEADER + bytes(2**26), "is not text"),
-    "long rows": (HEADER + (b"u1,g1," + b"x" * 100_000 + b"\n") * 500, "read to its end"),
-    "wide rows": (
-        b",".join(b"c%d" % n for n in range(20_000)) + b"\n" + (b"," * 19_999 + b"\n") * 500,
-        "columns for userId",
-    ),
-}
+
+
+def huge() -> dict[str, tuple[bytes, str]]:
+    """Contents by name, hundreds of megabytes of them, and what is said of each."""
+    return {
+        "one line": (HEADER + b"x" * 2**26, "line of more than"),
+        "one line, packed": (gzip.compress(HEADER + b"x" * 2**26, 1), "line of more than"),
+        "one field": (HEADER + b'u1,g1,"' + b"x\n" * 2**25, "field of more than"),
+        "one header": (b"a," * 2**25, "line of more than"),
+        "one object": (b'{"userId": "' + b"x" * 2**26, "line of more than"),
+        "only line ends": (HEADER + b"\n" * 2**19, "has a header but no rows"),
+        "more line ends than a sheet has rows": (HEADER + b"\n" * 2**22, "more than 1,048,576 blank lines in a row"),
+        "only line ends, packed": (gzip.compress(b"\n" * 2**24), "more than 1,048,576 blank lines in a row"),
+        "only NULs under the header": (HEADER + bytes(2**26), "is not text"),
+        "long rows": (HEADER + (b"u1,g1," + b"x" * 100_000 + b"\n") * 500, "read to its end"),
+        "wide rows": (
+            b",".join(b"c%d" % n for n in range(20_000)) + b"\n" + (b"," * 19_999 + b"\n") * 500,
+            "columns for userId",
+        ),
+    }
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak is read from Linux's /proc")
 def test_memory_stays_bounded(tmp_path):
-    for name, (content, _) in HUGE.items():
+    contents = huge()
+    for name, (content, _) in contents.items():
         (tmp_path / name).write_bytes(content)
-    paths = [str(tmp_path / name) for name in HUGE]
+    paths = [str(tmp_path / name) for name in contents]
     ended = run_python(READ, *paths, timeout=len(paths) * DEADLINE)
     assert ended.code == 0, ended.err
-    for (name, (_, expected)), line in zip(HUGE.items(), ended.out.splitlines(), strict=True):
+    for (name, (_, expected)), line in zip(contents.items(), ended.out.splitlines(), strict=True):
         peak, result = line.split(" ", 1)
         assert expected in result, name
         assert int(peak) < MOST_MIB, name
