@@ -1,9 +1,6 @@
 """The library does what the command line does, and returns what it found."""
 
 import asyncio
-import io
-import threading
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,12 +18,7 @@ from batch_alias import (
     run_job,
     write_job_reports,
 )
-from batch_alias.errors import ExitCode
-from batch_alias.ledger import LedgerReader, locked
-from batch_alias.sandbox import Faults
-from batch_alias.sandbox.faults import UNAVAILABLE
-from tests.support.faults import Script
-from tests.support.processes import DEADLINE, run_python
+from tests.support.processes import run_python
 
 ON_THE_SANDBOX = Target(sandbox=True)
 
@@ -66,13 +58,6 @@ def test_what_cannot_be_done_is_an_exception(settings, tmp_path):
         asyncio.run(run_job(Settings(job=tmp_path / "missing", target=ON_THE_SANDBOX)))
 
 
-def test_an_observer_is_called_with_each_event(sandbox, settings_for, write_csv):
-    served = sandbox(Script(lambda number: UNAVAILABLE if number < 2 else None))
-    events = []
-    asyncio.run(run_job(settings_for(write_csv(5), served), observer=events.append))
-    assert [event.kind.value for event in events] == ["outage-began", "outage-ended"]
-
-
 def test_every_public_name_can_be_imported():
     for name in batch_alias.__all__:
         assert getattr(batch_alias, name)
@@ -100,70 +85,6 @@ def test_the_secret_is_not_shown(settings_for, sandbox):
     settings = settings_for(Path("rows.csv"), served)
     assert isinstance(settings.target.app_secret, Secret)
     assert served.app_secret.reveal() not in f"{settings!r} {settings}"
-
-
-def test_cancelled_while_the_source_is_staged_it_stops_and_leaves_nothing(settings, write_csv):
-    job, reading, go_on = settings.job_folder, threading.Event(), threading.Event()
-
-    class Held(io.FileIO):
-        """A file that is not read on while rows are staged, until it may be."""
-
-        def read(self, size: int = -1) -> bytes:
-            if (job / "ledger.new").exists():
-                reading.set()
-                go_on.wait(DEADLINE)
-            return super().read(size)
-
-    class Source(type(Path())):
-        def open(self, *_arguments, **_more) -> Held:
-            return Held(self)
-
-    async def cancel_when_staging_begins() -> None:
-        source = Source(write_csv(20_000))
-        running = asyncio.create_task(run_job(replace(settings, source=source, reading=Reading())))
-        assert await asyncio.to_thread(reading.wait, DEADLINE)
-        running.cancel()
-        await asyncio.sleep(0)  # now it knows
-        go_on.set()
-        with pytest.raises(asyncio.CancelledError):
-            await running
-        assert not job.exists()
-        with locked(job):
-            pass
-
-    asyncio.run(cancel_when_staging_begins())
-
-
-def test_a_run_that_is_cancelled_while_it_sends_has_an_end(sandbox, settings_for, write_csv, until):
-    served = sandbox(Faults(latency=0.1))
-    settings = settings_for(write_csv(3000), served, rate=100)
-
-    async def cancel_when_sending() -> None:
-        running = asyncio.create_task(run_job(settings))
-        await asyncio.to_thread(until, lambda: served.stats().sets >= 5)
-        running.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await running
-
-    asyncio.run(cancel_when_sending())
-    with LedgerReader(settings.job_folder) as ledger:
-        (run,) = ledger.runs()
-    assert run.exit_code == ExitCode.INTERRUPTED
-    assert run.ended_at is not None
-
-
-def test_a_run_that_is_cancelled_while_it_writes_reports_waits_for_them(sandbox, settings_for, write_csv, until):
-    settings = settings_for(write_csv(5), sandbox())
-
-    async def cancel_when_reporting() -> None:
-        running = asyncio.create_task(run_job(settings))
-        await asyncio.to_thread(until, lambda: (settings.job_folder / "summary.json").exists())
-        running.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await running
-        assert (settings.job_folder / "report.html").exists()
-
-    asyncio.run(cancel_when_reporting())
 
 
 def test_a_client_that_cannot_be_made_is_an_error_before_anything_is_staged(
