@@ -70,6 +70,7 @@ def test_a_limit_on_connections(refusal, sent_to):
     assert "outage-began" not in sent.event_kinds
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("latency", [0.05, 0.3, 1.0])
 @pytest.mark.parametrize(("count_refused", "least"), [(False, 36), (True, 34)])
 def test_a_smaller_grant_is_found_and_used(latency, count_refused, least, sent_to):
@@ -86,6 +87,7 @@ def test_a_queue_is_not_filled(sent_to):
     assert "outage-began" not in sent.event_kinds
 
 
+@pytest.mark.slow
 def test_a_service_that_becomes_slower_is_not_throttled_for_long(sent_to):
     rate, _, _ = sent_to(lambda now: ("accepted", 0.05 if now < 8 else 1.0), count=4000)
     assert rate >= 80
@@ -123,6 +125,7 @@ def test_stray_faults_of_every_kind_cost_little(send, answer):
     assert sent.seconds <= 30
 
 
+@pytest.mark.slow
 def test_at_a_low_rate_stray_signals_are_no_limit(send, answer):
     draw = random.Random(5)
 
@@ -136,6 +139,7 @@ def test_at_a_low_rate_stray_signals_are_no_limit(send, answer):
     assert sent.seconds <= 75
 
 
+@pytest.mark.slow
 def test_a_request_that_hangs_does_not_delay_the_others(send, answer):
     def script(service, row):
         if row == 700:
