@@ -41,7 +41,7 @@ from tests.support.processes import DEADLINE, Command, environment_of
 
 # Shared and noisy machines: how long an example takes says nothing about the code.
 hypothesis_settings.register_profile("all", deadline=None)
-hypothesis_settings.register_profile("fast", deadline=None, max_examples=20)
+hypothesis_settings.register_profile("fast", deadline=None, max_examples=10)
 # A shell without job control ignores SIGINT for what it starts in the background, and so would every process of a test.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 

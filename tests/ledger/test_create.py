@@ -86,7 +86,7 @@ def test_ids_are_compared_exactly(staged):
     assert set(states(folder).values()) == {"pending"}
 
 
-@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=min(30, settings().max_examples), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from("gh"), st.booleans()), min_size=1, max_size=30))
 def test_each_user_and_group_is_sent_once_with_its_last_value(staged, rows):
     folder = staged(

@@ -2,7 +2,7 @@ import json
 from collections import Counter
 
 from batch_alias.model import LATENCY_STEP, State
-from batch_alias.reports.summary import percentiles
+from batch_alias.reports.summary import percentiles, summarize
 
 
 def test_it_adds_up_all_runs(job, second, start):
@@ -19,7 +19,7 @@ def test_it_adds_up_all_runs(job, second, start):
 
 def test_times_of_a_job_that_never_ran_are_empty(job):
     job.stage({"remark": "a"})
-    summary = job.write(exit_code=None)
+    summary = summarize(job.ledger, exit_code=None, stopped="")
     assert (summary.started_at, summary.ended_at, summary.target, summary.mean_rate) == ("", "", "", 0.0)
 
 
@@ -28,7 +28,7 @@ def test_a_killed_run_ends_with_its_last_second_and_not_with_the_next_run(job, s
     job.run({}, [second(start), second(start + 9)], exit_code=None, times=(start, None))
     job.run({}, [second(start + 86_404)], times=(start + 86_400, start + 86_405.5))
     assert [run.end for run in job.ledger.runs()] == [start + 10, start + 86_405.5]
-    summary = job.write()
+    summary = summarize(job.ledger, exit_code=1, stopped="")
     assert summary.sending_seconds == 15.5
     assert summary.mean_rate == round(30 / 15.5, 2)
 
@@ -38,7 +38,7 @@ def test_runs_within_one_second_and_seconds_without_a_request_count_for_their_ow
     job.run({}, [second(start), second(start + 30, 0)], exit_code=None, times=(start + 0.1, None))
     job.run({}, [second(start), second(start + 3)], exit_code=None, times=(start + 0.9, None))
     assert [run.end for run in job.ledger.runs()] == [start + 1, start + 4]
-    assert job.write(exit_code=None).sending_seconds == 4.0
+    assert summarize(job.ledger, exit_code=None, stopped="").sending_seconds == 4.0
 
 
 def test_percentiles_are_the_upper_bounds_of_their_buckets():

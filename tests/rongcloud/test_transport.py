@@ -194,7 +194,7 @@ async def posting(transport: StreamTransport, url: str, **more) -> AsyncIterator
 @pytest.mark.parametrize(
     "response", [OK, CHUNKED, INFORMED, CLOSING, WITHOUT_LENGTH], ids=["length", "chunked", "1xx", "close", "no length"]
 )
-@hypothesis_settings(max_examples=25)
+@hypothesis_settings(max_examples=min(25, hypothesis_settings().max_examples))
 @given(data=st.data())
 def test_a_response_is_the_same_in_whatever_pieces_it_arrives(response, data):
     cuts = data.draw(st.lists(st.integers(0, len(response)), max_size=6).map(sorted))

@@ -81,7 +81,7 @@ def test_many_waiting_tasks_share_one_rate(workers, starts):
     assert len(started) >= 0.98 * 100 * 5
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=min(25, settings().max_examples))
 @given(rate=st.sampled_from([*SECONDS]), gaps=STALLS)
 def test_a_stall_is_not_made_up_for_by_a_burst(starts, rate, gaps):
     stalls, at = [], 0.0

@@ -117,7 +117,7 @@ def test_rows_are_counted_as_a_spreadsheet_counts_them(written):
 
 
 def test_progress_counts_the_bytes_of_the_file(written):
-    path = written(HEADER + "".join(f"u{n},g1,a\n" for n in range(50_000)))
+    path = written(HEADER + "".join(f"u{n},g1,a\n" for n in range(20_000)))
     with open_source(path, Reading()) as source:
         seen = [source.progress() for _ in source.batches()]
         assert source.progress() == (path.stat().st_size,) * 2
