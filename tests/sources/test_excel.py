@@ -203,25 +203,27 @@ def test_error_cells_are_rejected_and_a_row_of_them_is_not_blank(read, workbook)
     assert rows["number"].tolist() == [2, 3, 4]
 
 
-@pytest.mark.parametrize("error", ["#SPILL!", "#CALC!", "#BUSY!", "#GETTING_DATA", "#N/A"])
-def test_an_error_is_one_whatever_its_name(read, tmp_path, tampered, error):
+@pytest.mark.parametrize("errors", [["#SPILL!", "#CALC!", "#BUSY!", "#GETTING_DATA"], ["#N/A"]])
+def test_an_error_is_one_whatever_its_name(read, tmp_path, tampered, errors):
     with xlsxwriter.Workbook(tmp_path / "rows.xlsx") as book:
         sheet = book.add_worksheet()
         sheet.write_row(0, 0, HEADER)
-        sheet.write_row(1, 0, ["u1", "g1"])
-        sheet.write_formula("C2", "=A1:A9", None, "#N/A")
-        sheet.write_row(2, 0, ["u1", "g1", "#SPILL!"])
-        sheet.write_formula("A4", "=A1", None, "#NUM!")
-        sheet.write_row(3, 1, ["g1", 5])
-    path = tampered(
-        tmp_path / "rows.xlsx",
-        SHEET,
-        lambda xml: xml.replace(b"#N/A", error.encode()).replace(b"<v>#NUM!</v>", b""),
-    )
-    assert read(path)[["remark", "reason"]].to_numpy().tolist() == [
-        ["", "error-cell"],
+        sheet.write_row(1, 0, ["u1", "g1", "#SPILL!"])
+        sheet.write_formula("A3", "=A1", None, "#NUM!")
+        sheet.write_row(2, 1, ["g1", 5])
+        for row in range(3, 3 + len(errors)):
+            sheet.write_row(row, 0, ["u1", "g1"])
+            sheet.write_formula(row, 2, "=A1:A9", None, "#N/A")
+
+    def rename(xml: bytes) -> bytes:
+        before, *after = xml.replace(b"<v>#NUM!</v>", b"").split(b"#N/A")
+        return before + b"".join(error.encode() + rest for error, rest in zip(errors, after, strict=True))
+
+    rows = read(tampered(tmp_path / "rows.xlsx", SHEET, rename))
+    assert rows[["remark", "reason"]].to_numpy().tolist() == [
         ["#SPILL!", ""],
         ["5", "error-cell"],
+        *[["", "error-cell"]] * len(errors),
     ]
 
 
@@ -252,9 +254,8 @@ def test_a_formula_has_its_stored_value_and_a_merged_cell_is_its_first(read, tmp
     assert rows["reason"].tolist() == ["error-cell", "", "empty-user-id"]
 
 
-@pytest.mark.parametrize(
-    ("cell", "reason"),
-    [
+def test_a_formula_without_a_result_is_not_an_empty_cell(read, tmp_path, tampered):
+    cases = [
         (b"<f>A1</f>", "formula-without-value"),
         (b"<f>A1</f><v></v>", "formula-without-value"),
         (b"<f>A1</f><v> </v>", "formula-without-value"),
@@ -262,16 +263,20 @@ def test_a_formula_has_its_stored_value_and_a_merged_cell_is_its_first(read, tmp
         (b"<f>A1</f><v>0</v>", "formula-without-value"),  # the workbook is to be calculated when it is opened
         (b"<f>A1</f><v>0.5</v>", ""),
         (b"<f>A1</f><v>7</v>", ""),
-    ],
-)
-def test_a_formula_without_a_result_is_not_an_empty_cell(read, tmp_path, tampered, cell, reason):
+    ]
     with xlsxwriter.Workbook(tmp_path / "rows.xlsx") as book:
         sheet = book.add_worksheet()
         sheet.write_row(0, 0, HEADER)
-        for row in (1, 2):
-            sheet.write_row(row, 0, ["u1", "g1", 12345])
-    path = tampered(tmp_path / "rows.xlsx", SHEET, lambda xml: xml.replace(b"<v>12345</v>", cell))
-    assert read(path)["reason"].tolist() == [reason] * 2
+        for row in range(len(cases)):
+            sheet.write_row(row + 1, 0, ["u1", "g1", 12340 + row])
+
+    def calculate(xml: bytes) -> bytes:
+        for row, (cell, _) in enumerate(cases):
+            xml = xml.replace(b"<v>%d</v>" % (12340 + row), cell)
+        return xml
+
+    path = tampered(tmp_path / "rows.xlsx", SHEET, calculate)
+    assert read(path)["reason"].tolist() == [reason for _, reason in cases]
 
 
 def test_a_formula_of_empty_text_has_a_result_and_a_reference_after_the_table_is_no_formula(read, tmp_path, tampered):
@@ -300,31 +305,39 @@ def test_rows_of_formulas_without_results_are_rows(read, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("escaped", "text", "reason"),
+    "cases",
     [
-        (b"_xD83D__xDE00_", "😀", ""),
-        (b"a_x000d__xd83d__xde00_b_x4e2D_", "a\r😀b中", ""),
-        (b"_x005F_xD83D__x005f_xDE00_", "_xD83D__xDE00_", ""),
-        (b"_x005F__xD83D__xDE00__x005F_", "_😀_", ""),
-        (b"_xD83D__xDE00", "", "surrogate-character"),
-        (b"_xDE00__xD83D_", "", "surrogate-character"),
-        (b"_xD83D", "_xD83D", ""),
-        (b"_x00411_", "_x00411_", ""),
+        [
+            (b"_xD83D__xDE00_", "😀", ""),
+            (b"a_x000d__xd83d__xde00_b_x4e2D_", "a\r😀b中", ""),
+            (b"_x005F_xD83D__x005f_xDE00_", "_xD83D__xDE00_", ""),
+            (b"_x005F__xD83D__xDE00__x005F_", "_😀_", ""),
+            (b"_xD83D__xDE00", "", "surrogate-character"),
+            (b"_xDE00__xD83D_", "", "surrogate-character"),
+        ],
+        [(b"_xD83D", "_xD83D", ""), (b"_x00411_", "_x00411_", "")],
     ],
+    ids=["beyond U+00FF", "none beyond it"],  # a sheet without any is read as it is
 )
 @pytest.mark.parametrize("is_formula", [False, True])
-def test_escaped_characters_are_decoded(read, tmp_path, tampered, escaped, text, reason, is_formula):
+def test_escaped_characters_are_decoded(read, tmp_path, tampered, cases, is_formula):
     with xlsxwriter.Workbook(tmp_path / "rows.xlsx") as book:
         sheet = book.add_worksheet()
         sheet.write_row(0, 0, HEADER)
-        sheet.write_row(1, 0, ["u1", "g1"])
-        if is_formula:
-            sheet.write_formula(1, 2, "=A1", None, "here")
-        else:
-            sheet.write_string(1, 2, "here")
-    part = SHEET if is_formula else STRINGS
-    rows = read(tampered(tmp_path / "rows.xlsx", part, lambda xml: xml.replace(b"here", escaped)))
-    assert rows[["remark", "reason"]].to_numpy().tolist() == [[text, reason]]
+        for row in range(1, len(cases) + 1):
+            sheet.write_row(row, 0, ["u1", "g1"])
+            if is_formula:
+                sheet.write_formula(row, 2, "=A1", None, f"here {row}")
+            else:
+                sheet.write_string(row, 2, f"here {row}")
+
+    def escape(xml: bytes) -> bytes:
+        for row, (escaped, _, _) in enumerate(cases, start=1):
+            xml = xml.replace(b"here %d" % row, escaped)
+        return xml
+
+    rows = read(tampered(tmp_path / "rows.xlsx", SHEET if is_formula else STRINGS, escape))
+    assert rows[["remark", "reason"]].to_numpy().tolist() == [[text, reason] for _, text, reason in cases]
 
 
 @KINDS

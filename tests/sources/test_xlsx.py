@@ -73,11 +73,16 @@ def test_the_declared_size_of_a_sheet_is_not_used(read, shared, tampered, claim)
     assert read(path)["remark"].tolist() == ["a"]
 
 
-@pytest.mark.parametrize("style", [b"", b"7", b"-1", b"-9", b"99999999999"])
-def test_a_style_that_is_not_in_the_workbook_formats_nothing(read, workbook, tampered, style):
-    path = workbook([["u1", "g1", 5]])
-    path = tampered(path, SHEET, lambda xml: xml.replace(b'<c r="C2"', b'<c r="C2" s="%s"' % style))
-    assert read(path)[["remark", "reason", "warning"]].to_numpy().tolist() == [["5", "", ""]]
+def test_a_style_that_is_not_in_the_workbook_formats_nothing(read, workbook, tampered):
+    styles = [b"", b"7", b"-1", b"-9", b"99999999999"]
+
+    def style(xml: bytes) -> bytes:
+        for row, number in enumerate(styles, start=2):
+            xml = xml.replace(b'<c r="C%d"' % row, b'<c r="C%d" s="%s"' % (row, number))
+        return xml
+
+    path = tampered(workbook([["u1", "g1", 5]] * len(styles)), SHEET, style)
+    assert read(path)[["remark", "reason", "warning"]].to_numpy().tolist() == [["5", "", ""]] * len(styles)
 
 
 @pytest.mark.parametrize(
