@@ -296,10 +296,10 @@ def test_a_clock_that_jumps_brings_no_burst(send, always):
             await asyncio.sleep(2)
             loop.now += 3600
 
-    sent = send(always(), count=1500, meanwhile=sleep_like_a_laptop)
+    sent = send(always(), count=900, meanwhile=sleep_like_a_laptop)
     times = [start.at for start in sent.service.starts]
     assert all(later - earlier >= 1 for earlier, later in zip(times, times[100:], strict=False))
-    assert len(sent.ledger.outcomes) == 1500
+    assert len(sent.ledger.outcomes) == 900
     assert sent.error is None
 
 

@@ -75,7 +75,7 @@ def test_probes_take_the_two_hosts_in_turn(send, answer):
 
 
 def test_after_an_outage_the_rate_rises_step_by_step(send, outage):
-    sent = send(outage(5.0, 65.0), count=3000)
+    sent = send(outage(5.0, 65.0), count=2200)
     again = next(event.at for event in sent.events if event.kind == "outage-ended") - 1_800_000_000
     seconds = Counter(int(start.at - again) for start in sent.service.starts if start.at >= again)
     assert seconds[0] <= 12
@@ -303,7 +303,7 @@ def test_an_outage_ends_with_any_answer_to_the_harmless_call_once_rows_have_been
 @pytest.mark.parametrize("size", [25, 70])
 def test_a_block_of_rows_that_always_fail_is_no_outage_either(size, send, answer):
     odd = set(range(500, 500 + size))
-    sent = send(lambda _service, row: answer(code=1000) if row in odd else answer(), count=1500)
+    sent = send(lambda _service, row: answer(code=1000) if row in odd else answer(), count=800)
     assert sent.error is None
     assert {number for number, state in sent.ledger.states().items() if state is State.UNKNOWN} == odd
     assert "outage-began" not in sent.event_kinds
@@ -427,9 +427,9 @@ def test_the_same_later_in_a_run_is_an_outage(send, answer, misconfigured):
         def script(service, _row, failure=failure):
             return answer(failure=failure) if down(service, 5, 65) else answer()
 
-        sent = send(script, count=1000)
+        sent = send(script, count=600)
         assert sent.event_kinds == ["outage-began", "outage-ended"]
-        assert Counter(sent.ledger.states().values()) == {State.ACCEPTED: 1000}
+        assert Counter(sent.ledger.states().values()) == {State.ACCEPTED: 600}
 
 
 def test_rows_in_doubt_are_unknown_when_the_run_is_stopped_in_an_outage(send, answer):
