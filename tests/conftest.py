@@ -309,7 +309,7 @@ def run() -> Callable[..., Summary]:
 
 
 def _write_tables(job: Job) -> Summary:
-    # Without the page: importing matplotlib and drawing its charts takes longer than most of the runs.
+    # Without the page: importing Jinja and compiling the template takes longer than many of the runs.
     last = job.ledger.runs()[-1]
     summary = summarize(job.ledger, exit_code=last.exit_code, stopped=last.stopped)
     write = writers(job.folder, job.ledger, summary)

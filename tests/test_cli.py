@@ -296,7 +296,7 @@ import sys
 from batch_alias.cli import cli
 for arguments in (["--help"], ["run", "--help"], ["sandbox", "--help"], ["--version"]):
     cli.main(arguments, standalone_mode=False)
-heavy = {"pandas", "numpy", "httpx", "h11", "matplotlib", "python_calamine", "xlrd", "jinja2", "tqdm"}
+heavy = {"pandas", "numpy", "httpx", "h11", "python_calamine", "xlrd", "jinja2", "tqdm"}
 print("heavy:", sorted(heavy & set(sys.modules)))
 """
 

@@ -64,12 +64,22 @@ def write_reports(
 
 def writers(folder: Path, ledger: LedgerReader, totals: Summary) -> dict[str, Callable[[Path], object]]:
     """What writes each report, by file name, in the order in which they are written."""
-    from batch_alias.reports import page, workbook  # Jinja and XlsxWriter take a tenth of a second to import
+
+    # Jinja and XlsxWriter take a tenth of a second to import.
+    def write_page(path: Path) -> None:
+        from batch_alias.reports import page
+
+        page.write(path, folder, ledger, totals)
+
+    def write_workbook(path: Path) -> None:
+        from batch_alias.reports import workbook
+
+        workbook.write(path, folder, ledger, totals)
 
     return {
         "summary.json": lambda path: path.write_text(totals.as_json() + "\n", encoding="utf-8"),
         "not-accepted.csv": lambda path: write_not_accepted(path, ledger),
         "results.csv": lambda path: write_results(path, ledger),
-        "report.html": lambda path: page.write(path, folder, ledger, totals),
-        _WORKBOOK: lambda path: workbook.write(path, folder, ledger, totals),
+        "report.html": write_page,
+        _WORKBOOK: write_workbook,
     }

@@ -1,23 +1,15 @@
 """The charts of the page: shapes as SVG, and the texts and marks that the page places over them.
 
-matplotlib draws the shapes in placeholder colours, which are replaced by CSS variables, and CSS stretches them to the
-space there is: one drawing serves light and dark, desktop and phone, and text has the same size everywhere.
+Everything is placed in per cent of a chart's width and height, and CSS stretches the shapes to the space there is: one
+drawing serves light and dark, desktop and phone, and text has the same size everywhere.
 """
 
-import re
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from io import StringIO
-from itertools import pairwise
-from math import nan
+from itertools import count, groupby, pairwise
+from math import floor, log, log10
 from typing import NamedTuple
-
-import matplotlib as mpl
-from matplotlib.axes import Axes
-from matplotlib.axis import Axis
-from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, MaxNLocator
 
 from batch_alias.model import LATENCY_STEP, EventKind
 from batch_alias.reports.summary import percentiles
@@ -25,9 +17,7 @@ from batch_alias.reports.timeline import WIDTHS, Timeline
 from batch_alias.reports.wording import latency
 from batch_alias.text import duration
 
-INK, GRID, BLUE, RED, AMBER, VIOLET = (f"#01010{number}" for number in range(1, 7))
-_VARIABLES = {INK: "muted", GRID: "line", BLUE: "blue", RED: "red", AMBER: "amber", VIOLET: "violet"}
-_MARKS: Mapping[EventKind, tuple[str, str]] = {
+_MARKS = {
     EventKind.RATE_LOWERED: ("amber", "triangle"),
     EventKind.ASKED_TO_WAIT: ("amber", "square"),
     EventKind.HOST_SWITCHED: ("violet", "diamond"),
@@ -41,6 +31,10 @@ Legend = list[tuple[str, str, str]]
 """What the colours of a chart mean: (colour, shape, text)."""
 Labels = list[tuple[str, float, float, str]]
 """What is placed over a chart: (the page's classes for it, from the left, from the bottom, a text if it is no mark)."""
+Line = Iterable[tuple[float, float]]
+"""The corners of a line, in values of the two axes."""
+Ticks = Iterable[tuple[float, str]]
+"""Values of an axis, and how they are written."""
 
 
 class Chart(NamedTuple):
@@ -52,74 +46,81 @@ class Chart(NamedTuple):
     legend: Legend
 
 
+class _Axis(NamedTuple):
+    low: float
+    high: float
+    is_log: bool = False
+
+    def place(self, value: float) -> float:
+        """The place of a value, in per cent."""
+        low, high = self.low, self.high
+        return round(100 * (log(value / low, high / low) if self.is_log else (value - low) / (high - low)), 2)
+
+
+class _Canvas:
+    """The shapes of a chart and the labels over them."""
+
+    def __init__(self, x: _Axis, x_ticks: Ticks, y: _Axis, y_ticks: Ticks) -> None:
+        self.x, self.y = x, y
+        self.labels: Labels = []
+        self._paths: list[str] = []
+        for value, text in x_ticks:  # first, because CSS counts them
+            self.label("x", value, y.low, text)
+        for value, text in y_ticks:
+            self.label("y", x.low, value, text)
+            self.line("line", [(x.low, value), (x.high, value)])
+
+    def label(self, classes: str, x: float, y: float, text: str = "") -> None:
+        self.labels.append((classes, self.x.place(x), self.y.place(y), text))
+
+    def line(self, color: str, *lines: Line, width: float = 1, dashes: str = "none") -> None:
+        self._path(f"fill:none;stroke:var(--{color});stroke-width:{width};stroke-dasharray:{dashes}", lines)
+
+    def area(self, color: str, line: Sequence[tuple[float, float]], *, opacity: float) -> None:
+        low = self.y.low
+        self._path(f"fill:var(--{color});opacity:{opacity}", [[(line[0][0], low), *line, (line[-1][0], low)]])
+
+    def svg(self) -> str:
+        paths = "".join(self._paths)
+        return f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 100 100" preserveAspectRatio="none">{paths}</svg>'
+
+    def _path(self, style: str, lines: Iterable[Line]) -> None:
+        corners = (" ".join(f"{self.x.place(x):g} {100 - self.y.place(y):g}" for x, y in line) for line in lines)
+        self._paths.append(f'<path style="{style}" d="M{"M".join(corners)}"/>')
+
+
 def draw(timeline: Timeline) -> list[Chart]:
     """Draw the charts of a job; without a response there are none of response times."""
-    charts = [_chart("Requests per second", _plot_rates, timeline, _rates_legend(timeline))]
+    drawn = [("Requests per second", _plot_rates(timeline), _rates_legend(timeline))]
     if any(point.latencies for point in timeline.points):
         legend = [("blue", "line", "median (p50)"), ("violet", "line", "p99")]
-        charts.append(_chart("Response time", _plot_latencies, timeline, legend))
+        drawn.append(("Response time", _plot_latencies(timeline), legend))
         legend = [("blue", "area", "responses")]
-        charts.append(_chart("Distribution of response times", _plot_distribution, timeline, legend))
-    return charts
+        drawn.append(("Distribution of response times", _plot_distribution(timeline), legend))
+    return [Chart(title, canvas.svg(), canvas.labels, legend) for title, canvas, legend in drawn]
 
 
-def _chart(title: str, plot: Callable[[Axes, Timeline], Labels], timeline: Timeline, legend: Legend) -> Chart:
-    figure = Figure(figsize=(10, 2.4))
-    axes = figure.add_axes((0, 0, 1, 1))
-    axes.set_frame_on(False)
-    axes.set_axisbelow(True)
-    axes.grid(axis="y", color=GRID, linewidth=1)
-    notes = plot(axes, timeline)
-    left, bottom = axes.get_xlim()[0], axes.get_ylim()[0]
-    # The x axis comes first, because CSS counts its ticks.
-    labels = [("x", place, bottom, text) for place, text in _ticks(axes.xaxis)]
-    labels += [("y", left, place, text) for place, text in _ticks(axes.yaxis)]
-    labels += notes
-    axes.tick_params(which="both", length=0, labelleft=False, labelbottom=False)
-    to_share = axes.transData - axes.transAxes
-    places = (100 * to_share.transform([(x, y) for _, x, y, _ in labels])).round(2).tolist()
-    placed = [(classes, x, y, text) for (classes, _, _, text), (x, y) in zip(labels, places, strict=True)]
-    return Chart(title, _svg(figure, title), placed, legend)
+def _steps(edges: Iterable[float], values: Iterable[float]) -> list[tuple[float, float]]:
+    """A line that is level between two edges."""
+    levels = zip(pairwise(edges), values, strict=True)
+    return [(edge, value) for span, value in levels for edge in span]
 
 
-def _svg(figure: Figure, title: str) -> str:
-    file = StringIO()
-    no_metadata = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-    with mpl.rc_context({"svg.hashsalt": title}):  # ids are made from it, and one may occur only once in a page
-        figure.savefig(file, format="svg", transparent=True, metadata=no_metadata)
-    svg = file.getvalue()
-    svg = svg[svg.index("<svg") :].replace("<svg", '<svg preserveAspectRatio="none"', 1)
-    svg = re.sub(r'<g id="[^"]*"', "<g", svg)  # every drawing has these
-    svg = re.sub(r"(\.\d\d)\d+", r"\1", svg)  # hundredths of a point are enough
-    for color, variable in _VARIABLES.items():
-        svg = svg.replace(color, f"var(--{variable})")
-    return svg
-
-
-def _ticks(axis: Axis) -> list[tuple[float, str]]:
-    low, high = axis.get_view_interval()
-    places = axis.get_majorticklocs().tolist()
-    texts = axis.get_major_formatter().format_ticks(places)
-    return [(place, text) for place, text in zip(places, texts, strict=True) if low <= place <= high]
-
-
-def _plot_rates(axes: Axes, timeline: Timeline) -> Labels:
+def _plot_rates(timeline: Timeline) -> _Canvas:
     points, edges = timeline.points, timeline.edges
-    axes.stairs([point.requests / point.seconds for point in points], edges, fill=True, color=BLUE, alpha=0.35)
-    axes.stairs([point.busiest for point in points], edges, color=BLUE, linewidth=1, baseline=None)
-    axes.stairs([point.refused / point.seconds for point in points], edges, fill=True, color=RED, alpha=0.85)
-    for begin, end, rate in timeline.limits:
-        axes.plot([begin, end], [rate, rate], color=AMBER, linewidth=1.4, linestyle=(0, (4, 2)))
     highest = max([*(point.busiest for point in points), *(rate for _, _, rate in timeline.limits)])
-    axes.set_ylim(0, highest * 1.2)
-    axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
-    marks: Labels = [
-        (f"{color} {shape}", begin, highest * 1.12, "")
-        for begin, point in zip(edges, points, strict=False)
-        for kind, (color, shape) in _MARKS.items()
-        if kind in point.events
-    ]
-    return marks + _time_axis(axes, timeline)
+    canvas = _timed(timeline, _Axis(0, highest * 1.2), _counts(highest * 1.2))
+    canvas.area("blue", _steps(edges, (point.requests / point.seconds for point in points)), opacity=0.35)
+    canvas.line("blue", _steps(edges, (point.busiest for point in points)))
+    if any(point.refused for point in points):
+        canvas.area("red", _steps(edges, (point.refused / point.seconds for point in points)), opacity=0.85)
+    for begin, end, rate in timeline.limits:
+        canvas.line("amber", [(begin, rate), (end, rate)], width=1.4, dashes="5.6 2.8")
+    for begin, point in zip(edges, points, strict=False):
+        for kind, (color, shape) in _MARKS.items():
+            if kind in point.events:
+                canvas.label(f"{color} {shape}", begin, highest * 1.12)
+    return canvas
 
 
 def _rates_legend(timeline: Timeline) -> Legend:
@@ -135,62 +136,70 @@ def _rates_legend(timeline: Timeline) -> Legend:
     return legend + [(*mark, kind.replace("-", " ")) for kind, mark in _MARKS.items() if kind in happened]
 
 
-def _plot_latencies(axes: Axes, timeline: Timeline) -> Labels:
-    middles = [(begin + end) / 2 for begin, end in pairwise(timeline.edges)]
-    found = [percentiles(point.latencies) for point in timeline.points]
-    for name, color in (("p99", VIOLET), ("p50", BLUE)):
-        values = [each.get(name, nan) for each in found]
-        axes.plot(middles, values, color=color, linewidth=1.3, marker=".", markersize=2)
-    axes.set_yscale("log")
-    lowest, highest = (pick(each[name] for each in found if each) for pick, name in ((min, "p50"), (max, "p99")))
-    axes.set_ylim(lowest / 1.3, highest * 2)
-    _latency_axis(axes.yaxis)
-    return _time_axis(axes, timeline)
+def _plot_latencies(timeline: Timeline) -> _Canvas:
+    found_in = (percentiles(point.latencies) for point in timeline.points)
+    spans = [(*span, found) for span, found in zip(pairwise(timeline.edges), found_in, strict=True)]
+    seen = [found for _, _, found in spans if found]
+    axis = _Axis(min(found["p50"] for found in seen) / 1.3, max(found["p99"] for found in seen) * 2, is_log=True)
+    canvas = _timed(timeline, axis, _latencies(axis))
+    # A line has gaps where there was no response.
+    parts = [list(part) for responded, part in groupby(spans, key=lambda span: bool(span[2])) if responded]
+    for name, color in (("p99", "violet"), ("p50", "blue")):
+        lines = [[(x, found[name]) for *span, found in part for x in span] for part in parts]
+        canvas.line(color, *lines, width=1.3)
+    return canvas
 
 
-def _plot_distribution(axes: Axes, timeline: Timeline) -> Labels:
+def _plot_distribution(timeline: Timeline) -> _Canvas:
     histogram: Counter[int] = Counter()
     for point in timeline.points:
         histogram.update(point.latencies)
-    first, last = min(histogram), max(histogram)
-    counts = [histogram[bucket] for bucket in range(first, last + 1)]
-    bounds = [LATENCY_STEP**bucket for bucket in range(first - 1, last + 1)]
-    axes.stairs(counts, bounds, fill=True, color=BLUE, alpha=0.55)
-    axes.set_ylim(0, max(counts) * 1.28)
-    axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
-    axes.yaxis.set_major_formatter("{x:,.0f}")
-    axes.set_xscale("log")
-    axes.set_xlim(bounds[0] / 1.2, bounds[-1] * 1.2)
-    _latency_axis(axes.xaxis)
+    buckets = range(min(histogram), max(histogram) + 1)
+    bounds = [LATENCY_STEP**bucket for bucket in range(buckets.start - 1, buckets.stop)]
+    highest = max(histogram.values())
+    x, top = _Axis(bounds[0] / 1.5, bounds[-1] * 1.5, is_log=True), highest * 1.28
+    canvas = _Canvas(x, _latencies(x), _Axis(0, top), _counts(top))
+    canvas.area("blue", _steps(bounds, (histogram[bucket] for bucket in buckets)), opacity=0.55)
     found = percentiles(histogram)
-    names = ("p50", "p90", "p99")
-    for name in names:
-        axes.axvline(found[name], color=VIOLET if name == "p99" else INK, linewidth=1, linestyle=(0, (3, 2)))
-    return [("note", found[name], max(counts) * (1.2 - 0.1 * number), name) for number, name in enumerate(names)]
+    for number, (name, color) in enumerate((("p50", "muted"), ("p90", "muted"), ("p99", "violet"))):
+        canvas.line(color, [(found[name], 0), (found[name], top)], dashes="3 2")
+        canvas.label("note", found[name], highest * (1.2 - 0.1 * number), name)
+    return canvas
 
 
-def _latency_axis(axis: Axis) -> None:
-    low, high = axis.get_view_interval()
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high / low < 1000 else (1,), numticks=8))
-    axis.set_major_formatter(lambda value, _: latency(value))
+def _counts(most: float) -> Ticks:
+    """Round numbers of things, at most seven."""
+    step = next(digit * 10**power for power in count() for digit in (1, 2, 5) if most <= 6 * digit * 10**power)
+    return [(number, f"{number:,}") for number in range(0, floor(most) + 1, step)]
 
 
-def _time_axis(axes: Axes, timeline: Timeline) -> Labels:
-    """Label sending time with the time of day, shade the outages, and separate the runs."""
+def _latencies(axis: _Axis) -> Ticks:
+    """Round latencies, three or more where that is possible."""
+    powers = range(floor(log10(axis.low)), floor(log10(axis.high)) + 1)
+    for digits in ((1,), (1, 2, 5), (1, 1.5, 2, 2.5, 3, 4, 5, 6, 8)):
+        values = (digit * 10.0**power for power in powers for digit in digits)
+        ticks = [(value, latency(value)) for value in values if axis.low <= value <= axis.high]
+        if len(ticks) >= 3:
+            break
+    return ticks
+
+
+def _timed(timeline: Timeline, y: _Axis, y_ticks: Ticks) -> _Canvas:
+    """A canvas over sending time, labelled with the time of day, with the outages shaded and the runs separated."""
     total = timeline.total
-    axes.set_xlim(0, total)
     step = next((width for width in WIDTHS if total <= width * _TICKS), total // _TICKS)
     places = range(-timeline.starts[0] % step, total + 1, step)
-    axes.set_xticks(places, [_time_of_day(timeline.time(place), step) for place in places])
+    ticks = [(place, _time_of_day(timeline.time(place), step)) for place in places]
+    canvas = _Canvas(_Axis(0, total), ticks, y, y_ticks)
     for begin, end in timeline.outages:
-        axes.axvspan(begin, max(end, begin + timeline.width / 2), color=RED, alpha=0.16, linewidth=0)
-    labels: Labels = []
+        span = (begin, max(end, begin + timeline.width / 2))
+        canvas.area("red", [(edge, y.high) for edge in span], opacity=0.16)
     for number, (offset, length) in enumerate(zip(timeline.offsets, timeline.lengths, strict=True), 1):
         if offset:
-            axes.axvline(offset, color=INK, linewidth=0.7)
+            canvas.line("muted", [(offset, y.low), (offset, y.high)], width=0.7)
         if total / 9 < length < total:  # there is room, and more than one run
-            labels.append(("note", offset, axes.get_ylim()[1], f"run {number}"))
-    return labels
+            canvas.label("note", offset, y.high, f"run {number}")
+    return canvas
 
 
 def _time_of_day(at: float, step: int) -> str:

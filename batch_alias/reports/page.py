@@ -4,24 +4,20 @@ Every value from the source is text to the template, which escapes it; long valu
 browser would not show are made visible.
 """
 
-import logging
 from functools import cache
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from batch_alias.ledger import LedgerReader
 from batch_alias.problems import PROBLEMS
 from batch_alias.reports import wording
+from batch_alias.reports.charts import draw
 from batch_alias.reports.rows import NOT_DONE, why
 from batch_alias.reports.summary import Summary
 from batch_alias.reports.timeline import Timeline
 from batch_alias.text import count, duration, excerpt, proportion
-
-if TYPE_CHECKING:
-    from batch_alias.reports.charts import Chart
 
 MOST_ROWS = 1000
 """Rows that were not accepted and are shown; ``not-accepted.csv`` has all."""
@@ -44,7 +40,7 @@ def write(path: Path, folder: Path, ledger: LedgerReader, summary: Summary) -> N
         states=[(state, summary.states[state], meaning) for state, meaning in wording.STATE_MEANINGS.items()],
         causes=wording.causes(ledger.rows(*NOT_DONE)),
         warnings=warnings,
-        charts=_charts(ledger) if summary.requests else [],
+        charts=draw(Timeline(ledger)) if summary.requests else [],
         events=ledger.events(),
         facts=wording.facts(info, runs),
         not_accepted=list(islice(ledger.rows(*NOT_DONE), MOST_ROWS)),
@@ -75,11 +71,3 @@ def _environment() -> Environment:
     }
     environment.globals |= {"proportion": proportion, "count": count, "most_lines": MOST_LINES}
     return environment
-
-
-def _charts(ledger: LedgerReader) -> "list[Chart]":
-    # matplotlib warns while it is imported where its cache cannot be written, which does not concern our users.
-    logging.getLogger("matplotlib").addHandler(logging.NullHandler())
-    from batch_alias.reports import charts  # matplotlib takes half a second to import
-
-    return charts.draw(Timeline(ledger))

@@ -8,7 +8,6 @@ to 40 ms to make.
 import secrets
 import ssl
 import time
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -217,7 +216,7 @@ class Connection:
             nonce=secrets.token_hex(NONCE_LENGTH // 2),
             timestamp_ms=time.time_ns() // 1_000_000,
         )
-        request_id = str(uuid.uuid4())
+        request_id = secrets.token_hex(16)  # RongCloud takes at most 36 characters
         headers = {
             "Host": self._host,
             **signed,

@@ -18,6 +18,8 @@ import httpx
 from batch_alias.model import Failure, Permission
 from batch_alias.rongcloud.hosts import Address, Resolver
 
+_END = h11.EndOfMessage()
+
 
 class Deadlines:
     """Time limits under way; they can be extended together, when this process stood still."""
@@ -69,14 +71,7 @@ class StreamTransport(httpx.AsyncBaseTransport):
         idle: Seconds without a request after which a connection is not used again.
     """
 
-    def __init__(
-        self,
-        tls: ssl.SSLContext,
-        resolver: Resolver,
-        deadlines: Deadlines,
-        *,
-        idle: float,
-    ) -> None:
+    def __init__(self, tls: ssl.SSLContext, resolver: Resolver, deadlines: Deadlines, *, idle: float) -> None:
         self._tls, self._resolver, self._deadlines, self._idle = tls, resolver, deadlines, idle
         self._connection: _HttpConnection | None = None
 
@@ -89,7 +84,7 @@ class StreamTransport(httpx.AsyncBaseTransport):
             httpx.ReadError: The connection broke.
             httpx.RemoteProtocolError: What came is not HTTP.
         """
-        body = await request.aread()
+        body = request.read()
         connection = self._connection
         # A connection that breaks before anything was sent on it is no attempt: another one is opened.
         if (
@@ -238,7 +233,7 @@ class _HttpConnection(asyncio.Protocol):
         http, url = self._http, request.url
         data = http.send(h11.Request(method=request.method, target=url.raw_path, headers=request.headers.raw)) or b""
         data += http.send(h11.Data(data=body)) or b""
-        data += http.send(h11.EndOfMessage()) or b""
+        data += http.send(_END) or b""
         self._transport.write(data)
         # asyncio writes at once what the socket takes: a connection that was reset is found out here.
         return not self._transport.is_closing()

@@ -74,7 +74,7 @@ class RateLimiter(Protocol):
     """The promise of the rate."""
 
     async def acquire(self) -> Permission:
-        """Wait until an attempt may start."""
+        """Wait until an attempt may start: about a second at most, since a stop waits as long."""
 
 
 class Dispatcher:
@@ -179,13 +179,14 @@ class Dispatcher:
                 self._handler.check_patience(now=now, is_idle=is_idle)
                 if (wait := self._wait(now=now)) > 0:
                     await self._sleep(wait)
-                elif (permission := await self._permission()) is not None:
-                    if self._wait(now=self._clock()) > 0:
-                        permission.give_back()
-                        continue
-                    task = asyncio.create_task(self._attempt(*self._next(), permission))
-                    self._tasks.add(task)
-                    task.add_done_callback(self._ended)
+                    continue
+                permission = await self._limiter.acquire()
+                if self._wait(now=self._clock()) > 0:
+                    permission.give_back()
+                    continue
+                task = asyncio.create_task(self._attempt(*self._next(), permission))
+                self._tasks.add(task)
+                task.add_done_callback(self._ended)
         except asyncio.CancelledError:
             # Cancelled after it was asked to stop: asked twice, it does not wait.
             if self.was_stopped:
@@ -220,14 +221,6 @@ class Dispatcher:
             not_before = max(handler.breaker.next_probe_at, handler.controller.paused_until)
         due = handler.check_at - now if handler.next_is_check else self._queue.due(now=now)
         return max(not_before - now, due, 0.0)
-
-    async def _permission(self) -> Permission | None:
-        """Wait for the rate limiter, but not longer than a tick: a stop does not wait for a low rate."""
-        try:
-            async with asyncio.timeout(self._timing.tick):
-                return await self._limiter.acquire()
-        except TimeoutError:
-            return None
 
     async def _sleep(self, seconds: float) -> None:
         self._changed.clear()

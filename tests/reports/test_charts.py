@@ -1,3 +1,5 @@
+import re
+
 import pytest
 
 from batch_alias.model import Event, EventKind
@@ -35,9 +37,9 @@ def labels(chart, wanted):
 def test_shapes_are_stretched_and_have_the_colours_of_the_page(charts):
     for chart in charts(EventKind.HOST_SWITCHED, refusals=3):
         assert 'preserveAspectRatio="none"' in chart.svg
-        assert "var(--blue)" in chart.svg
-        assert "#0101" not in chart.svg
-        assert "#000000" not in chart.svg
+        assert "stroke:var(--line)" in chart.svg
+        assert ":var(--blue)" in chart.svg
+        assert "#" not in chart.svg
         assert "<text" not in chart.svg
 
 
@@ -85,6 +87,35 @@ def test_without_a_response_there_are_no_charts_of_response_times(job, second, s
 )
 def test_the_time_axis_shows_round_times_of_the_day(charts, length, expected):
     assert labels(charts(runs=[(0, length)])[0], "x") == expected
+
+
+@pytest.mark.parametrize(
+    ("counts", "expected"),
+    [
+        ({"requests": 1}, ["0", "20", "40", "60", "80", "100", "120"]),  # up to the rate limit
+        ({"requests": 1000}, ["0", "200", "400", "600", "800", "1,000", "1,200"]),
+    ],
+)
+def test_the_axis_of_rates_shows_round_numbers(charts, counts, expected):
+    assert labels(charts(**counts)[0], "y") == expected
+
+
+@pytest.mark.parametrize(
+    ("buckets", "expected"),
+    [
+        ([77], ["30 ms", "40 ms", "50 ms", "60 ms"]),
+        ([47, 77], ["10 ms", "20 ms", "50 ms"]),
+        ([0, 94, 188], ["1 ms", "10 ms", "100 ms", "1 s", "10 s"]),
+    ],
+)
+def test_the_axis_of_response_times_shows_round_times(charts, buckets, expected):
+    assert labels(charts(latencies=dict.fromkeys(buckets, 1))[2], "x") == expected
+
+
+def test_a_line_of_response_times_has_gaps_where_there_was_no_response(charts):
+    chart = charts(runs=[(0, 30)])[1]
+    p99, p50 = re.findall(r'stroke-width:1.3[^"]*" d="([^"]*)"', chart.svg)
+    assert p99.count("M") == p50.count("M") == 2
 
 
 def test_runs_are_numbered_where_there_is_room(charts):
