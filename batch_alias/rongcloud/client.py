@@ -6,20 +6,17 @@ to 40 ms to make.
 """
 
 import secrets
-import ssl
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import cast
 from urllib.parse import urlsplit
 
 import httpx
 
-from batch_alias.errors import UsageError
 from batch_alias.model import Action, Call, Failure, Operation, Permission, Response
 from batch_alias.rongcloud.codes import FAILURES, UNREADABLE, classify
-from batch_alias.rongcloud.hosts import SWITCH_INTERVAL, Hosts, Resolver, proxy_of, proxy_transport
+from batch_alias.rongcloud.hosts import SWITCH_INTERVAL, Hosts, Resolver, proxy_of, proxy_transport, tls_context
 from batch_alias.rongcloud.transport import Deadlines, StreamTransport, failure_of, is_refusal
 from batch_alias.rongcloud.wire import (
     FORM,
@@ -113,7 +110,7 @@ class Client:
         self.timeout = timeout
         self.first_timeout = min(first_timeout, timeout)
         self.hosts = Hosts(target.urls, interval=switch_interval)
-        self.tls = _tls_context(target.ca_bundle)
+        self.tls = tls_context(target.ca_bundle)
         self.resolver = Resolver()
         self.deadlines = Deadlines()  # of the attempts under way
         self._on_switch = on_switch
@@ -299,15 +296,3 @@ async def _exchange(
     finally:
         await stream.aclose()
     return response, bytes(body[:most])
-
-
-def _tls_context(ca_bundle: Path | None) -> ssl.SSLContext:
-    try:
-        if ca_bundle is None:
-            return httpx.create_ssl_context()
-        return ssl.create_default_context(cafile=str(ca_bundle))
-    except (OSError, ssl.SSLError) as error:
-        if ca_bundle is None:
-            problem = "The certificate authorities that SSL_CERT_FILE or SSL_CERT_DIR names cannot be used: {error}."
-            raise UsageError(problem, "Correct or unset them.", error=error) from error
-        raise UsageError("The CA bundle {path} cannot be used: {error}.", path=ca_bundle, error=error) from error

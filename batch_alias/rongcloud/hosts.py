@@ -1,4 +1,4 @@
-"""The hosts of a data centre: which one is in use for all connections together, its addresses, its proxy.
+"""The hosts of a data centre: which one is in use for all connections together, its addresses, proxy and certificate.
 
 Like RongCloud's SDKs the client switches on a failure to connect, a 5xx or a gateway's page, never on a 4xx or a
 refusal by the rate limit, and at most once in 30 seconds; unlike them on 503, 504 and timeouts only where an outage is
@@ -11,6 +11,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -149,3 +150,20 @@ def proxy_transport(proxy: str, tls: ssl.SSLContext, *, idle: float) -> httpx.As
             "The environment names a proxy that is not the URL of one.",
             "Check HTTPS_PROXY, HTTP_PROXY and ALL_PROXY, or pass --no-proxy.",
         ) from error
+
+
+def tls_context(ca_bundle: Path | None) -> ssl.SSLContext:
+    """What certificates are trusted: the public authorities, those the environment names, or those of a bundle.
+
+    Raises:
+        UsageError: They cannot be used.
+    """
+    try:
+        if ca_bundle is None:
+            return httpx.create_ssl_context()
+        return ssl.create_default_context(cafile=str(ca_bundle))
+    except (OSError, ssl.SSLError) as error:
+        if ca_bundle is None:
+            problem = "The certificate authorities that SSL_CERT_FILE or SSL_CERT_DIR names cannot be used: {error}."
+            raise UsageError(problem, "Correct or unset them.", error=error) from error
+        raise UsageError("The CA bundle {path} cannot be used: {error}.", path=ca_bundle, error=error) from error

@@ -173,7 +173,8 @@ class RowSteps:
 
     @property
     def _is_low(self) -> bool:
-        return len(self.reads) + len(self.writes) < LOW and not self._feeder.is_exhausted
+        left = len(self.writes) + (len(self.reads) if self._can_read else 0)
+        return left < LOW and not self._feeder.is_exhausted
 
     def _begin(self, row: Row) -> None:
         work = Work(row, History(in_doubt=row.in_doubt))
