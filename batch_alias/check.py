@@ -48,6 +48,7 @@ class Check:
         """The check as JSON, for scripts."""
         sample = [
             {"row": row.number, "userId": row.user_id, "groupId": row.group_id, "remark": row.remark}
+            | ({} if row.expected is None else {"expected": row.expected})
             for row in self.sample
         ]
         found = {

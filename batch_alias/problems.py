@@ -9,6 +9,7 @@ spreadsheets do to ids.
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from operator import not_
 
 LONGEST_USER_ID = 64
 """Bytes of a userId that RongCloud takes (documented)."""
@@ -72,10 +73,6 @@ def _matches(pattern: str) -> Callable[[str], object]:
     return re.compile(pattern).fullmatch
 
 
-def _is_empty(value: str) -> bool:
-    return not value
-
-
 def _damaged_id(name: str, sentence: str, advice: str, test: Callable[[str], object]) -> Problem:
     return Problem(name, sentence, advice, IDS, test, acceptable=True)
 
@@ -84,6 +81,7 @@ _AS_TEXT = "Store the ids as text in the program that writes the file, and enter
 _CELL_AS_TEXT = "Format the column as text and enter the value again."
 _QUOTE_IT = "Check for a missing separator; put a value that contains one, or a line break, in quotes."
 _FILL_IN = "Fill it in, or delete the row."
+_FILL_IN_OR_CLEAR = "Fill it in, or delete the row; to clear the alias, pass --empty clear."
 _CHECK_COLUMNS = "Check that the columns are the right ones."
 
 _EMPTY = "Column {column} is empty."
@@ -149,8 +147,8 @@ _REJECTIONS = (
         _CELL_AS_TEXT,
         acceptable=True,
     ),
-    Problem("empty-user-id", _EMPTY, _FILL_IN, ("user_id",), _is_empty),
-    Problem("empty-group-id", _EMPTY, _FILL_IN, ("group_id",), _is_empty),
+    Problem("empty-user-id", _EMPTY, _FILL_IN, ("user_id",), not_),
+    Problem("empty-group-id", _EMPTY, _FILL_IN, ("group_id",), not_),
     Problem(
         "user-id-too-long",
         f"Column {{column}} holds {{value}}, {{size}} bytes; RongCloud takes at most {LONGEST_USER_ID}.",
@@ -165,7 +163,14 @@ _REJECTIONS = (
         ("group_id",),
         lambda value: len(value) > LONGEST_GROUP_ID,
     ),
-    Problem("empty-remark", _EMPTY, _FILL_IN, ("remark",), _is_empty),
+    Problem("empty-remark", _EMPTY, _FILL_IN_OR_CLEAR, ("remark",), not_),
+    Problem(
+        "blank-cell",
+        "Column {column} shows nothing, but is not truly empty: white space, a formula, a merged cell, a missing key.",
+        "Fill it in, or delete what the cell holds.",
+        ("remark",),
+        str.isspace,
+    ),
     Problem(
         "invisible-remark",
         "Column {column} holds {value}, in which nothing can be seen.",

@@ -7,7 +7,7 @@ from batch_alias.doctor import Finding
 from batch_alias.job import Job
 from batch_alias.ledger import JobInfo, ProblemCount
 from batch_alias.model import State, StateCounts
-from batch_alias.problems import PROBLEMS
+from batch_alias.problems import PROBLEMS, advice
 from batch_alias.reports.wording import STATE_MEANINGS
 from batch_alias.sending.limiter import sending_seconds
 from batch_alias.sending.metrics import Progress
@@ -48,7 +48,9 @@ def check_lines(check: Check) -> Iterator[str]:
     for index, why in zip(check.info.columns, check.info.why, strict=False):
         yield f"          {quoted(check.info.header[index])}: {why}"
     for row in check.sample:
-        yield f"Row {row.number:<5} user {row.user_id}, group {row.group_id}: {excerpt(row.remark, 200)}"
+        alias = excerpt(row.remark, 200) or "its alias is cleared"
+        expected = "" if row.expected is None else f", if it is now {quoted(row.expected)}"
+        yield f"Row {row.number:<5} user {row.user_id}, group {row.group_id}: {alias}{expected}"
     rows, users, groups = count(counts.pending, "row"), count(check.users, "user"), count(check.groups, "group")
     yield f"To send   {rows} for {users} in {groups}; about {duration(round(check.seconds))} at {check.rate} per second"
     if counts.superseded:
@@ -59,7 +61,7 @@ def check_lines(check: Check) -> Iterator[str]:
             yield f"          row {repeat.row} by row {repeat.superseded_by}, {alias} alias"
     if counts.rejected:
         yield f"Rejected  {count(counts.rejected, 'row')}, not to be sent:"
-        yield from problem_lines(check.rejections, most=len(check.rejections))
+        yield from problem_lines(check.rejections, most=len(check.rejections), advised=True)
     if check.warnings:
         yield "Warnings  sent all the same (--strict rejects them):"
         yield from problem_lines(check.warnings, most=len(check.warnings))
@@ -77,8 +79,8 @@ def _source_lines(info: JobInfo, counts: StateCounts) -> Iterator[str]:
     yield f"Columns   {', '.join(f'{field} from {quoted(name)}' for field, name in info.column_names.items())}"
 
 
-def problem_lines(problems: Sequence[ProblemCount], most: int = MOST_KINDS) -> Iterator[str]:
-    """Kinds of problem with their counts and an example each."""
+def problem_lines(problems: Sequence[ProblemCount], most: int = MOST_KINDS, *, advised: bool = False) -> Iterator[str]:
+    """Kinds of problem with their counts and an example each; what to do about a rejection if ``advised``."""
     for problem in problems[:most]:
         rows = ", ".join(map(str, problem.rows)) + (", …" if problem.count > len(problem.rows) else "")
         known = PROBLEMS.get(problem.name)
@@ -87,6 +89,8 @@ def problem_lines(problems: Sequence[ProblemCount], most: int = MOST_KINDS) -> I
         yield f"{problem.count:>9,} × {problem.name or message} (row {rows})"
         if problem.name and message:
             yield f"            {message}"
+        if advised and (todo := advice(problem.name)):
+            yield f"            {todo}"
     if len(problems) > most:
         yield f"            and {count(len(problems) - most, 'more kind')}"
 

@@ -252,6 +252,21 @@ def test_a_check_as_json_names_columns_and_has_no_json_inside_a_string(batch_ali
     assert checked["exit_code"] == 1
 
 
+def test_a_check_shows_what_is_cleared_and_expected_and_what_to_do_about_a_rejection(batch_alias, source):
+    shown = batch_alias("check", source("u9,g,"), "--max-rejected", "50%").out
+    assert "Fill it in, or delete the row; to clear the alias, pass --empty clear.\n" in shown
+    Path("names.csv").write_text("userId,groupId,remark,was\nu1,g,,old\nu2,g,b,\n")
+    flags = ("--empty", "clear", "--expect-column", "was")
+    shown = batch_alias("check", "names.csv", *flags).out
+    assert "remark from 'remark', expected from 'was'\n" in shown
+    assert "          'was': named by --expect-column\n" in shown
+    assert "user u1, group g: its alias is cleared, if it is now 'old'\n" in shown
+    assert "user u2, group g: b, if it is now ''\n" in shown
+    checked = json.loads(batch_alias("check", "names.csv", *flags, "--json").out)
+    assert [row["expected"] for row in checked["sample"]] == ["old", ""]
+    assert checked["columns"]["expected"] == "was"
+
+
 def test_problems_are_written_as_csv(batch_alias, source):
     batch_alias("check", source("u9,,no group", "u1,g,again"), "--problems", "problems.csv")
     lines = Path("problems.csv").read_text(encoding="utf-8-sig").splitlines()

@@ -45,6 +45,10 @@ def test_every_rejection_has_advice(name):
     assert ("--accept" in advice(name)) == (name in ACCEPTABLE)
 
 
+def test_the_advice_for_an_empty_alias_names_the_flag_that_clears_it():
+    assert advice("empty-remark").endswith("; to clear the alias, pass --empty clear.")
+
+
 @pytest.mark.parametrize("name", WARNINGS)
 def test_a_warning_stands_for_all_its_rows(name):
     assert not placeholders(WARNINGS[name].sentence)

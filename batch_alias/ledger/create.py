@@ -28,10 +28,10 @@ _UNFINISHED = "ledger.new"
 _LOCK = "ledger.lock"
 _VALUES = ("number", "user_id", "group_id", "remark")
 _INSERT_VALUES = "INSERT INTO rows (number, user_id, group_id, remark, state) VALUES (?, ?, ?, ?, 'pending')"
-_ALL = (*_VALUES, "reason", "message", "warning", "cells")
+_ALL = (*_VALUES, "reason", "message", "warning", "cells", "expected")
 _INSERT_ALL = (
-    "INSERT INTO rows (number, user_id, group_id, remark, reason, message, warning, cells, state)"
-    " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, iif(?5 = '', 'pending', 'rejected'))"
+    "INSERT INTO rows (number, user_id, group_id, remark, reason, message, warning, cells, expected, state)"
+    " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, iif(?5 = '', 'pending', 'rejected'))"
 )
 _RESOLVE_DUPLICATES = """
 CREATE INDEX key ON rows (group_id, user_id, number) WHERE state = 'pending';
@@ -147,7 +147,7 @@ def _fill(
 
 def _insert(db: sqlite3.Connection, frame: "pd.DataFrame") -> None:
     # Most frames have nothing but the four values, and binding the rest would double the time.
-    plain = not (frame["reason"].any() or frame["warning"].any() or frame["cells"].notna().any())
+    plain = not (frame["reason"].any() or frame["warning"].any() or frame[["cells", "expected"]].notna().any(axis=None))
     query, columns = (_INSERT_VALUES, _VALUES) if plain else (_INSERT_ALL, _ALL)
     db.executemany(query, zip(*(frame[name].tolist() for name in columns), strict=True))
 

@@ -13,18 +13,18 @@ class JobInfo:
     sha256: str
     description: str  # what kind of file it was found to be
     header: tuple[str, ...]
-    columns: tuple[int, int, int]  # the indexes of user id, group id and alias in the header
+    columns: tuple[int, ...]  # the indexes in the header of user id, group id, alias and, if named, expected alias
     blank_rows: int  # without any content: counted in the row numbers, but no rows of the job
     reading: Mapping[str, object]  # the fields of Reading, of JSON's types; part of the job's identity
     staged_at: float  # seconds since the epoch
     version: str
-    why: tuple[str, ...] = ()  # why each of the three columns was taken for what it is
+    why: tuple[str, ...] = ()  # why each of the columns was taken for what it is
 
     @property
     def column_names(self) -> dict[str, str]:
-        """The source's column for each of RongCloud's fields."""
-        fields = ("userId", "groupId", "remark")
-        return {field: self.header[index] for field, index in zip(fields, self.columns, strict=True)}
+        """The source's column for each of RongCloud's fields, and for the alias that must be set now if it has one."""
+        fields = ("userId", "groupId", "remark", "expected")
+        return {field: self.header[index] for field, index in zip(fields, self.columns, strict=False)}
 
 
 class RowRecord(NamedTuple):

@@ -18,7 +18,7 @@ CREATE TABLE rows (
     finished_at REAL,                     -- seconds since the epoch
     warning TEXT NOT NULL DEFAULT '',
     superseded_by INTEGER,                -- the number of the row that counts
-    cells TEXT,                           -- the row's own fields as JSON, where the three values do not give them
+    cells TEXT,                           -- the row's own fields as JSON, where the values do not give them
     before TEXT,                          -- the alias before the row was first sent, '' for none; NULL: not read
     found TEXT,                           -- the alias when it was last read after the row was sent; NULL: not read
     verified_at REAL,                     -- when that was

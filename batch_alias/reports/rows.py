@@ -53,8 +53,8 @@ def _cells(row: RowRecord, info: JobInfo) -> Sequence[str]:
     if row.cells is not None:
         cells: list[str] = json.loads(row.cells)
         return cells
-    values = dict(zip(info.columns, (row.user_id, row.group_id, row.remark), strict=True))
-    return [values.get(column, "") for column in range(len(info.header))]
+    values = dict(zip(info.columns, (row.user_id, row.group_id, row.remark, row.expected), strict=False))
+    return [values.get(column) or "" for column in range(len(info.header))]
 
 
 def _without(cells: Sequence[str], column: int | None) -> Sequence[str]:

@@ -90,7 +90,8 @@ def conclude(summary: Summary) -> Conclusion:
 def next_steps(summary: Summary, folder: Path, info: JobInfo) -> list[Step]:
     """What to do next about the job in a folder, in the order in which to do it; empty when every row is done.
 
-    ``not-accepted.csv`` keeps the columns of the source below their names, so where they were named they are again.
+    ``not-accepted.csv`` keeps the columns of the source below their names, so where they were named they are again;
+    what an empty alias means is said again too.
     """
     states, steps = summary.states, []
     note = "with the same --region, --url or --sandbox"
@@ -103,9 +104,10 @@ def next_steps(summary: Summary, folder: Path, info: JobInfo) -> list[Step]:
         steps.append(Step(text=text, command=f"batch-alias retry {shlex.quote(str(folder))}", note=note))
     if states[State.REJECTED]:
         text = f"Correct {count(states[State.REJECTED], 'rejected row')} in not-accepted.csv and run that file."
-        names = zip(("user_column", "group_column", "remark_column"), info.column_names.values(), strict=True)
-        columns = {flag: name for flag, name in names if info.reading.get(flag) is not None}
-        command = ["batch-alias run", shlex.quote(str(folder / "not-accepted.csv")), *flags(columns)]
+        columns = ("user_column", "group_column", "remark_column", "expect_column")
+        names = dict(zip(columns, info.column_names.values(), strict=False))
+        given = {name: names.get(name, value) for name, value in _given(info).items() if name in {*columns, "empty"}}
+        command = ["batch-alias run", shlex.quote(str(folder / "not-accepted.csv")), *flags(given)]
         steps.append(Step(text=text, command=" ".join(command), note=note))
     return steps
 
@@ -198,7 +200,7 @@ def facts(info: JobInfo, runs: Sequence[RunRecord]) -> dict[str, list[str]]:
         "Read as": [info.description],
         "SHA-256": [info.sha256],
         **{f"Column of {field}": [column] for field, column in info.column_names.items()},
-        "Read with": flags(info.reading),
+        "Read with": flags(_given(info)),
         "Read at": [f"{moment(info.staged_at)} UTC, by batch-alias {info.version}"],
     }
     if runs:
@@ -206,6 +208,12 @@ def facts(info: JobInfo, runs: Sequence[RunRecord]) -> dict[str, list[str]]:
         key = settings.pop("masked_key", None)  # no flag: the App Key with its middle hidden
         found |= {"Sent to": [runs[-1].target], "App Key": [str(key)] if key else [], "Sent with": flags(settings)}
     return {name: values for name, values in found.items() if values}
+
+
+def _given(info: JobInfo) -> dict[str, object]:
+    """The settings with which a source was read, where they are not the usual ones."""
+    usual = {setting.name: setting.default for setting in options(Reading)}
+    return {name: value for name, value in info.reading.items() if name in usual and value != usual[name]}
 
 
 def flags(settings: Mapping[str, object]) -> list[str]:

@@ -30,12 +30,25 @@ class Format(StrEnum):
     PARQUET = "parquet"
 
 
+class Empty(StrEnum):
+    """What is done with a row whose alias cell is truly empty; one that only shows nothing is always rejected.
+
+    Truly empty is in delimited text a field of no characters, with or without quotes; in a workbook a cell that does
+    not exist or has no value, outside of merged cells; in JSON Lines ``""`` or ``null``; in Parquet ``""`` or null.
+    """
+
+    REJECT = "reject"
+    CLEAR = "clear"
+    """The alias is cleared: the row's remark is ``""``."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
     """How the source is read; part of a job's identity.
 
     Raises:
-        UsageError: There is no such encoding, format or reason, or the delimiter cannot separate fields.
+        UsageError: There is no such encoding, format or reason, the delimiter cannot separate fields, or what is not
+            CSV is to be read verbatim.
     """
 
     user_column: Annotated[
@@ -44,6 +57,10 @@ class Reading:
     ] = None
     group_column: Annotated[str | None, Option("Column of the group ids.", "NAME")] = None
     remark_column: Annotated[str | None, Option("Column of the aliases.", "NAME")] = None
+    expect_column: Annotated[
+        str | None, Option("Column with the alias that must be set now; empty for none.", "NAME")
+    ] = None
+    empty: Annotated[str, Option("What an empty alias cell means.", choices=tuple(Empty))] = Empty.REJECT.value
     sheet: Annotated[str | None, Option("Sheet of a workbook; the one with the columns otherwise.", "NAME")] = None
     header_row: Annotated[
         int | None,
@@ -55,6 +72,9 @@ class Reading:
     format: Annotated[str | None, Option("Kind of file; found by its content otherwise.", choices=tuple(Format))] = None
     strict: Annotated[bool, Option("Reject rows with warnings too.")] = False
     accept: Annotated[tuple[str, ...], Option("Send rows with this kind of rejection all the same.", "REASON")] = ()
+    verbatim: bool = False
+    """For a CSV file that has exactly the values to be sent, header in its first row: fields are taken as they are, and
+    rejected only where they cannot be sent. No flag."""
 
     def __post_init__(self) -> None:
         validate(self)
@@ -73,6 +93,9 @@ class Reading:
                 advice = "It can let through: {known}."
                 known = ", ".join(sorted(ACCEPTABLE))
                 raise UsageError("--accept cannot let {reason!r} through.", advice, reason=reason, known=known)
+
+        if self.verbatim and self.format != Format.CSV:
+            raise UsageError("Only CSV can be read verbatim.", "Set the format to csv.")
 
     @property
     def delimiter_character(self) -> str | None:

@@ -66,7 +66,7 @@ def _flag(setting: Setting) -> Callable[[F], F]:
         type=_type(setting),
         multiple=Ellipsis in get_args(setting.type),
         default=as_typed(default, option.unit) if isinstance(default, int | float) else default,
-        show_default=isinstance(default, int | float),
+        show_default=isinstance(default, int | float | str),
         metavar=option.metavar,
         envvar=variables,
         help=option.help,

@@ -84,12 +84,14 @@ class Source:
 
             - ``number`` (int64): the row as a spreadsheet counts it: the header is row 1, a line break within quotes
               does not begin a row, blank rows count;
-            - ``user_id``, ``group_id``, ``remark``: text without the white space around it, ``""`` when absent;
+            - ``user_id``, ``group_id``, ``remark``: text without the white space around it, ``""`` when absent; a row
+              to send has the remark ``""`` only if its cell is truly empty, as ``settings.Empty`` has it;
             - ``reason``: the name of the problem for which the row is rejected, ``""`` when it may be sent;
             - ``message``: that problem in a sentence, or ``""``;
             - ``warning``: the names of the warnings, separated by commas, or ``""``;
             - ``cells``: the row as a JSON list of strings, where the columns above do not hold all of it: for a
-              rejected row, and for every row of a source with more columns; else ``None``.
+              rejected row, and for every row of a source with more columns; else ``None``;
+            - ``expected``: the alias that must be set now, ``""`` for none; ``None`` where no column of it is named.
 
         Raises:
             SourceError: The source is damaged further down, or has no rows.

@@ -158,7 +158,7 @@ def read_cell(cell: Cell, column: str, *, is_id: bool, shown: Format = GENERAL) 
         case Formatted():
             return read_cell(cell.value, column, is_id=is_id, shown=cell.format)
         case Flaw():
-            return text, [found(cell.value, column=name)]
+            return " ", [found(cell.value, column=name)]  # it has no text, but is not empty either
         case _:
             assert_never(cell)
 

@@ -1,4 +1,4 @@
-"""The columns of a source: which holds the user ids, which the group ids, which the aliases.
+"""The columns of a source: of the user ids, the group ids, the aliases and, if named, the aliases expected to be set.
 
 Columns are found by the names in the header, never by content, and by position only if the user says so. A name is
 known for a role only if it is used for nothing else in such files: "id" and "name" are not known, because they could be
@@ -11,7 +11,7 @@ import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from batch_alias.errors import SourceError
 from batch_alias.problems import RowProblem
@@ -29,9 +29,16 @@ class Role(StrEnum):
     USER = "userId"
     GROUP = "groupId"
     REMARK = "remark"
+    EXPECTED = "expected"
+    """The alias that must be set now; a column has this role only where it is named."""
 
 
-FLAGS = {Role.USER: "--user-column", Role.GROUP: "--group-column", Role.REMARK: "--remark-column"}
+FLAGS = {
+    Role.USER: "--user-column",
+    Role.GROUP: "--group-column",
+    Role.REMARK: "--remark-column",
+    Role.EXPECTED: "--expect-column",
+}
 
 # As `fold` leaves them: lower case, no spaces, no "_" or "-".
 _KNOWN_NAMES = {
@@ -53,12 +60,14 @@ _KNOWN_NAMES = {
         "群成员昵称 群内昵称 群内名称 群内备注 群组昵称 群名片 成员昵称 成员备注 群成员备注 "
         "備註 備註名 備注 群暱稱 暱稱 別名 推送備註"
     ),
+    Role.EXPECTED: "",
 }
 # Names that may be meant, but are used for other things too: an error proposes them, nothing takes them by itself.
 _PROPOSED_NAMES = {
     Role.USER: "id account accid employeeid employeeno staffid 员工编号 员工id 员工号 工号 账号 帐号 编号",
     Role.GROUP: "targetid conversationid teamid roomid channelid 会话id 团队id 房间号 频道id 群名 群名称",
     Role.REMARK: "name displayname username fullname 姓名 名字 名称 显示名 显示名称 用户名 员工姓名 真实姓名 花名",
+    Role.EXPECTED: "",
 }
 KNOWN_NAMES = {role: frozenset(names.split()) for role, names in _KNOWN_NAMES.items()}
 PROPOSED_NAMES = {role: frozenset(names.split()) for role, names in _PROPOSED_NAMES.items()}
@@ -74,22 +83,29 @@ class Column:
     why: str
 
 
-class Columns(NamedTuple):
-    """The three columns that are read."""
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """The columns that are read: three, or four."""
 
     user: Column
     group: Column
     remark: Column
+    expected: Column | None = None  # of the alias that must be set now
+
+    def __iter__(self) -> Iterator[Column]:
+        yield from (self.user, self.group, self.remark)
+        if self.expected is not None:
+            yield self.expected
 
     @property
-    def indexes(self) -> tuple[int, int, int]:
+    def indexes(self) -> tuple[int, ...]:
         """Their positions, from 0."""
-        return self.user.index, self.group.index, self.remark.index
+        return tuple(column.index for column in self)
 
     @property
-    def names(self) -> tuple[str, str, str]:
+    def names(self) -> tuple[str, ...]:
         """Their headers, as the source writes them."""
-        return self.user.name, self.group.name, self.remark.name
+        return tuple(column.name for column in self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,6 +148,11 @@ def letters(index: int) -> str:
     return (letters(index - 1) if index else "") + chr(ord("A") + letter)
 
 
+def roles(reading: Reading) -> list[Role]:
+    """The roles that need a column."""
+    return [role for role in Role if role is not Role.EXPECTED or reading.expect_column is not None]
+
+
 def candidates(header: tuple[str, ...], reading: Reading, *, positions: bool = True) -> dict[Role, list[int]]:
     """The columns that fit each role; one that is named for a role fits no other by its known name.
 
@@ -146,7 +167,7 @@ def candidates(header: tuple[str, ...], reading: Reading, *, positions: bool = T
             found[role] = exact or similar or (by_position if positions else [])
     taken = {index for indexes in found.values() for index in indexes}
     free = [(index, fold(column)) for index, column in enumerate(header) if index not in taken]
-    for role in set(Role) - set(found):
+    for role in set(roles(reading)) - set(found):
         found[role] = [index for index, name in free if name in KNOWN_NAMES[role]]
     return found
 
@@ -163,15 +184,21 @@ def find_columns(header: tuple[str, ...], reading: Reading, *, where: str = "") 
         SourceError: A role has no column or several, or two roles have the same.
     """
     found = candidates(header, reading)
-    columns = Columns(*(_only_column(role, found[role], header, reading, where) for role in Role))
-    if len(set(columns.indexes)) < len(Role):
-        advice = "Name three different columns with --user-column, --group-column and --remark-column."
+    columns = Columns(*(_only_column(role, found[role], header, reading, where) for role in roles(reading)))
+    if len(set(columns.indexes)) < len(columns.indexes):
+        advice = f"Name a different column with each of {flags_of(reading)}."
         raise SourceError("One column was named for two roles: {columns}.", advice, columns=listing(columns.names))
     return columns
 
 
+def flags_of(reading: Reading) -> str:
+    """The flags that name the columns, as a list in words."""
+    return ", ".join(FLAGS[role] for role in roles(reading))
+
+
 def _named_columns(reading: Reading) -> dict[Role, str | None]:
-    return {Role.USER: reading.user_column, Role.GROUP: reading.group_column, Role.REMARK: reading.remark_column}
+    names = (reading.user_column, reading.group_column, reading.remark_column, reading.expect_column)
+    return dict(zip(Role, names, strict=True))
 
 
 def _only_column(role: Role, candidates: list[int], header: tuple[str, ...], reading: Reading, where: str) -> Column:

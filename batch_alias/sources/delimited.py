@@ -10,12 +10,13 @@ import io
 import re
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from itertools import chain, islice
 
 from batch_alias.errors import SourceError
-from batch_alias.problems import found
+from batch_alias.problems import FIELDS, found
 from batch_alias.settings import DELIMITERS, Reading
-from batch_alias.sources.columns import Chunk, Columns, Role
+from batch_alias.sources.columns import Chunk, Columns
 from batch_alias.sources.header import SEARCHED_ROWS, Top, best_fit, find_header, first_rows
 from batch_alias.sources.textfile import NOTHING, ReadRow, TextReader
 from batch_alias.text import quoted
@@ -38,6 +39,8 @@ class DelimitedReader(TextReader):
 
     def __init__(self, file: io.BufferedIOBase, name: str, reading: Reading) -> None:
         super().__init__(file, name, reading.encoding)
+        if reading.verbatim:
+            reading = replace(reading, header_row=1)
         separator_line = SEPARATOR_LINE.match(self.sample)
         delimiter = reading.delimiter_character
         if delimiter is None:
@@ -57,7 +60,7 @@ class DelimitedReader(TextReader):
         self._is_plain = re.compile(rf"{plain}(?:{separator}{plain})*+[\r\n]*+").fullmatch
         self._plain_lines: list[str] = []
         self._csv = csv.reader(iter(self._plain_lines.pop, None), delimiter=delimiter, strict=True)
-        self._rows = self._read()
+        self._rows = self._read_verbatim() if reading.verbatim else self._read()
         first = first_rows(self._rows, lambda row: row[1], reading)
         for problem in first[0][2] if first else []:
             if problem.name == "misplaced-quote":
@@ -74,6 +77,14 @@ class DelimitedReader(TextReader):
     def chunks(self, columns: Columns) -> Iterator[Chunk]:  # noqa: ARG002 - the problems of text are found by tests
         """Read the rows under the header."""
         return self.in_chunks(chain(self._first, self._rows))
+
+    def _read_verbatim(self) -> Iterator[ReadRow]:
+        lines = (line for _, line in self._lines)
+        try:
+            for number, cells in enumerate(csv.reader(lines, delimiter=self._delimiter, strict=True), start=1):
+                yield number, cells, NOTHING
+        except csv.Error as error:
+            raise SourceError("{file} is not as csv writes it: {error}.", file=self.name, error=error) from None
 
     def _read(self) -> Iterator[ReadRow]:
         delimiter = self._delimiter
@@ -111,7 +122,7 @@ class DelimitedReader(TextReader):
             problems.append(found("backslash-before-quote", value=quoted(field)))
         if lines > 1 and (field := _field_with_a_row(cells, self._delimiter)):
             problems.append(found("row-in-quotes", value=quoted(field)))
-        plain = [FORMULA.sub(r"\1", cell) for cell in cells]
+        plain = [FORMULA.sub(lambda formula: formula[1] or " ", cell) for cell in cells]  # ="" is not empty
         if plain != cells:
             problems.append(found("formula-quotes-removed"))
         return self._row, plain, problems
@@ -135,14 +146,16 @@ class DelimitedReader(TextReader):
             if field is None or (not opening and field[1].count('"') % 2):
                 return None
             text += field[1]
-            cells.append(text.replace('""', '"') if opening else text)
+            if opening:  # white space around quotes with nothing in them is not empty either
+                text = text.replace('""', '"') or line[place : field.start(2)].replace('"', "")
+            cells.append(text)
             place, end = field.end(), field[2]
         return cells
 
 
 def _field_with_a_row(row: list[str], delimiter: str) -> str | None:
     """A field of which a line could be a row by itself, or the first and the last line the ends of two rows."""
-    most = max(len(row), len(Role)) - 1
+    most = max(len(row), len(FIELDS)) - 1
     for column, field in enumerate(row):
         first, *more = (line.count(delimiter) for line in re.split(r"\r\n?|\n", field))
         if more and (max(first, *more) >= most or (first >= most - column and more[-1] >= column)):

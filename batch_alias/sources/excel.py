@@ -159,7 +159,7 @@ def _read(row: list[Cell], texts: list[str], columns: Columns) -> list[RowProble
     """Read the cells of the columns into the texts of their row; the problems that they make for it."""
     problems: list[RowProblem] = []
     for column in columns:
-        is_id = column is not columns.remark
+        is_id = column in {columns.user, columns.group}
         texts[column.index], of_cell = read_cell(row[column.index], column.name, is_id=is_id)
         problems += of_cell
     return problems

@@ -9,7 +9,7 @@ from typing import NamedTuple, TypeVar
 
 from batch_alias.errors import SourceError
 from batch_alias.settings import Reading
-from batch_alias.sources.columns import FLAGS, Role, candidates, find_columns, fold, letters
+from batch_alias.sources.columns import FLAGS, candidates, find_columns, flags_of, fold, letters, roles
 from batch_alias.text import quoted
 
 SEARCHED_ROWS = 20
@@ -84,7 +84,7 @@ def numbered(width: int) -> tuple[str, ...]:
 def _headers(top: Top, reading: Reading) -> list[Header]:
     """The rows that may be the header of a sheet."""
     rows = (Header(top.sheet, number, _names(row)) for number, row in _searched(top, reading))
-    fitting = [row for row in rows if _fitting(row.names, reading) == len(Role)]
+    fitting = [row for row in rows if _fitting(row.names, reading) == len(roles(reading))]
     # Positions fit every row: where all columns are given by theirs, the header is the first row.
     named = [row for row in fitting if any(candidates(row.names, reading, positions=False).values())]
     # A header that is repeated, as at the top of each printed page, is the same one, whatever else its row has.
@@ -128,10 +128,8 @@ def _not_found(tops: Sequence[Top], reading: Reading, file: str) -> SourceError:
         advice = "Name the row of the header with --header-row."
         return SourceError("{file} has no row {row}.", advice, file=file, row=reading.header_row)
     best = max(rows, key=lambda row: _fitting(row.names, reading))
-    problem = f"No row of {file} has columns for {', '.join(Role)}."
-    advice = (
-        f"Name them with {', '.join(FLAGS.values())} (a header, letter or number), and their row with --header-row."
-    )
+    problem = f"No row of {file} has columns for {', '.join(roles(reading))}."
+    advice = f"Name them with {flags_of(reading)} (a header, letter or number), and their row with --header-row."
     if _fitting(best.names, reading) or len(rows) == 1:
         where = f" in row {best.row}" if best.row > 1 else ""
         where += f" of sheet {quoted(best.sheet)}" if len(tops) > 1 else ""
@@ -141,7 +139,7 @@ def _not_found(tops: Sequence[Top], reading: Reading, file: str) -> SourceError:
             problem, advice = error.problem, error.advice
     first = next(row for top in tops for _, row in top.rows)
     if not reading.no_header and sum(bool(_LIKE_AN_ID.fullmatch(cell.strip())) for cell in first) > 1:
-        columns = " ".join(f"{flag} {letter}" for flag, letter in zip(FLAGS.values(), "ABC", strict=True))
+        columns = " ".join(f"{FLAGS[role]} {letter}" for role, letter in zip(roles(reading), "ABCD", strict=False))
         advice += f" If the first row is data: --no-header {columns}, with the letters of the columns."
     shown = "\n".join(line for top in tops[:SHOWN_SHEETS] for line in _shown(top))
     return SourceError("{problem}", "{advice}\n{shown}", problem=problem, advice=advice, shown=shown)

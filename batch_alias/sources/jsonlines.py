@@ -55,6 +55,9 @@ class JsonLinesReader(TextReader):
                 kind = {bool: "boolean", list: "array", dict: "object"}[type(cell)]
                 problems.append(found("not-text", column=quoted(column.name), value=quoted(_text(cell)), type=kind))
         row = [_text(value.get(key)) for key in self._keys]
+        for column in columns:
+            if self._keys[column.index] not in value:
+                row[column.index] = " "  # it is not given as empty
         if "\\u" in line:  # only an escape can stand for half a character
             whole = [_without_surrogates(text) for text in row]
             if whole != row:

@@ -64,7 +64,8 @@ class ParquetReader:
         wanted = {self._columns[column.index]: column for column in columns}
         problems: dict[int, list[RowProblem]] = {}
         # By name, because pyarrow leaves out a column whose type is a group without fields.
-        cells = dict.fromkeys(self._columns, [""] * batch.num_rows)
+        # A value without a text is not empty: as a space its cell is not taken for one that is.
+        cells = {name: [" " if name in wanted else ""] * batch.num_rows for name in self._columns}
         for name, values in zip(batch.schema.names, batch.columns, strict=True):
             kind = values.type.value_type if pa.types.is_dictionary(values.type) else values.type
             if name in wanted and any(is_type(kind) for is_type in READABLE):
@@ -74,6 +75,7 @@ class ParquetReader:
             if name in wanted:
                 for place, valid in enumerate(values.is_valid().to_pylist()):
                     if valid:
+                        cells[name][place] = cells[name][place] or " "
                         column, value = quoted(wanted[name].name), quoted(cells[name][place])
                         problem = found("not-text", column=column, value=value, type=kind)
                         problems.setdefault(place, []).append(problem)

@@ -35,7 +35,7 @@ def write_template(path: Path) -> None:
 
 def _write_csv(path: Path) -> None:
     with path.open("w", encoding="utf-8-sig", newline="") as file:
-        csv.writer(file).writerows([[EXPLANATION], list(Role)])
+        csv.writer(file).writerows([[EXPLANATION], list(_LIMITS)])
 
 
 def _write_workbook(path: Path) -> None:
@@ -45,7 +45,7 @@ def _write_workbook(path: Path) -> None:
         sheet = book.add_worksheet("aliases")
         text = book.add_format({"num_format": "@"})
         sheet.write(0, 0, EXPLANATION, book.add_format({"italic": True}))
-        sheet.write_row(1, 0, list(Role), book.add_format({"bold": True, "bottom": 1}))
+        sheet.write_row(1, 0, list(_LIMITS), book.add_format({"bold": True, "bottom": 1}))
         sheet.freeze_panes(2, 0)
         for column, (role, longest) in enumerate(_LIMITS.items()):
             sheet.set_column(column, column, 28, text)

@@ -10,10 +10,11 @@ anywhere.
 """
 
 import json
+import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice, repeat
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 if TYPE_CHECKING:
     from xlrd.book import Book
@@ -25,6 +26,21 @@ ROWS = 2_000
 
 # Streams of a compound file that is not an .xls ([MS-OFFCRYPTO] 2.3.4.4, [MS-DOC] 2.1.1, [MS-PPT] 2.1.2).
 STREAMS = ("EncryptedPackage", "WordDocument", "PowerPoint Document")
+
+# What calamine does not know of an .xlsx: some escaped characters, newer errors, and that a cell with an empty text, as
+# a formula or a copy of it has, is not one without a value.
+UNREADABLE = (
+    re.compile(rb"_x(?!00)[0-9a-fA-F]{4}_"),
+    re.compile(rb"<v>#(?!NULL!|DIV/0!|VALUE!|REF!|NAME\?|NUM!|N/A)[A-Z_]{1,30}!?</v>"),
+    re.compile(rb"<(?:\w+:)?(?:[tv](?:\s[^>]{0,40})?(?:/>|>\s*</)|(?:si|is)\s?/>)"),
+)
+# Of "_x005F_x4E2D_" the first is an escaped underscore, and the rest is text.
+ESCAPE = re.compile(rb"_x005[fF]_|((?:_x(?!00)[0-9a-fA-F]{4}_)+)")
+ERROR = re.compile(rb'(<c [^>]*\bt="e"[^>]*>(?:<f(?:(?!</c>).)*?)?<v>)[^<]*', re.DOTALL)
+EMPTY_TEXT = re.compile(rb"<((?:\w+:)?)(si|is)(?:\s?/>|>(?:\s|<(?!/\1\2>)[^>]*>)*</\1\2>)")
+EMPTY_RESULT = re.compile(
+    rb'(<((?:\w+:)?)c [^>]*\bt="str"[^>]*>(?:<\2f\b(?:(?!</\2c>).)*?)?)<\2v(?:\s[^>]*)?(?:/>|></\2v>)', re.DOTALL
+)
 
 
 def main(path: str, *sheet: str) -> None:
@@ -49,15 +65,18 @@ def _read_xlsx(file: BinaryIO, sheet: str, repair: str = "") -> Iterator[object]
     import python_calamine as calamine
 
     table = calamine.load_workbook(_repaired(file) if repair else file).get_sheet_by_name(sheet)
-    yield [table.start[1] if table.start else 0]
+    offset = table.start[1] if table.start else 0
+    yield [offset]
     yield []
-    yield from _without_blank_end(table.iter_rows())
+    merged = [
+        (top, bottom, left - offset, right - offset) for (top, left), (bottom, right) in table.merged_cell_ranges or ()
+    ]
+    yield from _without_blank_end(_covered(table.iter_rows(), merged))
 
 
 def _repaired(file: BinaryIO) -> BinaryIO:
-    """A copy of an .xlsx without what calamine does not know: escaped characters beyond U+00FF, newer errors."""
+    """A copy of an .xlsx without what calamine does not know; a text of nothing is a space in it."""
     import io
-    import re
     import zipfile
 
     def decode(found: re.Match[bytes]) -> bytes:
@@ -65,12 +84,11 @@ def _repaired(file: BinaryIO) -> BinaryIO:
         return bytes.fromhex(units).decode("utf-16-be", "replace").encode() if found[1] else found[0]
 
     copy = io.BytesIO()
-    # Of "_x005F_x4E2D_" the first is an escaped underscore, and the rest is text.
-    escape = re.compile(rb"_x005[fF]_|((?:_x(?!00)[0-9a-fA-F]{4}_)+)")
-    error = re.compile(rb'(<c [^>]*\bt="e"[^>]*>(?:<f(?:(?!</c>).)*?)?<v>)[^<]*', re.DOTALL)
     with zipfile.ZipFile(file) as old, zipfile.ZipFile(copy, "w") as new:
         for name in old.namelist():
-            new.writestr(name, error.sub(rb"\1#N/A", escape.sub(decode, old.read(name))))
+            part = ERROR.sub(rb"\1#N/A", ESCAPE.sub(decode, old.read(name)))
+            part = EMPTY_TEXT.sub(rb'<\1\2><\1t xml:space="preserve"> </\1t></\1\2>', part)
+            new.writestr(name, EMPTY_RESULT.sub(rb"\1<\2v> </\2v>", part))
     copy.seek(0)
     return copy
 
@@ -99,7 +117,9 @@ def _sheet_of_xls(book: "Book", name: str) -> Iterator[object]:
     yield [0]
     yield [row + 1 for row, info in sheet.rowinfo_map.items() if info.hidden]
     rows = ([_cell(cell, formats, book) for cell in row] for row in sheet.get_rows())
-    yield from _without_blank_end(row + [""] * (sheet.ncols - len(row)) for row in rows)
+    whole = (row + [""] * (sheet.ncols - len(row)) for row in rows)
+    merged = [(top, bottom - 1, left, right - 1) for top, bottom, left, right in sheet.merged_cells]
+    yield from _without_blank_end(_covered(whole, merged))
 
 
 def _cell(cell: "Cell", formats: list[str], book: "Book") -> object:
@@ -111,6 +131,8 @@ def _cell(cell: "Cell", formats: list[str], book: "Book") -> object:
             return {"flaw": "error-cell"}
         case xlrd.XL_CELL_BOOLEAN:
             return bool(value)
+        case xlrd.XL_CELL_TEXT if not value:  # as of a formula
+            return " "
         case xlrd.XL_CELL_DATE if isinstance(value, float):
             try:
                 date = xlrd.xldate_as_datetime(value, book.datemode)
@@ -118,6 +140,26 @@ def _cell(cell: "Cell", formats: list[str], book: "Book") -> object:
                 return {"time": str(value)}
             return date.time() if value < 1 else date if value % 1 else date.date()
     return value if code in {"", "General", "@"} or value == "" else {"value": value, "format": code}
+
+
+def _covered(rows: Iterable[list[Any]], merged: list[tuple[int, int, int, int]]) -> Iterator[list[Any]]:
+    """The rows, with a space in every empty cell that is part of a merged one: to the eye it has the value of that.
+
+    Args:
+        rows: The rows.
+        merged: The first and the last row and column of each merged cell.
+    """
+    waiting = sorted(merged, reverse=True)
+    begun: list[tuple[int, int, int, int]] = []
+    for number, row in enumerate(rows):
+        while waiting and waiting[-1][0] <= number:
+            begun.append(waiting.pop())
+        if begun:
+            begun = [area for area in begun if area[1] >= number]
+            for _, _, left, right in begun:
+                for column in range(max(left, 0), min(right + 1, len(row))):
+                    row[column] = " " if row[column] == "" else row[column]
+        yield row
 
 
 def _without_blank_end(rows: Iterable[Sequence[object]]) -> Iterator[Sequence[object]]:

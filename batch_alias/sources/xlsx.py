@@ -7,7 +7,6 @@ entities that expand.
 """
 
 import posixpath
-import re
 import zipfile
 import zlib
 from array import array
@@ -21,6 +20,7 @@ from xml.parsers import expat
 from batch_alias.errors import SourceError
 from batch_alias.sources.cells import GENERAL, UNKNOWN, Flaw, Format, parse_format
 from batch_alias.sources.textfile import BOMB_BYTES, BOMB_RATIO
+from batch_alias.sources.workbook_worker import UNREADABLE
 from batch_alias.text import quoted
 
 BLOCK = 256 * 1024
@@ -38,8 +38,6 @@ _NO_VALUE, _TYPES = -1, {"e": -2, "d": -3}
 _MARKS: dict[int, Format | Flaw] = {_NO_VALUE: Flaw.NO_VALUE, -2: Flaw.ERROR, -3: Format(text=None)}
 _TWICE = "The {what} occurs twice in the sheet, or not in its place."
 _TRUE = {"1", "true"}
-# Escaped characters that calamine does not decode, and errors that are newer than it.
-_UNREADABLE = re.compile(rb"_x(?!00)[0-9a-fA-F]{4}_|<v>#(?!NULL!|DIV/0!|VALUE!|REF!|NAME\?|NUM!|N/A)[A-Z_]{1,30}!?</v>")
 
 # What reading a damaged workbook raises.
 _DAMAGE = (zipfile.BadZipFile, zlib.error, expat.ExpatError, EOFError, OSError, ValueError, LookupError, RuntimeError)
@@ -90,15 +88,16 @@ class Scan:
         """Look in the blocks of a part for what calamine does not know."""
         end = b""
         for block in blocks:
-            text = end + block
-            if b"_x" in text or b"<v>#" in text:
-                self.is_unreadable = self.is_unreadable or _UNREADABLE.search(text) is not None
+            if not self.is_unreadable:
+                self.is_unreadable = any(pattern.search(end + block) for pattern in UNREADABLE)
             end = block[-50:]
             yield block
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
         if handler := self._handlers.get(name):
             handler(attributes)
+        elif self._in_formula:
+            self._end_formula()  # what follows is not its result
         elif not self._handlers and name.endswith("sheetData"):
             # Elements elsewhere may have the same names, with other prefixes.
             names = (name.removesuffix("sheetData") + element for element in ("row", "c", "f", "v", "is"))

@@ -43,8 +43,8 @@ def frames(rows: int) -> "Iterator[pd.DataFrame]":
             {"": "", "user-id-too-long": "The user id has 70 bytes, 64 are allowed."}
         )
         frame["warning"] = ""
-        frame["cells"] = None
-        yield frame.astype({"cells": object})
+        frame[["cells", "expected"]] = None
+        yield frame.astype({"cells": object, "expected": object})
 
 
 async def record_run(ledger: Ledger, seconds: int, start: int, seed: int) -> None:

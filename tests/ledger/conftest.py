@@ -12,8 +12,16 @@ from tests.support.jobs import job_info
 
 
 def frame_of(*rows: dict) -> pd.DataFrame:
-    columns = ("number", "user_id", "group_id", "remark", "reason", "message", "warning", "cells")
-    default = {"group_id": "g", "remark": "r", "reason": "", "message": "", "warning": "", "cells": None}
+    columns = ("number", "user_id", "group_id", "remark", "reason", "message", "warning", "cells", "expected")
+    default = {
+        "group_id": "g",
+        "remark": "r",
+        "reason": "",
+        "message": "",
+        "warning": "",
+        "cells": None,
+        "expected": None,
+    }
     filled = [default | {"user_id": f"u{row['number']}"} | row for row in rows]
     return pd.DataFrame(filled, columns=columns, dtype=object)
 

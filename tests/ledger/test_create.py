@@ -32,6 +32,16 @@ def test_a_row_with_a_reason_is_rejected(staged):
     assert states(folder) == {2: "pending", 3: "rejected"}
 
 
+def test_the_expected_alias_of_a_row_is_kept_beside_none_at_all(tmp_path, frame, info):
+    batches = [
+        frame({"number": 2}),
+        frame({"number": 3, "expected": ""}, {"number": 4, "expected": "old", "reason": "bad"}),
+    ]
+    create(tmp_path, batches, lambda: info)
+    with LedgerReader(tmp_path) as reader:
+        assert [row.expected for row in reader.rows()] == [None, "", "old"]
+
+
 NO_USER = {"user_id": "", "reason": "empty-user-id", "message": "no user"}
 NO_GROUP = {"group_id": "", "reason": "empty-group-id", "message": "no group"}
 SHORT = {"user_id": "a note", "group_id": "", "reason": "too-few-fields", "message": "two are missing"}

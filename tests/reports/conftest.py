@@ -20,7 +20,7 @@ from batch_alias.version import __version__
 from tests.support.jobs import START, job_info
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
-ROW = {"group_id": "g", "remark": "", "reason": "", "message": "", "warning": "", "cells": None}
+ROW = {"group_id": "g", "remark": "", "reason": "", "message": "", "warning": "", "cells": None, "expected": None}
 
 
 class Job:

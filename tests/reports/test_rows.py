@@ -3,6 +3,9 @@ import json
 import pytest
 
 from batch_alias.model import State
+from batch_alias.reports.rows import write_not_accepted
+from batch_alias.settings import Reading
+from batch_alias.staging import staged
 
 AWKWARD = [
     'quote " and comma ,',
@@ -56,6 +59,29 @@ def test_not_accepted_keeps_the_columns_of_the_source_after_the_reason(job, read
     assert read_csv("not-accepted.csv") == [
         ["batch_alias_reason", "备注", "x", "gid", "uid"],
         ["failed: parameter missing or invalid", "a", "", "g", "u"],
+    ]
+
+
+@pytest.mark.parametrize("more", ["", "x"])
+def test_not_accepted_has_the_expected_aliases_and_is_read_like_the_source(tmp_path, more):
+    rows = ["userId,was,groupId,new", "u2,old,g,a", "u3,,g,", "u4, ,g,b", "u5,old,g, ", ",old,g,c", "u-7,,g,d"]
+    reading = Reading(expect_column="was", remark_column="new", empty="clear")
+    source = tmp_path / "names.csv"
+    source.write_text("".join(f"{row}{more and ','}{more}\n" for row in rows))
+    found = []
+    for folder in (tmp_path / "first", tmp_path / "again"):
+        with staged(source, reading, folder) as ledger:
+            found.append([(row.user_id, row.remark, row.expected, row.reason) for row in ledger.rows()])
+            source = folder / "not-accepted.csv"
+            write_not_accepted(source, ledger)
+    assert found[0] == found[1]
+    assert found[0] == [
+        ("u2", "a", "old", ""),
+        ("u3", "", "", ""),
+        ("u4", "b", "", "blank-cell"),
+        ("u5", "", "old", "blank-cell"),
+        ("", "c", "old", "empty-user-id"),
+        ("u-7", "d", "", ""),
     ]
 
 

@@ -15,11 +15,13 @@ from batch_alias.reports.wording import (
     code_meaning,
     conclude,
     exit_meaning,
+    facts,
     flags,
     latency,
     next_steps,
 )
 from batch_alias.rongcloud.codes import CODES, FAILURES
+from batch_alias.settings import Reading
 from batch_alias.text import proportion
 from tests.support.jobs import job_info
 
@@ -131,6 +133,18 @@ def test_the_commands_of_next_steps_can_be_pasted_into_a_shell():
     assert "2 failed or unknown rows" in steps[1].text
     assert "1 rejected row " in steps[2].text
     assert [bool(step.note) for step in steps] == [False, True, True]
+
+
+def test_what_the_source_was_read_with_is_said_again_as_far_as_it_is_not_usual():
+    names = {"user_column": None, "remark_column": "D", "expect_column": "4"}
+    reading = asdict(Reading(**names, empty="clear", format="csv", verbatim=True)) | {"accept": []}
+    info = replace(INFO, header=("userId", "was", "groupId", "new"), columns=(0, 2, 3, 1), reading=reading)
+    [step] = next_steps(a_summary(rejected=1), Path("job"), info)
+    command = "batch-alias run job/not-accepted.csv --remark-column new --expect-column was --empty clear"
+    assert step.command == command
+    assert facts(info, [])["Read with"] == ["--remark-column D", "--expect-column 4", "--empty clear", "--format csv"]
+    assert facts(info, [])["Column of expected"] == ["was"]
+    assert "Read with" not in facts(replace(INFO, reading=asdict(Reading())), [])
 
 
 @pytest.mark.parametrize("reason", REJECTIONS)

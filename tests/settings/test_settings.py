@@ -4,7 +4,7 @@ import pytest
 
 from batch_alias.errors import UsageError
 from batch_alias.problems import ACCEPTABLE, WARNINGS
-from batch_alias.settings import STDIN, Format, Reading, Sending, Settings
+from batch_alias.settings import STDIN, Empty, Format, Reading, Sending, Settings
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,13 @@ def test_a_format_is_one_that_can_be_read():
     assert "csv, excel, jsonl, parquet" in raised.value.advice
 
 
-@pytest.mark.parametrize("reason", ["empty-remark", "date-in-id", "too-many-fields", "nonsense"])
+def test_an_empty_alias_is_rejected_or_cleared():
+    assert [Reading().empty, Reading(empty="clear").empty] == list(Empty)
+    with pytest.raises(UsageError, match="--empty is 'keep'"):
+        Reading(empty="keep")
+
+
+@pytest.mark.parametrize("reason", ["empty-remark", "blank-cell", "date-in-id", "too-many-fields", "nonsense"])
 def test_a_rejection_without_a_text_to_send_cannot_be_accepted(reason):
     with pytest.raises(UsageError, match=reason) as raised:
         Reading(accept=(reason,))

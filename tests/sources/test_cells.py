@@ -91,9 +91,9 @@ PADS = Format(positive=4, negative=None, zero=None)
         (True, "TRUE", ["boolean-in-id"], []),
         (Formatted(True, PADS), "TRUE", ["boolean-in-id"], []),
         (DateOrTime("2024-03-01"), "2024-03-01", ["date-in-id"], ["date-in-remark"]),
-        (Flaw.ERROR, "", ["error-cell"], ["error-cell"]),
-        (Flaw.NO_VALUE, "", ["formula-without-value"], ["formula-without-value"]),
-        (Flaw.HALF_A_CHARACTER, "", ["surrogate-character"], ["surrogate-character"]),
+        (Flaw.ERROR, " ", ["error-cell"], ["error-cell"]),
+        (Flaw.NO_VALUE, " ", ["formula-without-value"], ["formula-without-value"]),
+        (Flaw.HALF_A_CHARACTER, " ", ["surrogate-character"], ["surrogate-character"]),
     ],
 )
 def test_cells_have_a_text_and_problems(cell, text, of_id, of_remark):

@@ -279,7 +279,10 @@ def test_a_formula_without_a_result_is_not_an_empty_cell(read, tmp_path, tampere
     assert read(path)["reason"].tolist() == [reason for _, reason in cases]
 
 
-def test_a_formula_of_empty_text_has_a_result_and_a_reference_after_the_table_is_no_formula(read, tmp_path, tampered):
+@pytest.mark.parametrize(("attribute", "reason"), [(b"", "formula-without-value"), (b' t="str"', "blank-cell")])
+def test_of_a_formula_at_the_end_an_empty_text_is_a_result_and_what_follows_the_table_is_none(
+    read, tmp_path, tampered, attribute, reason
+):
     with xlsxwriter.Workbook(tmp_path / "rows.xlsx") as book:
         sheet = book.add_worksheet()
         sheet.write_row(0, 0, HEADER)
@@ -287,8 +290,12 @@ def test_a_formula_of_empty_text_has_a_result_and_a_reference_after_the_table_is
         sheet.write_row(2, 0, ["u1", "g1"])
         sheet.write_formula(2, 2, '=""', None, "")
     extension = b'<extLst xmlns:xm="x"><xm:f>A1</xm:f><xm:v/></extLst></worksheet>'
-    path = tampered(tmp_path / "rows.xlsx", SHEET, lambda xml: xml.replace(b"</worksheet>", extension))
-    assert read(path)["reason"].tolist() == ["", "empty-remark"]
+    path = tampered(
+        tmp_path / "rows.xlsx",
+        SHEET,
+        lambda xml: xml.replace(b"</worksheet>", extension).replace(b'r="C3"', b'r="C3"' + attribute),
+    )
+    assert read(path)["reason"].tolist() == ["", reason]
 
 
 def test_rows_of_formulas_without_results_are_rows(read, tmp_path):

@@ -34,7 +34,7 @@ def test_objects_are_rows_with_the_numbers_of_their_lines(written):
         ('{"userId": "u1", "groupId": "g1", "remark": ["a"]}', "not-text", "'remark' holds .* of type array"),
         ('{"userId": "u1", "groupId": {}, "remark": "a"}', "not-text", "'groupId' holds '{}' of type object"),
         ('{"userId": "u1", "groupId": "g1", "remark": null}', "empty-remark", "empty"),
-        ('{"userId": "u1", "groupId": "g1"}', "empty-remark", "empty"),
+        ('{"userId": "u1", "groupId": "g1"}', "blank-cell", "missing key"),
         ('{"userId": "u1", "userId": "u2", "groupId": "g1", "remark": "a"}', "not-an-object", "'userId' occurs twice"),
         ('{"userId": "u1", "groupId": "g1", "remark": "\\ud83d"}', "surrogate-character", "half a character"),
         (

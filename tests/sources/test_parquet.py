@@ -120,7 +120,7 @@ WITH_AN_EMPTY_GROUP = (
 def test_a_column_without_fields_shifts_no_other(read, written):
     path = written(zlib.decompress(base64.b85decode(WITH_AN_EMPTY_GROUP)))
     [row] = read(path, user_column="id", group_column="optional_data", remark_column="nested").itertuples()
-    assert (row.user_id, row.group_id, row.remark, row.reason) == ("1", "100", "", "empty-remark")
+    assert (row.user_id, row.group_id, row.remark, row.reason) == ("1", "100", "", "blank-cell")
 
 
 def test_a_damaged_file_is_an_error(read, stored, written):
