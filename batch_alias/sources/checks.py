@@ -36,7 +36,8 @@ def check(chunk: Chunk, header: tuple[str, ...], columns: Columns, reading: Read
     width, has_more, problems_of = len(header), len(header) > len(columns.indexes), chunk.problems
     own = [set() if reading.no_header else {fold(name)} for name in columns.names]
     headers = [known | names for known, names in zip(KNOWN_NAMES.values(), own, strict=False)]
-    of_users, values_of, plain_group = headers[0], itemgetter(*columns.indexes[:3]), ""
+    of_users, values_of = headers[0], itemgetter(*columns.indexes[:3])
+    plain_group: str | None = None
     is_plain = _is_plain_or_empty if reading.empty == Empty.CLEAR else _is_plain_remark
     expect, expected = None if columns.expected is None else columns.expected.index, None
     checked: list[tuple[object, ...]] = []

@@ -44,6 +44,11 @@ def test_a_bad_row_is_rejected_and_those_around_it_are_not(read, written, row, r
     assert frame["cells"].isna().tolist() == [True, False, True]
 
 
+@pytest.mark.parametrize(("row", "reason"), [(",g1,a", "empty-user-id"), ("u1,,a", "empty-group-id")])
+def test_an_empty_id_is_rejected_in_the_first_row_too(read, written, row, reason):
+    assert read(written(f"{HEADER}{row}\nu2,g2,b\n"))["reason"].tolist() == [reason, ""]
+
+
 @pytest.mark.parametrize(
     "row",
     [

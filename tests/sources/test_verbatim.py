@@ -68,7 +68,14 @@ def why(user: str, group: str) -> str:
 
 @given(rows=ROWS)
 @example(rows=[HEADER, HEADER[::-1], ("", "", "", ""), (" ", " ", " ", " "), ("u", "g", "", "")])
-@example(rows=[("u1", "g1", "\ufeff\ufeff a", ""), ("u1", "g1", "a\r", "\n"), ("\ufeffu", "g", "=1+1", "sep=;")])
+@example(
+    rows=[
+        ("u", "", "", ""),
+        ("u1", "g1", "\ufeff\ufeff a", ""),
+        ("u1", "g1", "a\r", "\n"),
+        ("\ufeffu", "g", "=1+1", "sep=;"),
+    ]
+)
 def test_any_values_come_back_exactly(read, write, rows):
     frame = read(write(rows), **READING)
     assert frame[["user_id", "group_id", "remark", "expected"]].to_numpy().tolist() == [list(row) for row in rows]
