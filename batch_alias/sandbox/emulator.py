@@ -62,12 +62,12 @@ class Rules:
     rate: Annotated[int, Option("Requests per second that are granted, on each path.", least=1)] = 100
     shared_limit: Annotated[bool, Option("One limit for all paths together.")] = False
     # What is answered to a read where no alias is set, and to a query for a group that is unknown, is not documented.
-    no_alias: Annotated[
-        str, Option("The remark that is read where no alias is set; empty by default.", choices=tuple(NO_ALIAS))
-    ] = "empty"
-    unknown_group: Annotated[
-        str, Option("The list of members of an unknown group; empty by default.", choices=("empty", "error"))
-    ] = "empty"
+    no_alias: Annotated[str, Option("The remark that is read where no alias is set.", choices=tuple(NO_ALIAS))] = (
+        "empty"
+    )
+    unknown_group: Annotated[str, Option("The list of members of an unknown group.", choices=("empty", "error"))] = (
+        "empty"
+    )
     count_refused: bool = True  # towards the rate: RongCloud does not say, and this is the harder case for a client
     max_skew: float | None = None  # seconds a timestamp may be off; RongCloud does not say what it permits
     retry_after: int | None = None  # seconds, sent when the limit refuses
