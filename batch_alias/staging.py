@@ -55,7 +55,7 @@ def staged(
         existed = folder.exists()
         with locked(folder):
             (folder / PROGRESS).unlink(missing_ok=True)  # left by a process that was killed
-            if not _belongs(folder, path, reading):
+            if not belongs(folder, path, reading):
                 try:
                     _fill(path, reading, folder, version, on_read)
                 except BaseException:
@@ -79,14 +79,12 @@ def _spooled(source: Path) -> Iterator[Path]:
         yield copy
 
 
-def _belongs(folder: Path, source: Path, reading: Reading) -> bool:
+def belongs(folder: Path, source: Path, reading: Reading) -> bool:
     """Whether a folder has a ledger of this source; an error if it has one of another that may not be replaced."""
     if not (folder / LEDGER).exists():
         return False
     with LedgerReader(folder) as ledger:
-        info, counts, runs = ledger.info(), ledger.counts(), ledger.runs()
-    # What a run that was killed has sent is not known.
-    sent = counts.accepted + counts.failed + counts.unknown or any(run.ended_at is None for run in runs)
+        info, sent = ledger.info(), ledger.counts().begun or ledger.was_killed()
     sha256 = _sha256(source)
     if (info.sha256, info.reading) == (sha256, _identity(reading)):
         return True

@@ -5,19 +5,24 @@ SQL stays in this folder. ``LedgerReader`` reads a ledger without disturbing a r
 
 from batch_alias.ledger.create import create, locked
 from batch_alias.ledger.reader import LEDGER, LedgerReader
-from batch_alias.ledger.records import JobInfo, ProblemCount, Repeat, RowRecord, RunRecord
+from batch_alias.ledger.records import JobInfo, Plan, ProblemCount, ReadBack, Repeat, RowRecord, RunRecord
 from batch_alias.ledger.sqlite import Ledger
 
 TARGET = "target"
 """The fact that says where a job's rows are sent to; noted before the first attempt of all."""
+VERIFICATION = "verification"
+"""The fact that says which rows are being read back: JSON, with the arguments of ``Ledger.select_accepted``."""
 
 __all__ = [
     "LEDGER",
     "TARGET",
+    "VERIFICATION",
     "JobInfo",
     "Ledger",
     "LedgerReader",
+    "Plan",
     "ProblemCount",
+    "ReadBack",
     "Repeat",
     "RowRecord",
     "RunRecord",

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Self
 
 from batch_alias.errors import LedgerError
-from batch_alias.ledger.records import JobInfo, ProblemCount, Repeat, RowRecord, RunRecord
+from batch_alias.ledger.records import JobInfo, Plan, ProblemCount, ReadBack, Repeat, RowRecord, RunRecord
 from batch_alias.model import Event, EventKind, Kind, Second, State, StateCounts
 from batch_alias.problems import NOT_A_DATA_ROW
 
@@ -21,6 +21,10 @@ FIRST_ROWS = 5
 """Rows named as examples of a problem."""
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
+_DIFFERS = "state = 'accepted' AND found != remark"
+_ONLY_ABSENT = "EXISTS (SELECT 1 FROM meta WHERE key = 'only_absent')"
+_WOULD_CONFLICT = f"(before != expected OR (before != '' AND {_ONLY_ABSENT}))"
+_WOULD_CHANGE = f"state = 'pending' AND before != remark AND {_WOULD_CONFLICT} IS NOT TRUE"
 _REPEATS = "FROM rows AS early JOIN rows AS late ON late.number = early.superseded_by WHERE early.state = 'superseded'"
 
 
@@ -69,8 +73,40 @@ class LedgerReader:
     def rows(self, *states: State) -> Iterator[RowRecord]:
         """Every row, or the rows in some states, in the source's order."""
         where = f"WHERE state IN ({', '.join('?' * len(states))})" if states else ""
-        query = f"SELECT {', '.join(RowRecord._fields)} FROM rows {where} ORDER BY number"
-        return map(RowRecord._make, self._query(query, states))
+        return self._rows(where, states)
+
+    def plan(self) -> Plan:
+        """What sending the pending rows would do, by the aliases that were read."""
+        conditions = {
+            "first": f"{_WOULD_CHANGE} AND before = ''",
+            "replaced": f"{_WOULD_CHANGE} AND before != '' AND remark != ''",
+            "cleared": f"{_WOULD_CHANGE} AND remark = ''",
+            "unchanged": "before = remark",
+            "conflict": f"before != remark AND {_WOULD_CONFLICT}",
+            "unreadable": "before IS NULL AND message != ''",
+            "unread": "before IS NULL AND message = ''",
+        }
+        counts = ", ".join(f"count(*) FILTER (WHERE {condition}) AS {name}" for name, condition in conditions.items())
+        [found] = self._query(f"SELECT {counts} FROM rows WHERE state = 'pending'")
+        return Plan(**dict(found))
+
+    def changes(self, most: int) -> list[RowRecord]:
+        """The first pending rows that would change an alias that was read."""
+        return list(self._rows(f"WHERE {_WOULD_CHANGE}", most=most))
+
+    def read_back(self, *, since: float = 0.0) -> ReadBack:
+        """What was found in accepted rows that were read back since a time, in seconds since the epoch."""
+        query = (
+            f"SELECT count(*) FILTER (WHERE found = remark AND verified_at >= ?1) AS same,"
+            f" count(*) FILTER (WHERE {_DIFFERS} AND verified_at >= ?1) AS different,"
+            f" count(*) FILTER (WHERE found IS NULL OR verified_at < ?1) AS unread FROM rows WHERE state = 'accepted'"
+        )
+        [found] = self._query(query, (since,))
+        return ReadBack(**dict(found))
+
+    def different(self, most: int) -> list[RowRecord]:
+        """The first accepted rows in which another alias was found when it was last read back."""
+        return list(self._rows(f"WHERE {_DIFFERS}", most=most))
 
     def problems(self, *states: State) -> list[ProblemCount]:
         """Why rows in some states are there, by kind, the most frequent first."""
@@ -155,6 +191,18 @@ class LedgerReader:
         """The events of all runs, in their order."""
         found = self._query("SELECT at, kind, details FROM events ORDER BY rowid")
         return [Event(at=at, kind=EventKind(kind), values=json.loads(values)) for at, kind, values in found]
+
+    def was_run(self) -> bool:
+        """Whether a run has begun that sends rows."""
+        return any(run.command == "run" for run in self.runs())
+
+    def was_killed(self) -> bool:
+        """Whether a run that sends rows has no end: what it had sent last is not known."""
+        return any(run.command == "run" and run.ended_at is None for run in self.runs())
+
+    def _rows(self, where: str, values: Sequence[object] = (), *, most: int = -1) -> Iterator[RowRecord]:
+        query = f"SELECT {', '.join(RowRecord._fields)} FROM rows {where} ORDER BY number LIMIT {most}"
+        return map(RowRecord._make, self._query(query, values))
 
     def _query(self, query: str, values: Sequence[object] = ()) -> Iterator[sqlite3.Row]:
         with translated(self.path):

@@ -90,3 +90,40 @@ class Repeat:
     row: int
     superseded_by: int
     same: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What sending the pending rows would do, by the aliases that were read: how many rows of each kind."""
+
+    first: int  # no alias is set
+    replaced: int  # another alias is set
+    cleared: int  # an alias is set, and none is wanted
+    unchanged: int  # the alias is as the row wants it
+    conflict: int  # the alias is not one that the row may replace
+    unreadable: int  # the alias could not be read
+    unread: int  # the alias was not read yet
+
+    @property
+    def rows(self) -> int:
+        """The pending rows."""
+        return self.left + self.first + self.changes + self.unchanged + self.conflict
+
+    @property
+    def changes(self) -> int:
+        """Rows that would replace an alias that is set."""
+        return self.replaced + self.cleared
+
+    @property
+    def left(self) -> int:
+        """Rows of which the alias is not known."""
+        return self.unreadable + self.unread
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadBack:
+    """How many accepted rows were read back, and what was found."""
+
+    same: int  # the alias is as it was set
+    different: int
+    unread: int  # not read back, or it could not be read

@@ -42,9 +42,9 @@ class Ledger(LedgerReader):
             self._db.executescript("PRAGMA busy_timeout = 0; PRAGMA wal_checkpoint(TRUNCATE);")
         super().close()
 
-    def send_failed_again(self) -> None:
-        """Count failed rows among those to send from now on; they remain failed until they have another outcome."""
-        self._selected = "state IN ('pending', 'unknown', 'failed')"
+    def select_to_send(self, *, failed: bool) -> None:
+        """From now on give the rows to send, with the failed ones or without; they are failed until they end again."""
+        self._selected = f"state IN ('pending', 'unknown', '{'failed' if failed else 'unknown'}')"
 
     def select_unread(self) -> None:
         """From now on give the rows to send of which the alias was not read."""
@@ -126,6 +126,10 @@ class Ledger(LedgerReader):
     def record_before(self, row: int, alias: str) -> None:
         """Record the alias that a row is about to replace; the first one that was read stays."""
         self._write("UPDATE rows SET before = ? WHERE number = ? AND before IS NULL", (alias, row))
+
+    def forget_before(self) -> None:
+        """Forget what was read of the pending rows: it was read elsewhere."""
+        self._write("UPDATE rows SET before = NULL, message = '' WHERE state = 'pending'")
 
     def record_unreadable(self, row: int, message: str) -> None:
         """Record why the alias of a row that was not sent could not be read."""

@@ -25,6 +25,7 @@ class Progress:
     recent_rate: int  # attempts to send started in the last second; where nothing is sent, to read
     in_flight: int
     outage: float | None  # seconds since it began; None while the service works
+    recent_reads: int = 0  # attempts to read started in the last second, beside those to send
 
 
 class Metrics:

@@ -130,14 +130,16 @@ class Pipeline:
         states: Counter[State] = Counter()
         for dispatcher in self._dispatchers.values():
             states.update(dispatcher.metrics.settled)
+        now, reads = self._clock(), self._dispatchers[Kind.READ]
         shown = [self._main] if self._optional else list(self._dispatchers.values())
         outages = [outage for dispatcher in shown if (outage := dispatcher.outage) is not None]
         return Progress(
             done=states.total() if self._main is self._dispatchers[Kind.WRITE] else self._main.metrics.calls,
             states=states,
-            recent_rate=self._main.metrics.recent_rate(now=self._clock()),
+            recent_rate=self._main.metrics.recent_rate(now=now),
             in_flight=sum(dispatcher.in_flight for dispatcher in self._dispatchers.values()),
             outage=max(outages, default=None),
+            recent_reads=0 if self._main is reads else reads.metrics.recent_rate(now=now),
         )
 
     async def run(self) -> None:

@@ -86,9 +86,11 @@ def test_failed_rows_can_be_sent_again_and_remain_failed_until_then(staged, outc
         for row, state in ((2, State.FAILED), (3, State.UNKNOWN), (4, State.ACCEPTED)):
             ledger.record(outcome(row, state))
         assert pending(ledger) == [3, 5]
-        ledger.send_failed_again()
+        ledger.select_to_send(failed=True)
         assert pending(ledger) == [2, 3, 5]
         assert ledger.counts().failed == 1
+        ledger.select_to_send(failed=False)
+        assert pending(ledger) == [3, 5]
 
 
 def test_runs_with_their_seconds_and_events_are_kept_in_order(staged, second):
