@@ -22,16 +22,17 @@ from batch_alias.errors import (
     StoppedByService,
     UsageError,
 )
-from batch_alias.settings import Reading, Sending, Settings
+from batch_alias.settings import Comparing, Reading, Sending, Settings
 from batch_alias.settings.target import Secret, Target
 from batch_alias.version import __version__
 
 if TYPE_CHECKING:
     from batch_alias.check import check_source
-    from batch_alias.job import run_job, write_job_reports
+    from batch_alias.job import plan_job, run_job, undo_job, verify_job, write_job_reports
 
 __all__ = [
     "BatchAliasError",
+    "Comparing",
     "ExitCode",
     "InternalError",
     "Interrupted",
@@ -47,11 +48,16 @@ __all__ = [
     "UsageError",
     "__version__",
     "check_source",
+    "plan_job",
     "run_job",
+    "undo_job",
+    "verify_job",
     "write_job_reports",
 ]
 
-_LAZY = {"check_source": "check", "run_job": "job", "write_job_reports": "job"}
+_LAZY = {"check_source": "check"} | dict.fromkeys(
+    ("plan_job", "run_job", "undo_job", "verify_job", "write_job_reports"), "job"
+)
 
 
 def __getattr__(name: str) -> object:

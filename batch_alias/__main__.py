@@ -1,5 +1,82 @@
-"""``python -m batch_alias``."""
+"""``batch-alias``, or ``python -m batch_alias``: runs the command line; errors become exit codes."""
 
-from batch_alias.cli import main
+import asyncio
+import gc
+import io
+import json
+import os
+import signal
+import sys
+import tempfile
+import threading
+import traceback
 
-main()
+import click
+
+from batch_alias.cli import cli
+from batch_alias.errors import BatchAliasError, ExitCode, InternalError, Interrupted, UsageError
+from batch_alias.settings import PROGRESS_THREAD
+
+
+def main() -> None:
+    """Run the command line and exit with its code."""
+    # What libraries have loaded would be searched for garbage over and over: a twentieth of the CPU time.
+    gc.set_threshold(10_000)
+    # Until sending begins SIGTERM is what Ctrl-C is.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a Windows code page has few characters
+    try:
+        code = cli.main(prog_name="batch-alias", standalone_mode=False)
+    except BatchAliasError as error:
+        code = _failed(error)
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        code = ExitCode.USAGE
+    except click.ClickException as error:
+        command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "batch-alias"
+        code = _failed(
+            UsageError("{problem}", "See {command} --help.", problem=error.format_message(), command=command)
+        )
+    except (KeyboardInterrupt, asyncio.CancelledError, click.exceptions.Abort):
+        code = _failed(Interrupted("Interrupted.", "Nothing is lost; run the same command again to go on."))
+    except Exception as error:
+        code = _failed(_defect(error))
+    others = (thread for thread in threading.enumerate() if thread is not threading.main_thread())
+    if any(not thread.daemon or thread.name == PROGRESS_THREAD for thread in others):
+        # DNS does not respond, or the terminal is stopped (Ctrl-S): the interpreter would wait for it.
+        sys.stdout.flush()
+        os._exit(int(code or 0))
+    sys.exit(int(code or 0))
+
+
+def _failed(error: BatchAliasError) -> int:
+    from batch_alias.console import Console
+
+    console = Console()
+    console.error(error)
+    # The command line itself may be what is wrong, so click cannot be asked; these are its words for yes.
+    if "--json" in sys.argv or os.environ.get("BATCH_ALIAS_JSON", "").lower() in {"1", "true", "t", "yes", "y", "on"}:
+        shown = {"error": error.problem, "advice": error.advice, "exit_code": error.exit_code}
+        console.answer([json.dumps(shown, ensure_ascii=False, indent=2)])
+    return error.exit_code
+
+
+def _defect(error: Exception) -> InternalError:
+    try:
+        with tempfile.NamedTemporaryFile("w", -1, "utf-8", None, ".log", "batch-alias-", delete=False) as file:
+            traceback.print_exception(error, file=file)
+            place = f"in {file.name}"
+    except OSError:  # no space is left, for example
+        traceback.print_exception(error)
+        place = "above"
+    return InternalError(
+        "A defect of batch-alias: {error}.",
+        "Please report it with the traceback {place}. What was done is in the ledger; the same command goes on.",
+        error="".join(traceback.format_exception_only(error)).strip(),
+        place=place,
+    )
+
+
+if __name__ == "__main__":
+    main()

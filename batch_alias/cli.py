@@ -1,36 +1,30 @@
-"""The command line: flags and environment become settings, errors become exit codes.
+"""The command line: flags and environment become settings.
 
 The flags are generated from the settings they fill. What is heavy (pandas, httpx, the sandbox's server) is imported by
 the command that needs it, so that ``--help`` is instant.
 """
 
 import asyncio
-import gc
-import io
-import json
 import os
 import shlex
-import signal
-import sys
-import tempfile
-import threading
 import time
-import traceback
 from pathlib import Path
 
 import click
 import cloup
 from click.core import ParameterSource
 
-from batch_alias.errors import BatchAliasError, ExitCode, InternalError, Interrupted, UsageError
+from batch_alias.errors import ExitCode
 from batch_alias.sandbox import Contents, Faults, Rules, Sandbox
-from batch_alias.settings import PROGRESS_THREAD, Output, Reading, Sending, Settings
+from batch_alias.settings import Comparing, Output, Reading, Sending, Settings
 from batch_alias.settings.flags import PATH, Given, fill, flags
 from batch_alias.settings.target import Secret, Target
 from batch_alias.version import __version__
 
 SOURCE = "A CSV, TSV, Excel, JSON Lines or Parquet file: a user id, a group id and an alias per row; - is stdin."
 JOB = "The folder of a job that has been run."
+READING = ("rate", "max_in_flight", "attempts", "timeout", "patience", "max_failed")
+"""The flags of sending that hold for commands that only read."""
 CREDENTIALS = "Target (App Key and secret: RONGCLOUD_APP_KEY, RONGCLOUD_APP_SECRET)"
 
 
@@ -50,6 +44,13 @@ def fill_target(given: Given) -> Target:
         app_key=os.environ.get("RONGCLOUD_APP_KEY", ""),
         app_secret=Secret(os.environ.get("RONGCLOUD_APP_SECRET", "")),
     )
+
+
+def fill_settings(given: Given, **more: object) -> Settings:
+    """The settings of a job that is sent or read."""
+    target, sending, comparing = fill_target(given), fill(Sending, given), fill(Comparing, given)
+    given = {name: value for name, value in given.items() if name not in more}
+    return fill(Settings, given, target=target, sending=sending, comparing=comparing, **more)
 
 
 @cloup.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -72,6 +73,7 @@ def cli() -> None:
 @flags("Job", Settings)
 @flags(CREDENTIALS, Target)
 @flags("Sending", Sending)
+@flags("Comparing", Comparing)
 @flags("Reading the source", Reading)
 @flags("Output", Output)
 def run(source: Path, **given: object) -> int:
@@ -82,11 +84,33 @@ def run(source: Path, **given: object) -> int:
     \b
     Example: batch-alias run nicknames.xlsx --region beijing
     """
-    from batch_alias import console
+    from batch_alias import commands
 
-    reading, sending = fill(Reading, given), fill(Sending, given)
-    settings = fill(Settings, given, source=source, reading=reading, target=fill_target(given), sending=sending)
-    return console.run(settings, fill(Output, given))
+    settings = fill_settings(given, source=source, reading=fill(Reading, given))
+    return commands.run(settings, fill(Output, given))
+
+
+@cli.command()
+@cloup.argument("source", type=PATH, help=SOURCE)
+@flags("Job", Settings, "job", "max_rejected")
+@flags(CREDENTIALS, Target)
+@flags("Reading aliases", Sending, *READING)
+@flags("Comparing", Comparing, "only_absent")
+@flags("Reading the source", Reading)
+@flags("Output", Output, "quiet", "verbose", "log", "json")
+def plan(source: Path, **given: object) -> int:
+    """Show what `run` would change: read each alias first, and set none.
+
+    Run the same command again to go on where it ended; `run SOURCE` then applies it.
+
+    \b
+    Exit codes: 0 every alias was read, 1 some could not be read.
+    Example: batch-alias plan nicknames.xlsx --region beijing
+    """
+    from batch_alias import commands
+
+    settings = fill_settings(given, source=source, reading=fill(Reading, given))
+    return commands.plan(settings, fill(Output, given))
 
 
 @cli.command()
@@ -137,6 +161,7 @@ def template(file: Path) -> int:
 @cloup.argument("job", type=PATH, help=JOB)
 @flags(CREDENTIALS, Target)
 @flags("Sending", Sending)
+@flags("Comparing", Comparing)
 @flags("Output", Output)
 @flags("Reports", Settings, "xlsx")
 def retry(job: Path, **given: object) -> int:
@@ -145,10 +170,57 @@ def retry(job: Path, **given: object) -> int:
     \b
     Example: batch-alias retry nicknames.aliases --region beijing
     """
-    from batch_alias import console
+    from batch_alias import commands
 
-    settings = fill(Settings, given, job=job, target=fill_target(given), sending=fill(Sending, given))
-    return console.run(settings, fill(Output, given))
+    return commands.run(fill_settings(given, job=job), fill(Output, given))
+
+
+@cli.command()
+@cloup.argument("job", type=PATH, help=JOB)
+@cloup.option(
+    "--sample",
+    type=click.IntRange(min=1),
+    envvar="BATCH_ALIAS_SAMPLE",
+    metavar="N",
+    help="Read N random rows only.  [default: all]",
+)
+@flags(CREDENTIALS, Target)
+@flags("Reading aliases", Sending, *READING)
+@flags("Output", Output, "quiet", "verbose", "log", "json")
+@flags("Reports", Settings, "xlsx")
+def verify(job: Path, sample: int | None, **given: object) -> int:
+    """Read the accepted rows of JOB back: is each alias as it was set?
+
+    Run the same command again to go on where it was interrupted.
+
+    \b
+    Exit codes: 0 all are as set, 1 some differ or could not be read.
+    Example: batch-alias verify nicknames.aliases --region beijing
+    """
+    from batch_alias import commands
+
+    return commands.verify(fill_settings(given, job=job), fill(Output, given), sample=sample)
+
+
+@cli.command()
+@cloup.argument("job", type=PATH, help=JOB)
+@flags(CREDENTIALS, Target)
+@flags("Sending", Sending)
+@flags("Comparing", Comparing, "verify")
+@flags("Output", Output)
+@flags("Reports", Settings, "xlsx")
+def undo(job: Path, **given: object) -> int:
+    """Set the aliases that JOB has replaced again, where they are still as JOB set them.
+
+    It needs a job that was compared or planned, and is a job of its own: JOB/undo.aliases.
+
+    \b
+    Example: batch-alias undo nicknames.aliases --region beijing
+    """
+    from batch_alias import commands
+    from batch_alias.job import open_undo
+
+    return commands.run(fill_settings(given, job=job), fill(Output, given), opened=open_undo)
 
 
 @cli.command()
@@ -229,63 +301,3 @@ def sandbox(port: int, **given: object) -> int:
     emulated = Sandbox(fill(Rules, given), fill(Faults, given), aliases=aliases, members=members)
     serve_forever(emulated, "127.0.0.1", port, ready)
     return ExitCode.DONE
-
-
-def main() -> None:
-    """Run the command line and exit with its code."""
-    # What libraries have loaded would be searched for garbage over and over: a twentieth of the CPU time.
-    gc.set_threshold(10_000)
-    # Until sending begins SIGTERM is what Ctrl-C is.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # a Windows code page has few characters
-    try:
-        code = cli.main(prog_name="batch-alias", standalone_mode=False)
-    except BatchAliasError as error:
-        code = _failed(error)
-    except click.exceptions.NoArgsIsHelpError as error:
-        error.show()
-        code = ExitCode.USAGE
-    except click.ClickException as error:
-        command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "batch-alias"
-        code = _failed(
-            UsageError("{problem}", "See {command} --help.", problem=error.format_message(), command=command)
-        )
-    except (KeyboardInterrupt, asyncio.CancelledError, click.exceptions.Abort):
-        code = _failed(Interrupted("Interrupted.", "Nothing is lost; run the same command again to go on."))
-    except Exception as error:
-        code = _failed(_defect(error))
-    others = (thread for thread in threading.enumerate() if thread is not threading.main_thread())
-    if any(not thread.daemon or thread.name == PROGRESS_THREAD for thread in others):
-        # DNS does not respond, or the terminal is stopped (Ctrl-S): the interpreter would wait for it.
-        sys.stdout.flush()
-        os._exit(int(code or 0))
-    sys.exit(int(code or 0))
-
-
-def _failed(error: BatchAliasError) -> int:
-    from batch_alias.console import Console
-
-    console = Console()
-    console.error(error)
-    # The command line itself may be what is wrong, so click cannot be asked; these are its words for yes.
-    if "--json" in sys.argv or os.environ.get("BATCH_ALIAS_JSON", "").lower() in {"1", "true", "t", "yes", "y", "on"}:
-        shown = {"error": error.problem, "advice": error.advice, "exit_code": error.exit_code}
-        console.answer([json.dumps(shown, ensure_ascii=False, indent=2)])
-    return error.exit_code
-
-
-def _defect(error: Exception) -> InternalError:
-    try:
-        with tempfile.NamedTemporaryFile("w", -1, "utf-8", None, ".log", "batch-alias-", delete=False) as file:
-            traceback.print_exception(error, file=file)
-            place = f"in {file.name}"
-    except OSError:  # no space is left, for example
-        traceback.print_exception(error)
-        place = "above"
-    return InternalError(
-        "A defect of batch-alias: {error}.",
-        "Please report it with the traceback {place}. What was done is in the ledger; the same command goes on.",
-        error="".join(traceback.format_exception_only(error)).strip(),
-        place=place,
-    )

@@ -1,30 +1,26 @@
 """What people see: progress, events and questions on standard error, what they asked for on standard output."""
 
-import asyncio
 import contextlib
 import os
 import queue
 import shlex
-import signal
 import sys
 import textwrap
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Never
 
 from tqdm import tqdm
 
-from batch_alias.errors import BatchAliasError, ExitCode, Interrupted, UsageError
-from batch_alias.job import Job, open_job
-from batch_alias.logs import logging_to
+from batch_alias.errors import BatchAliasError
+from batch_alias.job import MOST_SHOWN, Job
 from batch_alias.model import Event, State
-from batch_alias.render import plan_lines, problem_lines, progress_text, state_counts
+from batch_alias.render import problem_lines, progress_text, read_back_lines, state_counts
 from batch_alias.reports import Summary, next_steps
 from batch_alias.sending.metrics import Progress
-from batch_alias.settings import PROGRESS_THREAD, Output, Settings
+from batch_alias.settings import PROGRESS_THREAD
 from batch_alias.text import count
 
 REDRAW = 0.2
@@ -97,6 +93,12 @@ class Console:
         self.say(f"Done      {state_counts(counts)} of {count(counts.rows, 'row')}")
         for line in problem_lines(job.ledger.problems(State.REJECTED, State.FAILED, State.UNKNOWN)):
             self.say(line)
+        if job.settings.comparing.verify:
+            found = job.ledger.read_back()
+            for line in read_back_lines(found, job.ledger.different(MOST_SHOWN)):
+                self.say(line)
+            if found.unread:
+                self.warn(f"Next      Read the others back: batch-alias verify {shlex.quote(str(job.folder))}")
         self.say(f"Reports   {job.folder}: report.html, results.csv, not-accepted.csv, summary.json")
         for step in next_steps(summary, job.folder, job.ledger.info()):
             self.warn(f"Next      {step.text}")
@@ -119,8 +121,8 @@ class Console:
             self._bar = None
 
     @contextlib.contextmanager
-    def progress(self, progress: Callable[[], Progress | None], total: int) -> Iterator[None]:
-        """Show the progress of a run until the block ends.
+    def progress(self, progress: Callable[[], Progress | None], total: Callable[[], int]) -> Iterator[None]:
+        """Show the progress of a run until the block ends: where it stands, and how many rows that is of.
 
         A thread writes it, and all that is printed meanwhile: a terminal that is stopped (Ctrl-S) delays no request.
         """
@@ -145,13 +147,13 @@ class Console:
                 if (text := self._lines.get_nowait()) is not None:
                     _print(text)
 
-    def _show(self, progress: Callable[[], Progress | None], total: int) -> None:
-        estimate, bar = _Estimate(total), None
+    def _show(self, progress: Callable[[], Progress | None], total: Callable[[], int]) -> None:
+        estimate, bar = _Estimate(), None
         if self._terminal and not self._quiet:
             # tqdm itself puts ", " before the postfix.
             form = "{percentage:3.0f}%|{bar}| {n:,}/{total:,}{postfix}"
             colour = "green" if self._colour else None
-            bar = tqdm(total=total, file=sys.stderr, bar_format=form, dynamic_ncols=True, colour=colour)
+            bar = tqdm(total=total(), file=sys.stderr, bar_format=form, dynamic_ncols=True, colour=colour)
         drawn_at, ended = time.monotonic(), False
         while not ended:
             with contextlib.suppress(queue.Empty):
@@ -162,14 +164,15 @@ class Console:
             if time.monotonic() - drawn_at >= self._interval or (ended and bar is not None):
                 drawn_at = time.monotonic()
                 if (now := progress()) is not None:
-                    self._draw(now, total, estimate, bar)
+                    self._draw(now, total(), estimate, bar)
         if bar is not None:
             bar.close()
         self._print_queued()
 
     def _draw(self, now: Progress, total: int, estimate: "_Estimate", bar: "tqdm[Never] | None") -> None:
-        text = progress_text(now, estimate.seconds_left(now))
+        text = progress_text(now, estimate.seconds_left(now, total))
         if bar is not None:
+            bar.total = total
             bar.n = now.done
             bar.postfix = text
             bar.refresh()
@@ -201,96 +204,22 @@ def _print(text: str, bar: "tqdm[Never] | None" = None, end: str = "\n") -> None
 class _Estimate:
     """How long the rest takes, from the rows settled lately: right during a slow-down, silent in an outage."""
 
-    def __init__(self, total: int) -> None:
-        self._total = total
+    def __init__(self) -> None:
         self._seen: deque[tuple[float, int]] = deque([(time.monotonic(), 0)])
 
-    def seconds_left(self, progress: Progress) -> float | None:
+    def seconds_left(self, progress: Progress, total: int) -> float | None:
         now, done = time.monotonic(), progress.done
+        if done < self._seen[-1][1]:  # something else has begun
+            self._seen.clear()
         self._seen.append((now, done))
         while now - self._seen[0][0] > HORIZON:
             self._seen.popleft()
         since, before = self._seen[0]
-        if done <= before or done >= self._total or now - since < 1:
+        if done <= before or done >= total or now - since < 1:
             return None
-        return (self._total - done) * (now - since) / (done - before)
+        return (total - done) * (now - since) / (done - before)
 
 
 def same_command() -> str:
     """The command as it was given."""
     return shlex.join(["batch-alias", *sys.argv[1:]])
-
-
-def run(settings: Settings, output: Output) -> int:
-    """Run a job, or what is left of it, as a command: plan, question, progress, signals, result.
-
-    Returns:
-        The exit code.
-    """
-    console = Console(quiet=output.quiet)
-    confirmed = output.yes or (settings.target is not None and settings.target.sandbox)
-    if not confirmed and not console.is_interactive:
-        raise UsageError("There is no terminal to ask whether to send.", "Pass --yes to send without asking.")
-    _permit_connections(settings.sending.max_in_flight)
-    with (
-        logging_to(output.log, console.say if output.verbose else None),
-        open_job(settings, on_read=console.reading) as job,
-    ):
-        for line in plan_lines(job):
-            console.say(line)
-        if job.to_send and not confirmed and not console.confirm():
-            raise Interrupted("This run has sent nothing.")
-        with console.progress(job.progress, job.to_send):
-            with asyncio.Runner() as runner:
-                _stop_on_signals(runner.get_loop(), job, console)
-                runner.get_loop().set_default_executor(_Executor())
-                runner.run(job.send(console.event))
-            # The event loop has reset it; from here on SIGTERM is again what Ctrl-C is.
-            signal.signal(signal.SIGTERM, signal.default_int_handler)
-        console.say("Writing reports …")
-        summary = job.report()
-        console.ended(job, summary)
-    console.flush()
-    if output.json:
-        console.answer([summary.as_json()])
-    return ExitCode.DONE if summary.exit_code is None else summary.exit_code
-
-
-class _Executor(ThreadPoolExecutor):
-    """Runs what blocks, such as the DNS of a proxy, and is not waited for when the event loop is closed."""
-
-    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: ARG002 - as in the base class
-        super().shutdown(wait=False, cancel_futures=cancel_futures)
-
-
-def _stop_on_signals(loop: asyncio.AbstractEventLoop, job: Job, console: Console) -> None:
-    """The first signal lets the attempts under way end, the second ends sending at once."""
-
-    def interrupted() -> None:
-        progress = job.progress()
-        if progress is not None and job.stop():
-            console.warn(f"Stopping: {progress.in_flight} requests in flight may end. Once more ends at once.")
-        else:
-            for task in asyncio.all_tasks(loop):
-                task.cancel()
-
-    # Windows has no signal handlers in the loop: there Ctrl-C ends the run at once, which the ledger survives too.
-    with contextlib.suppress(NotImplementedError):
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, interrupted)
-
-
-def _permit_connections(most: int) -> None:
-    """Raise this process's limit on open files, often 1,024, to what so many connections need.
-
-    On the sandbox both ends of each connection are in this process.
-    """
-    try:
-        import resource
-    except ImportError:  # Windows has no such limit
-        return
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = 2 * most + 256
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        permitted = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (permitted, hard))

@@ -1,14 +1,17 @@
 """A plan, a check, a status, a diagnosis and the progress of a run as lines of text."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 
 from batch_alias.check import Check
 from batch_alias.doctor import Finding
-from batch_alias.job import Job
-from batch_alias.ledger import JobInfo, ProblemCount
+from batch_alias.job import Job, Planned, Verified
+from batch_alias.ledger import JobInfo, Plan, ProblemCount, ReadBack, RowRecord
 from batch_alias.model import State, StateCounts
 from batch_alias.problems import PROBLEMS, advice
+from batch_alias.reports import PLAN
 from batch_alias.reports.wording import STATE_MEANINGS
+from batch_alias.sending.comparison import MOST_ALIAS
 from batch_alias.sending.limiter import sending_seconds
 from batch_alias.sending.metrics import Progress
 from batch_alias.status import Phase, Status
@@ -20,7 +23,7 @@ MOST_KINDS = 5
 
 def plan_lines(job: Job) -> Iterator[str]:
     """What a run is about to do."""
-    ledger, sending = job.ledger, job.settings.sending
+    ledger = job.ledger
     counts, warnings = ledger.counts(), ledger.warnings()
     yield from _source_lines(ledger.info(), counts)
     if counts.rejected:
@@ -31,14 +34,85 @@ def plan_lines(job: Job) -> Iterator[str]:
         yield from problem_lines(warnings)
     if counts.superseded:
         yield f"Repeated  {count(counts.superseded, 'row')}: a later row sets the same user and group"
-    if ledger.runs():
+    if job.left_out is not None and job.left_out.count:
+        yield "Left out  not to be undone:"
+        yield from problem_lines([job.left_out])
+    if ledger.was_run():
         ended = counts.accepted + counts.failed + counts.unfinished - job.unfinished
         yield f"Resumed   {count(ended, 'row')} ended in an earlier run"
     if job.to_send:
-        rows, time = count(job.to_send, "row"), duration(round(sending_seconds(job.to_send, sending.rate)))
+        if (plan := ledger.plan()).left < plan.rows:
+            yield f"Planned   {_plan(plan)}"
+        checks = {
+            "each alias is read before it is set": job.steps.compare,
+            "it is set only where none is": job.steps.only_absent,
+            "only where it is the expected one": job.is_expecting,
+            "it is read back": job.steps.verify,
+        }
+        if any(checks.values()):
+            yield f"Checks    {', '.join(check for check, is_made in checks.items() if is_made)}"
+        rows, time = count(job.to_send, "row"), duration(round(job.seconds))
         yield f"To send   {rows} to {job.target_name} as {job.target.masked_key}; about {time}"
     else:
         yield "To send   nothing: the job is finished"
+
+
+def reading_lines(job: Job, rows: int) -> Iterator[str]:
+    """What is about to be read, and how long that takes."""
+    if not rows:
+        yield "To read   nothing"
+        return
+    time = duration(round(sending_seconds(rows, job.settings.sending.rate)))
+    yield f"To read   {count(rows, 'row')} from {job.target_name} as {job.target.masked_key}; about {time}"
+
+
+def planned_lines(found: Planned, folder: Path) -> Iterator[str]:
+    """What a plan has found."""
+    counts = found.counts
+    if found.stopped:
+        yield f"Stopped   {found.stopped}"
+    yield f"Planned   {_plan(found.plan)}"
+    yield from _first_lines((row, row.before, row.remark) for row in found.first)
+    if counts.rejected + counts.superseded:
+        yield f"Not sent  {counts.rejected:,} rejected, {counts.superseded:,} superseded"
+    yield f"Written   {folder / PLAN}"
+
+
+def verified_lines(found: Verified, folder: Path) -> Iterator[str]:
+    """What was found when rows were read back."""
+    if found.stopped:
+        yield f"Stopped   {found.stopped}"
+    if found.sample is not None:
+        yield f"Sample    {found.sample:,} random rows, seed {found.seed}"
+    yield from read_back_lines(found.read_back, found.first)
+    yield f"Written   {folder}: differs.csv and the other reports"
+
+
+def read_back_lines(found: ReadBack, first: Sequence[RowRecord]) -> Iterator[str]:
+    """How many rows are as they were set, and the first that differ."""
+    unread = f", {found.unread:,} not read back" if found.unread else ""
+    yield f"Verified  {found.same:,} as set, {found.different:,} different{unread}"
+    yield from _first_lines((row, row.remark, row.found) for row in first)
+
+
+def _first_lines(rows: Iterable[tuple[RowRecord, str | None, str | None]]) -> Iterator[str]:
+    """Rows with the alias that was there first, and the one after it."""
+    for row, before, after in rows:
+        old, new = (excerpt(alias, MOST_ALIAS) if alias else "no alias" for alias in (before, after))
+        yield f"          row {row.number}  {old} → {new}"
+
+
+def _plan(plan: Plan) -> str:
+    kinds = {
+        "set for the first time": plan.first,
+        "replaced": plan.replaced,
+        "cleared": plan.cleared,
+        "unchanged": plan.unchanged,
+        "in conflict": plan.conflict,
+        "unreadable": plan.unreadable,
+        "not read": plan.unread,
+    }
+    return ", ".join(f"{number:,} {kind}" for kind, number in kinds.items() if number) or "nothing to send"
 
 
 def check_lines(check: Check) -> Iterator[str]:
@@ -130,7 +204,7 @@ def progress_text(progress: Progress, left: float | None) -> str:
     if progress.outage is not None:
         parts.append(f"on hold for {duration(round(progress.outage))}, the service is down")
         return ", ".join(parts)
-    parts.append(f"{progress.recent_rate}/s")
+    parts.append(f"{progress.recent_rate}/s" + (f" and {progress.recent_reads} reads/s" * bool(progress.recent_reads)))
     if left is not None:
         parts.append(f"{duration(round(left))} left")
     return ", ".join(parts)

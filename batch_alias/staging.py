@@ -55,7 +55,7 @@ def staged(
         existed = folder.exists()
         with locked(folder):
             (folder / PROGRESS).unlink(missing_ok=True)  # left by a process that was killed
-            if not belongs(folder, path, reading):
+            if not _belongs(folder, path, reading):
                 try:
                     _fill(path, reading, folder, version, on_read)
                 except BaseException:
@@ -79,13 +79,13 @@ def _spooled(source: Path) -> Iterator[Path]:
         yield copy
 
 
-def belongs(folder: Path, source: Path, reading: Reading) -> bool:
+def _belongs(folder: Path, source: Path, reading: Reading) -> bool:
     """Whether a folder has a ledger of this source; an error if it has one of another that may not be replaced."""
     if not (folder / LEDGER).exists():
         return False
     with LedgerReader(folder) as ledger:
-        info, sent = ledger.info(), ledger.counts().begun or ledger.was_killed()
-    sha256 = _sha256(source)
+        info, sent = ledger.info(), ledger.may_have_sent()
+    sha256 = sha256_of(source)
     if (info.sha256, info.reading) == (sha256, _identity(reading)):
         return True
     if not sent:
@@ -125,7 +125,7 @@ def _noted(source: Path, folder: Path, on_read: OnRead) -> Iterator[OnRead]:
 def _fill(source: Path, reading: Reading, folder: Path, version: Version, on_read: OnRead) -> None:
     # A file that is no table is refused before its content is hashed: it may be of any size.
     with _noted(source, folder, on_read) as noted, open_source(source, reading) as table:
-        sha256 = _sha256(source)
+        sha256 = sha256_of(source)
 
         def describe() -> JobInfo:
             _, total = table.progress()
@@ -154,7 +154,8 @@ def _fill(source: Path, reading: Reading, folder: Path, version: Version, on_rea
         create(folder, batches(), describe, strict=reading.strict)
 
 
-def _sha256(source: Path) -> str:
+def sha256_of(source: Path) -> str:
+    """The SHA-256 of a source's content in hexadecimal digits. Raises ``SourceError`` if it cannot be read."""
     with _readable(source), source.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from batch_alias import cli as command_line
-from batch_alias.cli import cli, main
+from batch_alias.__main__ import main
+from batch_alias.cli import cli
 from batch_alias.errors import ExitCode
 from batch_alias.ledger import locked
 from tests.support.processes import Ended, environment_of, finish, run_python

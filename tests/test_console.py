@@ -32,7 +32,7 @@ def printed(capsys, until):
             asked.append(1)
             return now
 
-        with console.progress(ask, 12_345):
+        with console.progress(ask, lambda: 12_345):
             if event is not None:
                 console.event(event)
             until(lambda: len(asked) >= 3)
@@ -53,7 +53,7 @@ def test_without_a_terminal_there_are_plain_lines(printed):
 
 
 def test_a_run_that_ends_before_the_first_line_prints_none(capsys):
-    with Console(terminal=False, interval=3600).progress(progress, 12_345):
+    with Console(terminal=False, interval=3600).progress(progress, lambda: 12_345):
         pass
     assert capsys.readouterr().err == ""
 
@@ -85,7 +85,7 @@ def test_a_quiet_console_prints_problems_only(terminal, capsys):
     console = Console(quiet=True, terminal=terminal, interval=0.01)
     console.say("all is well")
     console.event(EVENT)
-    with console.progress(progress, 12_345):
+    with console.progress(progress, lambda: 12_345):
         pass
     assert capsys.readouterr().err == ""
     console.warn("something is wrong")
@@ -142,7 +142,7 @@ def test_a_terminal_that_is_stopped_delays_nothing(quiet, monkeypatch, until):
     terminal = Stopped()
     monkeypatch.setattr(sys, "stderr", terminal)
     console = Console(terminal=True, quiet=quiet, interval=0.01)
-    with console.progress(progress, 12_345):
+    with console.progress(progress, lambda: 12_345):
         console.event(EVENT)
         console.warn("Stopping")
         assert writing.wait(DEADLINE)

@@ -1,39 +1,37 @@
-"""Job orchestration: stage, send, report."""
+"""A job that is open: it is staged and locked, its rows are sent or their aliases read, and it is reported."""
 
 import asyncio
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import asdict
-from pathlib import Path
+import json
+import random
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, replace
+from typing import Any
 
-from batch_alias.errors import (
-    BatchAliasError,
-    ExitCode,
-    Interrupted,
-    LedgerError,
-    SourceError,
-    StoppedByService,
-)
-from batch_alias.ledger import TARGET, Ledger, LedgerReader, locked
-from batch_alias.model import Event, EventKind, State, StateCounts
-from batch_alias.reports import Summary, write_reports
+from batch_alias.errors import BatchAliasError, ExitCode, LedgerError, StoppedByService
+from batch_alias.job.findings import MOST_SHOWN, Planned, Verified
+from batch_alias.job.refusals import asked_for, too_many_changes
+from batch_alias.ledger import TARGET, VERIFICATION, Ledger, ProblemCount, ReadBack
+from batch_alias.model import Event, EventKind
+from batch_alias.reports import Summary, write_plan_report, write_reports
 from batch_alias.rongcloud.client import Client
-from batch_alias.sandbox import Sandbox
-from batch_alias.sandbox.server import serve
 from batch_alias.sending import Timing
 from batch_alias.sending.comparison import Steps
-from batch_alias.sending.limiter import RateLimiter
+from batch_alias.sending.limiter import WINDOW, RateLimiter, sending_seconds
 from batch_alias.sending.metrics import Progress
 from batch_alias.sending.pipeline import Pipeline
-from batch_alias.settings import Settings
-from batch_alias.settings.target import Target
-from batch_alias.staging import OnRead, staged
-from batch_alias.text import percent
+from batch_alias.settings import Sending, Settings
 from batch_alias.version import __version__
 
 Observer = Callable[[Event], None]
 """Called with each event of a run, from the event loop's thread."""
+_STAYS_ON = ("compare", "only_absent")
+"""Steps that are done for the rest of a job once they were: facts in its ledger, by the name of the step."""
+
+
+def ignore(_event: Event) -> None:
+    """Observe nothing."""
 
 
 class Job:
@@ -44,11 +42,15 @@ class Job:
         self.folder = settings.job_folder
         self.ledger = ledger
         self.target = client.target
+        self.target_name = asked_for(settings).name
+        self.left_out: ProblemCount | None = None  # rows of the job that this one takes back, which it cannot
+        self.under_way = 0  # rows that are sent or read by what was begun last
         self._client = client
         self._timing = timing
-        self.target_name = _asked_for(settings).name
         self._pipeline: Pipeline | None = None
         self._end: tuple[ExitCode, str] = ExitCode.SOURCE, ""
+        self._verification: dict[str, Any] = {}  # see VERIFICATION
+        self._to_verify = 0  # rows of the verification, those that an earlier run has read back included
 
     @property
     def to_send(self) -> int:
@@ -61,6 +63,34 @@ class Job:
         """How many rows are left to be sent: without a source in the settings the failed ones too."""
         counts = self.ledger.counts()
         return counts.unfinished + (counts.failed if self.settings.source is None else 0)
+
+    @property
+    def steps(self) -> Steps:
+        """What the next ``send`` does for each row. A comparison or a guard that was used once stays on."""
+        comparing, ledger = self.settings.comparing, self.ledger
+        compare, only_absent = (getattr(comparing, name) or ledger.meta(name) is not None for name in _STAYS_ON)
+        compare = compare or only_absent or self.is_expecting
+        return Steps(compare=compare, only_absent=only_absent, verify=comparing.verify)
+
+    @property
+    def is_expecting(self) -> bool:
+        """Whether the source says which alias must be set when a row is sent."""
+        return "expected" in self.ledger.info().column_names
+
+    @property
+    def is_planned_first(self) -> bool:
+        """Whether the next ``send`` reads all aliases before it sends the first row."""
+        return self.settings.comparing.max_changes is not None and not self.ledger.may_have_sent()
+
+    @property
+    def seconds(self) -> float:
+        """How long the next ``send`` takes if all goes well: reading and sending are paced apart, side by side."""
+        steps, rows, unread = self.steps, self.to_send, self.ledger.plan().left
+        planned = unread if self.is_planned_first else 0
+        is_guarded = steps.only_absent or self.is_expecting
+        compared = rows if is_guarded else min(rows, unread - planned) * steps.compare
+        requests = planned + max(rows, compared + rows * steps.verify)
+        return sending_seconds(requests, self.settings.sending.rate)
 
     def progress(self) -> Progress | None:
         """Where sending stands or ended; ``None`` before it begins. May be called from another thread."""
@@ -79,38 +109,87 @@ class Job:
         if self._pipeline is not None:
             self._pipeline.emit(kind, **values)
 
-    async def send(self, observer: Observer = lambda _event: None) -> None:
+    async def send(self, observer: Observer = ignore) -> None:
         """Send what is left; see ``run_job``."""
-        counts = self.ledger.counts()
-        if self.to_send == 0:
-            self._end = _exit_code(counts), ""
+        if self.is_planned_first:
+            await self.plan(observer)
+            if self._end[0] not in {ExitCode.DONE, ExitCode.NOT_ALL_ACCEPTED}:
+                return
+            if (error := too_many_changes(self.ledger, self.settings)) is not None:
+                write_plan_report(self.folder, self.ledger)
+                raise error
+            if self.under_way:
+                await asyncio.sleep(WINDOW)  # for the rate: what comes now does not know what was read last
+        self.under_way = self.to_send
+        if not self.under_way:
+            self._end = self._sent()[1], ""
             return
-        comparing = self.settings.comparing
+        self.ledger.select_to_send(failed=self.settings.source is None)
+        await self._do("run", self.steps, self.settings.sending, self._sent, observer)
+
+    async def plan(self, observer: Observer = ignore) -> None:
+        """Read the aliases of the pending rows that were not read; see ``plan_job``."""
+        self.under_way = self.ledger.plan().left
+        if not self.under_way:
+            self._end = self._planned()[1], ""
+            return
+        self.ledger.select_unread()
+        sending = replace(self.settings.sending, limit=None)
+        await self._do("plan", replace(self.steps, compare=True, write=False), sending, self._planned, observer)
+
+    def choose_to_verify(self, sample: int | None) -> int:
+        """Choose accepted rows to be read back; return how many are left of them.
+
+        They are those of the last verification that had no end, if it had the same sample.
+        """
+        chosen = json.loads(self.ledger.meta(VERIFICATION) or "{}")
+        if not chosen or chosen["sample"] != sample:
+            # No secret: a number to repeat the choice.
+            chosen = {"since": time.time(), "sample": sample, "seed": random.randrange(2**32)}  # noqa: S311
+            self.ledger.set_meta(VERIFICATION, json.dumps(chosen))
+        self._verification = chosen
+        self.under_way = self.ledger.select_accepted(**chosen)
+        found = self.ledger.read_back(since=chosen["since"])
+        self._to_verify = self.under_way + found.same + found.different
+        return self.under_way
+
+    async def verify(self, observer: Observer = ignore) -> None:
+        """Read the rows that were chosen back; see ``verify_job``."""
+        if self.under_way:
+            sending = replace(self.settings.sending, limit=None)
+            await self._do("verify", Steps(write=False, verify=True), sending, self._verified, observer)
+        else:
+            self._end = self._verified()[1], ""
+        if self._end[0] in {ExitCode.DONE, ExitCode.NOT_ALL_ACCEPTED}:
+            self.ledger.set_meta(VERIFICATION, "")
+
+    async def _do(
+        self,
+        command: str,
+        steps: Steps,
+        sending: Sending,
+        result: Callable[[], tuple[int, ExitCode]],
+        observer: Observer,
+    ) -> None:
+        """Do the steps for the rows that are selected, as a run of a command.
+
+        ``result`` is called at the end: how many rows are left to do, and the exit code if that is not for a stop.
+        """
         self._pipeline = pipeline = Pipeline(
-            Steps(
-                compare=comparing.compare or comparing.only_absent,
-                only_absent=comparing.only_absent,
-                verify=comparing.verify,
-            ),
+            steps,
             ledger=self.ledger,
             service=self._client,
-            limiter=lambda: RateLimiter(self.settings.sending.rate),
-            sending=self.settings.sending,
+            limiter=lambda: RateLimiter(sending.rate),
+            sending=sending,
             timing=self._timing,
             observer=observer,
-            proven=counts.accepted > 0,
+            proven=self.ledger.counts().accepted > 0,
         )
-        self.ledger.set_meta(TARGET, _asked_for(self.settings).fingerprint)
-        noted = {"masked_key": self.target.masked_key, **asdict(self.settings.sending)}
-        noted["max_rejected"] = self.settings.max_rejected
-        self.ledger.begin_run("run", target=self.target_name, version=__version__, settings=noted)
+        self._begin_run(command, steps, sending)
         try:
-            if self.settings.source is None:
-                self.ledger.send_failed_again()
             await pipeline.run()
-            counts = self.ledger.counts()
-            interrupted = pipeline.was_stopped and counts.unfinished
-            self._end = ExitCode.INTERRUPTED if interrupted else _exit_code(counts), ""
+            left, code = result()
+            self._end = ExitCode.INTERRUPTED if pipeline.was_stopped and left else code, ""
         except StoppedByService as error:
             self._end = error.exit_code, str(error)
         except BaseException as error:
@@ -122,153 +201,75 @@ class Job:
             pipeline.stop()
         self._end_run()
 
+    def _begin_run(self, command: str, steps: Steps, sending: Sending) -> None:
+        self.ledger.set_meta(TARGET, asked_for(self.settings).fingerprint)
+        for name in _STAYS_ON:
+            if getattr(steps, name):
+                self.ledger.set_meta(name, "")
+        noted = {"masked_key": self.target.masked_key, **asdict(sending)}
+        if command == "verify":
+            noted |= {name: self._verification[name] for name in ("sample", "seed")}
+        else:
+            noted["max_rejected"] = self.settings.max_rejected
+            noted |= {name: getattr(steps, name) or None for name in _STAYS_ON}
+            comparing = asdict(self.settings.comparing)
+            noted |= {name: value for name, value in comparing.items() if value not in (None, False)}
+        self.ledger.begin_run(command, target=self.target_name, version=__version__, settings=noted)
+
     def _end_run(self) -> None:
         code, stopped = self._end
         self.ledger.end_run(exit_code=code, host_switches=self._client.hosts.switches, stopped=stopped)
+
+    def _sent(self) -> tuple[int, ExitCode]:
+        counts = self.ledger.counts()
+        is_done = counts.all_done
+        if is_done and self.settings.comparing.verify:
+            found = self.ledger.read_back()
+            is_done = not found.different + found.unread
+        return counts.unfinished, ExitCode.DONE if is_done else ExitCode.NOT_ALL_ACCEPTED
+
+    def _planned(self) -> tuple[int, ExitCode]:
+        plan = self.ledger.plan()
+        return plan.unread, ExitCode.NOT_ALL_ACCEPTED if plan.left else ExitCode.DONE
+
+    def _verified(self) -> tuple[int, ExitCode]:
+        found = self._read_back()
+        different = found.different + found.unread
+        return found.unread, ExitCode.NOT_ALL_ACCEPTED if different else ExitCode.DONE
+
+    def _read_back(self) -> ReadBack:
+        """What was found in the rows that were chosen to be read back."""
+        found = self.ledger.read_back(since=self._verification["since"])
+        return replace(found, unread=self._to_verify - found.same - found.different)
 
     def report(self) -> Summary:
         """Write the reports."""
         code, stopped = self._end
         return write_reports(self.folder, self.ledger, xlsx=self.settings.xlsx, exit_code=code, stopped=stopped)
 
-    def refuse_rejections(self) -> None:
-        """Raise ``SourceError`` when too many rows are rejected and no run has begun; the reports name them."""
-        counts, most = self.ledger.counts(), self.settings.max_rejected
-        if self.ledger.runs() or not self.ledger.too_many_rejected(most):
-            return
+    def report_plan(self) -> Planned:
+        """Write ``plan.csv``; return what sending would do."""
+        write_plan_report(self.folder, self.ledger)
+        code, stopped = self._end
+        counts, plan, first = self.ledger.counts(), self.ledger.plan(), self.ledger.changes(MOST_SHOWN)
+        return Planned(counts=counts, plan=plan, first=first, exit_code=code, stopped=stopped)
+
+    def report_verification(self) -> Verified:
+        """Write the reports; return what was found in the rows that were read back."""
         self.report()
-        worst = self.ledger.problems(State.REJECTED)[0]
-        problem = "{rejected:,} of {rows:,} rows are rejected, more than --max-rejected {most} permits;"
-        if counts.rejected == counts.rows:
-            problem = "No row can be sent: {rejected:,} of {rows:,} are rejected;"
-        raise SourceError(
-            problem + " nothing was sent. Most frequent, {count:,} × {name}: row {row}: {message}",
-            "See {path}. If most rows have one problem, check which column was taken for which, and how the file was"
-            " saved.",
-            rejected=counts.rejected,
-            rows=counts.rows,
-            most=percent(most),
-            count=worst.count,
-            name=worst.name,
-            row=worst.rows[0],
-            message=worst.message,
-            path=self.folder / "not-accepted.csv",
+        code, stopped = self._end
+        chosen = self._verification
+        return Verified(
+            read_back=self._read_back(),
+            sample=chosen["sample"],
+            seed=chosen["seed"],
+            first=self.ledger.different(MOST_SHOWN, since=chosen["since"]),
+            exit_code=code,
+            stopped=stopped,
         )
-
-
-@contextmanager
-def open_job(
-    settings: Settings, *, timing: Timing | None = None, on_read: OnRead = lambda _done, _total: None
-) -> Iterator[Job]:
-    """Stage a job, or open one that is staged, and lock it. Nothing is sent; see ``run_job`` for what is raised.
-
-    Without a source in the settings it is the job in the folder; sending it sends the failed rows again as well.
-    """
-    timing = timing or Timing()
-    with ExitStack() as stack:
-        target = _asked_for(settings)
-        if target.sandbox:
-            sandbox = stack.enter_context(serve(Sandbox()))
-            target = Target(url=sandbox.url, no_proxy=True, app_key=sandbox.app_key, app_secret=sandbox.app_secret)
-        client = Client(  # before anything is staged, since it may raise UsageError
-            target,
-            timeout=settings.sending.timeout,
-            first_timeout=timing.first_timeout,
-            switch_interval=timing.switch_interval,
-            on_switch=lambda host: job.emit(EventKind.HOST_SWITCHED, host=host),
-        )
-        folder = settings.job_folder
-        if settings.source is None:
-            LedgerReader(folder).close()  # before the lock makes a folder
-            stack.enter_context(locked(folder))
-            ledger = stack.enter_context(Ledger(folder))
-        else:
-            ledger = stack.enter_context(staged(settings.source, settings.reading, folder, on_read))
-        _check_target(ledger, settings)
-        job = Job(settings, client, ledger, timing)
-        job.refuse_rejections()
-        yield job
-
-
-async def run_job(
-    settings: Settings, *, observer: Observer = lambda _event: None, timing: Timing | None = None
-) -> Summary:
-    """Set every alias of a source and account for every row, as ``batch-alias run`` does.
-
-    Run it again with the same settings to go on where it ended. A run that the service stopped is returned with exit
-    code 4 and the reason in ``stopped``. Cancelling it abandons staging, and lets the attempts under way end, within
-    seconds.
-
-    Args:
-        settings: What to do.
-        observer: Called with each event.
-        timing: How long to wait for what.
-
-    Raises:
-        UsageError: There is no target, or the client cannot be set up as the settings or the environment say.
-        SourceError: The source cannot be used; nothing was sent.
-        LedgerError: The ledger cannot be used.
-        ReportError: A report could not be written; the ledger is complete.
-    """
-    cancelled = threading.Event()
-
-    def on_read(_done: int, _total: int) -> None:
-        if cancelled.is_set():
-            raise Interrupted("Interrupted.")
-
-    with ExitStack() as stack:
-        opened = open_job(settings, timing=timing, on_read=on_read)
-        opening = asyncio.ensure_future(asyncio.to_thread(stack.enter_context, opened))
-        try:
-            job = await asyncio.shield(opening)
-        except asyncio.CancelledError:
-            cancelled.set()
-            await asyncio.wait([opening])
-            raise
-        await job.send(observer)
-        reporting = asyncio.ensure_future(asyncio.to_thread(job.report))
-        try:
-            return await asyncio.shield(reporting)
-        finally:
-            await asyncio.wait([reporting])  # when cancelled: the ledger is open until then
-
-
-def write_job_reports(folder: Path, *, xlsx: bool = False) -> Summary:
-    """Write a job's reports again from its ledger, as ``batch-alias report`` does.
-
-    Raises:
-        LedgerError: There is no ledger in the folder, or it cannot be read.
-        ReportError: A report could not be written.
-    """
-    with LedgerReader(folder) as ledger:
-        runs = ledger.runs()
-        code, stopped = (runs[-1].exit_code, runs[-1].stopped) if runs else (None, "")
-        return write_reports(folder, ledger, xlsx=xlsx, exit_code=code, stopped=stopped)
-
-
-def _asked_for(settings: Settings) -> Target:
-    return settings.target or Target()  # which raises UsageError: it names none
-
-
-def _check_target(ledger: Ledger, settings: Settings) -> None:
-    counts, wanted = ledger.counts(), _asked_for(settings).fingerprint
-    begun = ledger.meta(TARGET) or wanted
-    # As long as no row has an outcome, a wrong target may be corrected.
-    if begun == wanted or not counts.accepted + counts.failed + counts.unknown:
-        return
-    places = {"begun": begun.partition(" ")[2], "wanted": wanted.partition(" ")[2]}
-    problem = "The job {folder} was begun for {begun}; this run is for {wanted}."
-    if places["begun"] == places["wanted"]:
-        problem = "The job {folder} was begun for another App Key."
-    advice = "Give this run a folder of its own: --job DIR; or delete that folder if it is not needed."
-    raise LedgerError(problem, advice, folder=settings.job_folder, **places)
 
 
 def _ended_by(error: BaseException) -> tuple[ExitCode, str]:
     if isinstance(error, BatchAliasError):
         return error.exit_code, str(error)
     return (ExitCode.INTERNAL if isinstance(error, Exception) else ExitCode.INTERRUPTED), ""
-
-
-def _exit_code(counts: StateCounts) -> ExitCode:
-    return ExitCode.DONE if counts.all_done else ExitCode.NOT_ALL_ACCEPTED

@@ -104,9 +104,9 @@ class LedgerReader:
         [found] = self._query(query, (since,))
         return ReadBack(**dict(found))
 
-    def different(self, most: int) -> list[RowRecord]:
-        """The first accepted rows in which another alias was found when it was last read back."""
-        return list(self._rows(f"WHERE {_DIFFERS}", most=most))
+    def different(self, most: int, *, since: float = 0.0) -> list[RowRecord]:
+        """The first accepted rows that were read back since a time and had another alias."""
+        return list(self._rows(f"WHERE {_DIFFERS} AND verified_at >= ?", (since,), most=most))
 
     def problems(self, *states: State) -> list[ProblemCount]:
         """Why rows in some states are there, by kind, the most frequent first."""
@@ -199,6 +199,10 @@ class LedgerReader:
     def was_killed(self) -> bool:
         """Whether a run that sends rows has no end: what it had sent last is not known."""
         return any(run.command == "run" and run.ended_at is None for run in self.runs())
+
+    def may_have_sent(self) -> bool:
+        """Whether a row has been sent, or may have been."""
+        return self.counts().begun or self.was_killed()
 
     def _rows(self, where: str, values: Sequence[object] = (), *, most: int = -1) -> Iterator[RowRecord]:
         query = f"SELECT {', '.join(RowRecord._fields)} FROM rows {where} ORDER BY number LIMIT {most}"

@@ -3,21 +3,23 @@
 import shlex
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from batch_alias.errors import ReportError
 from batch_alias.ledger import LedgerReader
+from batch_alias.reports.plan import write_plan
 from batch_alias.reports.rows import write_not_accepted, write_results
 from batch_alias.reports.summary import Summary, summarize
 from batch_alias.reports.wording import Step, next_steps
 
-__all__ = ["Step", "Summary", "next_steps", "write_reports"]
+__all__ = ["PLAN", "Step", "Summary", "next_steps", "write_plan_report", "write_reports"]
 
 LEFT = 3600.0
 """Seconds after which an unfinished report is taken for one of a process that was killed, and removed."""
+PLAN = "plan.csv"
 _WORKBOOK = "results.xlsx"
 _EXCEL = frozenset({".xlsx", ".xlsm", ".xls"})
 
@@ -39,6 +41,16 @@ def write_reports(
     reports = writers(folder, ledger, totals)
     if not (xlsx or Path(totals.source).suffix.lower() in _EXCEL or (folder / _WORKBOOK).exists()):
         del reports[_WORKBOOK]
+    _write(folder, reports)
+    return totals
+
+
+def write_plan_report(folder: Path, ledger: LedgerReader) -> None:
+    """Write ``plan.csv``; see ``write_reports``."""
+    _write(folder, {PLAN: lambda path: write_plan(path, ledger)})
+
+
+def _write(folder: Path, reports: Mapping[str, Callable[[Path], object]]) -> None:
     problems = []
     for name, write in reports.items():
         for left in folder.glob(f".{name}-*"):
@@ -59,7 +71,6 @@ def write_reports(
             files=", ".join(problems),
             folder=shlex.quote(str(folder)),
         )
-    return totals
 
 
 def writers(folder: Path, ledger: LedgerReader, totals: Summary) -> dict[str, Callable[[Path], object]]:

@@ -19,7 +19,7 @@ Cells = Sequence[str | int | None]
 
 def write_results(path: Path, ledger: LedgerReader) -> None:
     """Write every row of the source, in its order, and where it stands."""
-    _write(path, HEADER, map(result, ledger.rows()))
+    write_table(path, HEADER, map(result, ledger.rows()))
 
 
 def result(row: RowRecord) -> Cells:
@@ -41,7 +41,7 @@ def write_not_accepted(path: Path, ledger: LedgerReader) -> None:
     # Where the source was such a file itself, its column of reasons is replaced.
     old = info.header.index(REASON) if REASON in info.header else None
     rows = ((f"{row.state}: {why(row)}", *_without(_cells(row, info), old)) for row in ledger.rows(*NOT_DONE))
-    _write(path, (REASON, *_without(info.header, old)), rows)
+    write_table(path, (REASON, *_without(info.header, old)), rows)
 
 
 def why(row: RowRecord) -> str:
@@ -61,7 +61,8 @@ def _without(cells: Sequence[str], column: int | None) -> Sequence[str]:
     return cells if column is None else (*cells[:column], *cells[column + 1 :])
 
 
-def _write(path: Path, header: Cells, rows: Iterable[Cells]) -> None:
+def write_table(path: Path, header: Cells, rows: Iterable[Cells]) -> None:
+    """Write a table as CSV."""
     # Excel does not recognise UTF-8 without a byte-order mark.
     with path.open("w", encoding="utf-8-sig", newline="") as file:
         writer = csv.writer(file)

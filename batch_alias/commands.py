@@ -1,0 +1,123 @@
+"""The commands that send or read aliases: plan, question, progress, signals, result. Each returns its exit code."""
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from batch_alias.console import Console
+from batch_alias.errors import ExitCode, Interrupted, UsageError
+from batch_alias.job import Job, OpenJob, open_job
+from batch_alias.logs import logging_to
+from batch_alias.render import plan_lines, planned_lines, reading_lines, verified_lines
+from batch_alias.settings import Output, Settings
+
+
+def run(settings: Settings, output: Output, *, opened: OpenJob = open_job) -> int:
+    """Run a job, or what is left of it."""
+    console = Console(quiet=output.quiet)
+    confirmed = output.yes or (settings.target is not None and settings.target.sandbox)
+    if not confirmed and not console.is_interactive:
+        raise UsageError("There is no terminal to ask whether to send.", "Pass --yes to send without asking.")
+    with _open(settings, output, console, opened) as job:
+        for line in plan_lines(job):
+            console.say(line)
+        if job.to_send and not confirmed and not console.confirm():
+            raise Interrupted("This run has sent nothing.")
+        _perform(job, job.send, console)
+        console.say("Writing reports …")
+        summary = job.report()
+        console.ended(job, summary)
+    console.flush()
+    if output.json:
+        console.answer([summary.as_json()])
+    return ExitCode.DONE if summary.exit_code is None else summary.exit_code
+
+
+def plan(settings: Settings, output: Output) -> int:
+    """Read the aliases that a run would replace."""
+    console = Console(quiet=output.quiet)
+    with _open(settings, output, console, open_job) as job:
+        for line in reading_lines(job, job.ledger.plan().left):
+            console.say(line)
+        _perform(job, job.plan, console)
+        found = job.report_plan()
+    console.flush()
+    console.answer([found.as_json()] if output.json else planned_lines(found, job.folder))
+    return found.exit_code
+
+
+def verify(settings: Settings, output: Output, *, sample: int | None) -> int:
+    """Read the accepted rows of a job back, or a random sample of them."""
+    console = Console(quiet=output.quiet)
+    with _open(settings, output, console, open_job) as job:
+        for line in reading_lines(job, job.choose_to_verify(sample)):
+            console.say(line)
+        _perform(job, job.verify, console)
+        found = job.report_verification()
+    console.flush()
+    console.answer([found.as_json()] if output.json else verified_lines(found, job.folder))
+    return found.exit_code
+
+
+@contextlib.contextmanager
+def _open(settings: Settings, output: Output, console: Console, opened: OpenJob) -> Iterator[Job]:
+    _permit_connections(settings.sending.max_in_flight)
+    with (
+        logging_to(output.log, console.say if output.verbose else None),
+        opened(settings, on_read=console.reading) as job,
+    ):
+        yield job
+
+
+def _perform(job: Job, work: Callable[..., Coroutine[Any, Any, None]], console: Console) -> None:
+    """Do the work on a job, with its progress shown; signals end it."""
+    with console.progress(job.progress, lambda: job.under_way):
+        with asyncio.Runner() as runner:
+            _stop_on_signals(runner.get_loop(), job, console)
+            runner.get_loop().set_default_executor(_Executor())
+            runner.run(work(console.event))
+        # The event loop has reset it; from here on SIGTERM is again what Ctrl-C is.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
+class _Executor(ThreadPoolExecutor):
+    """Runs what blocks, such as the DNS of a proxy, and is not waited for when the event loop is closed."""
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: ARG002 - as in the base class
+        super().shutdown(wait=False, cancel_futures=cancel_futures)
+
+
+def _stop_on_signals(loop: asyncio.AbstractEventLoop, job: Job, console: Console) -> None:
+    """The first signal lets the attempts under way end, the second ends sending at once."""
+
+    def interrupted() -> None:
+        progress = job.progress()
+        if progress is not None and job.stop():
+            console.warn(f"Stopping: {progress.in_flight} requests in flight may end. Once more ends at once.")
+        else:
+            for task in asyncio.all_tasks(loop):
+                task.cancel()
+
+    # Windows has no signal handlers in the loop: there Ctrl-C ends the run at once, which the ledger survives too.
+    with contextlib.suppress(NotImplementedError):
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, interrupted)
+
+
+def _permit_connections(most: int) -> None:
+    """Raise this process's limit on open files, often 1,024, to what so many connections need.
+
+    On the sandbox both ends of each connection are in this process.
+    """
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 2 * most + 256
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        permitted = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (permitted, hard))
