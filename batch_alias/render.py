@@ -174,7 +174,7 @@ def status_lines(status: Status, now: float) -> Iterator[str]:
     phases = {
         Phase.READING: f"reading the source: {status.read or 0:.0%}",
         Phase.STAGED: "nothing has been sent yet",
-        Phase.SENDING: f"sending {status.rate:.0f} per second",
+        Phase.SENDING: f"{'sending' if status.command == 'run' else 'reading'} {status.rate:.0f} per second",
         Phase.SILENT: "the last run was killed, or waits: for an outage to end, or because the server asked it to",
         Phase.ENDED: f"ended with exit code {status.exit_code}",
     }

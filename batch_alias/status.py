@@ -9,7 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from batch_alias.ledger import LedgerReader, RunRecord
-from batch_alias.model import StateCounts
+from batch_alias.model import Kind, StateCounts
 from batch_alias.staging import PROGRESS
 from batch_alias.text import timestamp
 
@@ -27,6 +27,7 @@ class Phase(StrEnum):
     STAGED = "staged"
     """Nothing has been sent."""
     SENDING = "sending"
+    """Rows are sent, or only read if the command says so."""
     SILENT = "silent"
     """The last run has no end and made no attempt lately: it was killed, or it waits."""
     ENDED = "ended"
@@ -41,8 +42,9 @@ class Status:
     target: str  # empty before the first run
     counts: StateCounts
     runs: int
+    command: str  # of the last run: "run", "plan" or "verify"; empty before the first one
     phase: Phase
-    rate: float  # attempts per second over the last minute of the last run's sending
+    rate: float  # attempts per second to send, or to read where nothing is sent, over the last minute of the last run's sending
     seconds_left: float | None  # at that rate; None when it is not sending
     last_attempt_at: float | None  # seconds since the epoch
     exit_code: int | None  # of the last run; None while it has no end
@@ -67,18 +69,24 @@ def status_of(folder: Path) -> Status:
         return _reading(json.loads((folder / PROGRESS).read_text(encoding="utf-8")))
     with LedgerReader(folder) as ledger:
         info, counts, runs, events = ledger.info(), ledger.counts(), ledger.runs(), ledger.events()
-        recent = deque(ledger.seconds(of_last_run=True), maxlen=RECENT)
+        command = runs[-1].command if runs else ""
+        kind = Kind.WRITE if command == "run" else Kind.READ
+        seconds = (second for second in ledger.seconds(of_last_run=True) if second.kind is kind)
+        recent = deque(seconds, maxlen=RECENT)
+        unread = ledger.plan().unread if command == "plan" else 0
     within = [second for second in recent if second.at > recent[-1].at - RECENT]
     rate = sum(second.requests for second in within) / (within[-1].at - within[0].at + 1) if within else 0.0
     phase = _phase(runs)
+    left = _left(counts, runs[-1]) if command == "run" else unread
     return Status(
         source=info.source,
         target=runs[-1].target if runs else "",
         counts=counts,
         runs=len(runs),
+        command=command,
         phase=phase,
         rate=round(rate, 1),
-        seconds_left=round(_left(counts, runs[-1]) / rate) if phase is Phase.SENDING and rate else None,
+        seconds_left=round(left / rate) if phase is Phase.SENDING and rate and left else None,
         last_attempt_at=max((run.last_request_at for run in runs if run.last_request_at is not None), default=None),
         exit_code=runs[-1].exit_code if runs else None,
         last_event=events[-1].text if events else "",
@@ -93,6 +101,7 @@ def _reading(noted: dict[str, float | str]) -> Status:
         target="",
         counts=StateCounts(),
         runs=0,
+        command="",
         phase=Phase.READING if time.time() - float(noted["at"]) < QUIET else Phase.SILENT,
         rate=0.0,
         seconds_left=None,
