@@ -44,7 +44,7 @@ class Status:
     runs: int
     command: str  # of the last run: "run", "plan" or "verify"; empty before the first one
     phase: Phase
-    rate: float  # attempts per second to send, or to read where nothing is sent, over the last minute of the last run's sending
+    rate: float  # attempts per second, to send or if only read to read, over the last minute of the last run
     seconds_left: float | None  # at that rate; None when it is not sending
     last_attempt_at: float | None  # seconds since the epoch
     exit_code: int | None  # of the last run; None while it has no end

@@ -18,6 +18,7 @@ from batch_alias.model import State
 from batch_alias.sending import Timing
 from batch_alias.settings import Comparing, Empty, Format, Reading, Settings
 from batch_alias.staging import OnRead, sha256_of
+from batch_alias.text import count
 
 SOURCE = "undo.csv"
 FOLDER = "undo.aliases"
@@ -66,7 +67,7 @@ def open_undo(
         job = stack.enter_context(open_job(undoing, timing=timing, on_read=on_read))
         job.left_out = left_out
         if left_out.count:
-            _LOG.warning("%d rows of %s: %s (rows %s)", left_out.count, folder, left_out.message, left_out.rows)
+            _LOG.warning("%s: %s of %s, left out", folder, left_out.message, count(left_out.count, "row"))
         yield job
 
 
@@ -93,7 +94,7 @@ def _write_source(folder: Path, ledger: LedgerReader) -> ProblemCount:
         raise ReportError("{path} cannot be written: {reason}.", path=folder / SOURCE, reason=reason) from error
     finally:
         scratch.unlink(missing_ok=True)
-    message = "the alias before is not known"
+    message = "the alias before was not read"
     return ProblemCount(name="", message=message, count=left_out, rows=tuple(first))
 
 
