@@ -21,6 +21,8 @@ FIRST_ROWS = 5
 """Rows named as examples of a problem."""
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
+_READ_BACK = "state = 'accepted' AND found IS NOT NULL AND verified_at >= finished_at"
+"""What holds for an accepted row that was read back after it was sent for the last time."""
 _REPEATS = "FROM rows AS early JOIN rows AS late ON late.number = early.superseded_by WHERE early.state = 'superseded'"
 
 
@@ -68,9 +70,25 @@ class LedgerReader:
 
     def rows(self, *states: State) -> Iterator[RowRecord]:
         """Every row, or the rows in some states, in the source's order."""
-        where = f"WHERE state IN ({', '.join('?' * len(states))})" if states else ""
-        query = f"SELECT {', '.join(RowRecord._fields)} FROM rows {where} ORDER BY number"
-        return map(RowRecord._make, self._query(query, states))
+        return self._rows(f"state IN ({', '.join('?' * len(states))})" if states else "TRUE", states)
+
+    def compared(self) -> Iterator[RowRecord]:
+        """The rows of which the alias was read before they were sent, or to be."""
+        return self._rows("before IS NOT NULL")
+
+    def differing(self) -> Iterator[RowRecord]:
+        """The accepted rows of which another alias was found when they were read back."""
+        return self._rows(f"{_READ_BACK} AND found != remark")
+
+    def read_back(self) -> tuple[int, int]:
+        """How many accepted rows were read back and found as they were sent, and how many different."""
+        query = f"SELECT count(*) FILTER (WHERE found = remark), count(*) FROM rows WHERE {_READ_BACK}"
+        [(same, rows)] = self._query(query)
+        return same, rows - same
+
+    def _rows(self, where: str, values: Sequence[object] = ()) -> Iterator[RowRecord]:
+        query = f"SELECT {', '.join(RowRecord._fields)} FROM rows WHERE {where} ORDER BY number"
+        return map(RowRecord._make, self._query(query, values))
 
     def problems(self, *states: State) -> list[ProblemCount]:
         """Why rows in some states are there, by kind, the most frequent first."""

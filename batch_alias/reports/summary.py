@@ -9,14 +9,18 @@ from dataclasses import asdict, dataclass
 from itertools import accumulate
 
 from batch_alias.ledger import LedgerReader
-from batch_alias.model import LATENCY_STEP
+from batch_alias.model import LATENCY_STEP, Kind
+from batch_alias.reports.plan import changes
 from batch_alias.text import timestamp
 from batch_alias.version import __version__
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
-    """A job in numbers, over all its runs; the fields are those of ``summary.json``."""
+    """A job in numbers, over all its runs; the fields are those of ``summary.json``.
+
+    From ``requests`` on it is those that send rows which are counted, unless it says otherwise.
+    """
 
     version: str
     source: str  # the file's name
@@ -28,15 +32,20 @@ class Summary:
     runs: int
     started_at: str  # of the first run, ISO 8601, UTC; empty when there was none
     ended_at: str  # of the last run
-    sending_seconds: float
+    changes: dict[str, int]  # what the rows change of which the alias was read first; empty when none was
+    reads: int  # requests that read an alias
+    read_refusals: int  # of them, by the rate limit
+    verified: int  # accepted rows that were read back and are as they were sent
+    differs: int  # accepted rows of which another alias was found
+    sending_seconds: float  # of the runs that send
     requests: int
     retries: int  # requests that were not the first for their row in a run
     refusals: int  # by the rate limit
     mean_rate: float
-    busiest_second: int  # most requests started within any sliding second
+    busiest_second: int  # most requests of any one kind, reads too, started within any sliding second
     latency_ms: dict[str, float]  # p50, p90, p99 and max of all responses, exact to 5 %
     codes: dict[str, int]  # responses by RongCloud's code, "HTTP nnn", or the kind of failure
-    host_switches: int
+    host_switches: int  # of all runs
     exit_code: int | None  # None when the last run has no end
     stopped: str  # why the job ended early; empty when it did not
 
@@ -48,16 +57,21 @@ class Summary:
 def summarize(ledger: LedgerReader, *, exit_code: int | None, stopped: str) -> Summary:
     """Add up what a ledger holds."""
     info, counts, runs = ledger.info(), ledger.counts(), ledger.runs()
-    requests = retries = refusals = 0
+    same, different = ledger.read_back()
+    requests = retries = refusals = reads = read_refusals = 0
     codes: Counter[str] = Counter()
     latencies: Counter[int] = Counter()
     for second in ledger.seconds():
-        requests += second.requests
-        retries += second.retries
-        refusals += second.refusals
-        codes.update(second.codes)
-        latencies.update(second.latencies)
-    sending = sum(run.end - run.started_at for run in runs)
+        if second.kind is Kind.READ:
+            reads += second.requests
+            read_refusals += second.refusals
+        elif second.kind is Kind.WRITE:
+            requests += second.requests
+            retries += second.retries
+            refusals += second.refusals
+            codes.update(second.codes)
+            latencies.update(second.latencies)
+    sending = sum(run.end - run.started_at for run in runs if run.command == "run")
     return Summary(
         version=__version__,
         source=info.source,
@@ -69,6 +83,11 @@ def summarize(ledger: LedgerReader, *, exit_code: int | None, stopped: str) -> S
         runs=len(runs),
         started_at=(timestamp(runs[0].started_at) or "") if runs else "",
         ended_at=(timestamp(runs[-1].ended_at) or "") if runs else "",
+        changes={change.name: change.rows for change in changes(ledger)},
+        reads=reads,
+        read_refusals=read_refusals,
+        verified=same,
+        differs=different,
         sending_seconds=round(sending, 3),
         requests=requests,
         retries=retries,

@@ -28,14 +28,16 @@ from batch_alias.reports.wording import STATE_MEANINGS, advise, causes, conclude
 
 EXCEL_ROWS = 1_048_576
 """Rows of a sheet in Excel, with the header."""
-RESULTS = dict(zip(HEADER, (9, 26, 26, 30, 12, 20, 40, 10, 38, 26), strict=True))
+RESULTS = dict(zip(HEADER, (9, 26, 26, 30, 12, 20, 40, 10, 38, 26, 30, 30, 26), strict=True))
 """The columns of the sheet and their widths in characters."""
 NOT_ACCEPTED = {**{name: RESULTS[name] for name in HEADER[:5]}, "why": 60, "what to do": 60}
 _NUMBERS = {"row", "attempts"}
 _COLORS: Mapping[str, tuple[str, str]] = {
     State.ACCEPTED: ("#1E6B3C", "#E2F3E8"),
+    State.UNCHANGED: ("#0B6468", "#DDF1F2"),
     State.SUPERSEDED: ("#566070", "#ECEEF1"),
     State.REJECTED: ("#8A5300", "#FDF0D9"),
+    State.CONFLICT: ("#96245F", "#FBE4F0"),
     State.FAILED: ("#A3261F", "#FBE3E1"),
     State.UNKNOWN: ("#5F35A8", "#EEE6FA"),
     State.PENDING: ("#1F57A8", "#E3EDFA"),

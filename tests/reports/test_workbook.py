@@ -105,7 +105,7 @@ def test_rows_beyond_the_limit_of_a_sheet_continue_on_the_next(job):
     assert book.sheetnames == ["Summary", *names]
     shown = [row for name in names[3:] for row in cells(job.folder, name)[1:]]
     assert [row[3] for row in shown] == [f"name {number}" for number in range(10)]
-    assert [book[name].auto_filter.ref for name in ("Results", "Results 3")] == ["A1:J5", "A1:J3"]
+    assert [book[name].auto_filter.ref for name in ("Results", "Results 3")] == ["A1:M5", "A1:M3"]
     assert {book[name].freeze_panes for name in names} == {"A2"}
     assert {book[name]["B1"].value for name in names} == {"userId"}
 
@@ -116,12 +116,13 @@ def test_a_full_sheet_is_not_followed_by_an_empty_one(job):
 
 
 def test_states_are_coloured(job):
-    job.stage(*[{"remark": "a"}] * 3)
-    job.run({2: (State.ACCEPTED, 200, "accepted"), 3: (State.FAILED, 1002, "parameter missing or invalid")})
+    shown = [state for state in State if state not in {State.REJECTED, State.SUPERSEDED, State.PENDING}]
+    job.stage(*({"remark": "a"} for _ in shown), {"user_id": "u2"}, {"reason": "bad"}, {"user_id": "last"})
+    job.run({row: (state, None, "") for row, state in enumerate(shown[1:], 3)} | {7: (shown[0], None, "")})
     job.write(xlsx=True)
     states = openpyxl.load_workbook(job.folder / "results.xlsx")["Results"]["E"][1:]
-    assert [cell.value for cell in states] == ["accepted", "failed", "pending"]
-    assert len({cell.fill.start_color.rgb for cell in states}) == 3
+    assert {cell.value for cell in states} == set(State)
+    assert len({cell.fill.start_color.rgb for cell in states}) == len(State)
 
 
 def test_the_summary_has_the_result_the_next_steps_and_counts_that_add_up(job):
