@@ -20,7 +20,7 @@ CHANGES: Mapping[str, str] = {
 """What a row can change, in the order in which it is shown."""
 ONLY_ABSENT = "only_absent"
 """The fact about a job that its rows may be sent only where no alias is set."""
-EXAMPLES = 10
+EXAMPLES = 5
 """Rows that are kept as examples of a change."""
 
 

@@ -3,13 +3,12 @@
 import json
 import math
 from bisect import bisect_left
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from itertools import accumulate
 
 from batch_alias.ledger import LedgerReader
-from batch_alias.model import LATENCY_STEP, Kind
+from batch_alias.model import LATENCY_STEP, Kind, Second
 from batch_alias.reports.plan import changes
 from batch_alias.text import timestamp
 from batch_alias.version import __version__
@@ -19,7 +18,7 @@ from batch_alias.version import __version__
 class Summary:
     """A job in numbers, over all its runs; the fields are those of ``summary.json``.
 
-    From ``requests`` on it is those that send rows which are counted, unless it says otherwise.
+    Requests and responses are those of sending rows, unless it says otherwise.
     """
 
     version: str
@@ -58,19 +57,15 @@ def summarize(ledger: LedgerReader, *, exit_code: int | None, stopped: str) -> S
     """Add up what a ledger holds."""
     info, counts, runs = ledger.info(), ledger.counts(), ledger.runs()
     same, different = ledger.read_back()
-    requests = retries = refusals = reads = read_refusals = 0
-    codes: Counter[str] = Counter()
-    latencies: Counter[int] = Counter()
+    totals = {kind: Second(at=0, kind=kind) for kind in Kind}
     for second in ledger.seconds():
-        if second.kind is Kind.READ:
-            reads += second.requests
-            read_refusals += second.refusals
-        elif second.kind is Kind.WRITE:
-            requests += second.requests
-            retries += second.retries
-            refusals += second.refusals
-            codes.update(second.codes)
-            latencies.update(second.latencies)
+        total = totals[second.kind]
+        total.requests += second.requests
+        total.retries += second.retries
+        total.refusals += second.refusals
+        total.codes.update(second.codes)
+        total.latencies.update(second.latencies)
+    sent, read = totals[Kind.WRITE], totals[Kind.READ]
     sending = sum(run.end - run.started_at for run in runs if run.command == "run")
     return Summary(
         version=__version__,
@@ -84,18 +79,18 @@ def summarize(ledger: LedgerReader, *, exit_code: int | None, stopped: str) -> S
         started_at=(timestamp(runs[0].started_at) or "") if runs else "",
         ended_at=(timestamp(runs[-1].ended_at) or "") if runs else "",
         changes={change.name: change.rows for change in changes(ledger)},
-        reads=reads,
-        read_refusals=read_refusals,
+        reads=read.requests,
+        read_refusals=read.refusals,
         verified=same,
         differs=different,
         sending_seconds=round(sending, 3),
-        requests=requests,
-        retries=retries,
-        refusals=refusals,
-        mean_rate=round(requests / sending, 2) if sending > 0 else 0.0,
+        requests=sent.requests,
+        retries=sent.retries,
+        refusals=sent.refusals,
+        mean_rate=round(sent.requests / sending, 2) if sending > 0 else 0.0,
         busiest_second=max((run.busiest_second for run in runs), default=0),
-        latency_ms=percentiles(latencies),
-        codes=dict(codes.most_common()),
+        latency_ms=percentiles(sent.latencies),
+        codes=dict(sent.codes.most_common()),
         host_switches=sum(run.host_switches for run in runs),
         exit_code=exit_code,
         stopped=stopped,

@@ -124,7 +124,9 @@ def next_steps(summary: Summary, folder: Path, info: JobInfo) -> list[Step]:
     note = "with the same --region, --url or --sandbox"
     if states[State.PENDING]:
         rows = count(states[State.PENDING], "row")
-        steps.append(Step(text=f"Run the same command again to send {rows} not sent yet: it continues where it ended."))
+        steps.append(
+            Step(text=f"Send {rows} not sent yet: batch-alias run with the same source continues where it ended.")
+        )
     again = states[State.FAILED] + states[State.UNKNOWN]
     if again:
         text = f"Send {count(again, 'failed or unknown row')} again: setting an alias twice does no harm."
@@ -165,7 +167,7 @@ def advise(row: RowRecord) -> str:
         case State.UNKNOWN, _:
             return "Send it again with batch-alias retry: setting an alias twice does no harm."
         case State.PENDING, _:
-            return "Run the same command again: it continues where it ended."
+            return "Send it: batch-alias run with the same source continues where it ended."
         case _:
             return ""
 

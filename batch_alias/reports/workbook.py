@@ -22,6 +22,7 @@ from xlsxwriter.worksheet import Worksheet  # type: ignore[import-untyped]  # th
 
 from batch_alias.ledger import LedgerReader
 from batch_alias.model import State
+from batch_alias.reports.plan import CHANGES
 from batch_alias.reports.rows import HEADER, NOT_DONE, Cells, result, why
 from batch_alias.reports.summary import Summary
 from batch_alias.reports.wording import STATE_MEANINGS, advise, causes, conclude, facts, next_steps
@@ -90,7 +91,7 @@ def _formats(book: xlsxwriter.Workbook) -> dict[str, Format]:
         "title": {"bold": True, "font_size": 14},
         "header": {"bold": True, "bg_color": "#E9ECF0", "bottom": 1},
         "number": {"num_format": "#,##0", "valign": "top"},
-        **{state: {"font_color": ink, "bg_color": ground} for state, (ink, ground) in _COLORS.items()},
+        **{state: {"font_color": ink, "bg_color": ground, "valign": "top"} for state, (ink, ground) in _COLORS.items()},
     }
     return {name: book.add_format({"num_format": "@"} | look) for name, look in looks.items()}
 
@@ -176,6 +177,11 @@ def _summary_lines(folder: Path, ledger: LedgerReader, summary: Summary) -> Iter
     yield empty
     yield from ((state, summary.states[state], meaning) for state, meaning in STATE_MEANINGS.items())
     yield "rows", summary.rows, "all of the above"
+    yield empty
+    yield from ((f"Read first: {name}", rows, CHANGES[name]) for name, rows in summary.changes.items())
+    if summary.verified or summary.differs:
+        yield "Read back: as sent", summary.verified, "accepted rows"
+        yield "Read back: another alias", summary.differs, "accepted rows, which are in differs.csv"
     yield empty
     yield from (
         (cause.example.state, cause.rows, f"{cause.name}: {advise(cause.example)}")

@@ -58,12 +58,12 @@ def test_what_a_compared_job_changed_is_shown_before_and_after(job):
     page = job.page()
     assert page.headings[0] == "2 of 6 rows were not accepted."
     table = page.tables["Before and after"]
-    assert [row[:3] for row in table[1:6]] == [
-        ["2", "1", "set"],
-        ["1", "1", "replace"],
-        ["1", "1", "clear"],
-        ["1", "0", "unchanged"],
-        ["1", "0", "conflict"],
+    assert [[row[0], *row[2:]] for row in table[1:6]] == [
+        ["set", "2", "1"],
+        ["replace", "1", "1"],
+        ["clear", "1", "1"],
+        ["unchanged", "1", "0"],
+        ["conflict", "1", "0"],
     ]
     assert table[7:] == [
         ["2", "u2", "g", "set", "no alias → new", "accepted"],
@@ -144,7 +144,7 @@ def test_every_row_that_was_not_accepted_is_shown_with_its_reason_and_advice(job
     ]
     assert rows[0][5] == "Column 'userId' is empty.Fill it in, or delete the row."
     assert rows[1][5].startswith("parameter too long: remark")
-    assert rows[2][5] == "not sent yetRun the same command again: it continues where it ended."
+    assert rows[2][5] == "not sent yetSend it: batch-alias run with the same source continues where it ended."
 
 
 def test_reasons_are_counted_and_the_most_frequent_is_first(job):
@@ -258,5 +258,5 @@ def test_the_next_steps_are_shown_with_their_commands(job):
     job.run({2: (State.FAILED, 1002, "parameter missing or invalid")})
     job.write()
     text = job.page().text
-    assert "Run the same command again to send 1 row" in text
+    assert "Send 1 row not sent yet: batch-alias run" in text
     assert f"batch-alias retry {job.folder}" in text

@@ -166,7 +166,7 @@ def test_the_commands_of_next_steps_can_be_pasted_into_a_shell():
         "batch-alias retry 'my names.aliases'",
         "batch-alias run 'my names.aliases/not-accepted.csv' --user-column 'my id'",
     ]
-    assert "the same command again to send 2 rows" in steps[0].text
+    assert "Send 2 rows not sent yet: " in steps[0].text
     assert "2 failed or unknown rows" in steps[1].text
     assert "1 rejected row " in steps[2].text
     assert [bool(step.note) for step in steps] == [False, True, True]

@@ -132,12 +132,22 @@ def test_the_summary_has_the_result_the_next_steps_and_counts_that_add_up(job):
     lines = cells(job.folder, "Summary")
     assert lines[0][0] == "2 of 3 rows were not accepted."
     texts = [text for _, _, text in lines]
-    assert any(text.startswith("Run the same command again") for text in texts)
+    assert any(text.startswith("Send 1 row not sent yet: ") for text in texts)
     assert f"batch-alias retry {job.folder}" in texts
     values = {name: (number, text) for name, number, text in lines}
     assert values["rows"][0] == sum(values[state][0] for state in State) == 3
     assert values["accepted"][0] == 1
     assert values["Sent with"][1] == "--rate 100 --max-in-flight 512"
+
+
+def test_the_summary_has_what_was_read_first_and_read_back(job):
+    job.stage({"remark": "a"}, {"remark": "b"})
+    accepted = dict.fromkeys((2, 3), (State.ACCEPTED, 200, "accepted"))
+    job.run(accepted, before={2: "", 3: "old"}, found={2: "a", 3: "other"})
+    job.write(xlsx=True)
+    values = {name: number for name, number, _ in cells(job.folder, "Summary") if number != ""}
+    assert (values["Read first: set"], values["Read first: replace"], values["Read first: conflict"]) == (1, 1, 0)
+    assert (values["Read back: as sent"], values["Read back: another alias"]) == (1, 1)
 
 
 def test_a_value_longer_than_a_cell_can_hold_is_cut_off(job):
