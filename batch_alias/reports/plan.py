@@ -1,7 +1,7 @@
 """``plan.csv``: what a run would do about each row; and what the rows change of which the alias was read first."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -66,25 +66,18 @@ def changes(ledger: LedgerReader) -> list[Change]:
     return [Change(name, rows[name], accepted[name], examples[name]) for name in CHANGES if rows]
 
 
-def write_plan(path: Path, ledger: LedgerReader) -> Counter[str]:
+def write_plan(path: Path, ledger: LedgerReader) -> None:
     """Write what a run would do about every row of the source, as far as the aliases have been read.
 
     The action is a change, ``unread``, ``unreadable``, or for a row that is not to be sent its state.
-
-    Returns:
-        How many rows there are of each action.
     """
-    actions: Counter[str] = Counter()
-    write_table(path, HEADER, _planned(ledger, actions))
-    return actions
-
-
-def _planned(ledger: LedgerReader, actions: Counter[str]) -> Iterator[Cells]:
     only_absent = ledger.meta(ONLY_ABSENT) is not None
-    for row in ledger.rows():
-        action, message = row.state, row.message
-        if row.state == State.PENDING:
-            action = change_of(row, only_absent=only_absent) or ("unreadable" if row.message else "unread")
-            message = row.message if action == "unreadable" else ""  # it was read after all
-        actions[action] += 1
-        yield row.number, row.user_id, row.group_id, action, row.before, row.remark, message
+    write_table(path, HEADER, (_planned(row, only_absent=only_absent) for row in ledger.rows()))
+
+
+def _planned(row: RowRecord, *, only_absent: bool) -> Cells:
+    action, message = row.state, row.message
+    if row.state == State.PENDING:
+        action = change_of(row, only_absent=only_absent) or ("unreadable" if row.message else "unread")
+        message = row.message if action == "unreadable" else ""  # it was read after all
+    return row.number, row.user_id, row.group_id, action, row.before, row.remark, message
