@@ -10,6 +10,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from typing import Never
 
 from tqdm import tqdm
@@ -95,7 +96,7 @@ class Console:
             self.say(line)
         if job.settings.comparing.verify:
             found = job.ledger.read_back()
-            for line in read_back_lines(found, job.ledger.different(MOST_SHOWN)):
+            for line in read_back_lines(found, list(islice(job.ledger.differing(), MOST_SHOWN))):
                 self.say(line)
             if found.unread:
                 self.warn(f"Next      Read the others back: batch-alias verify {shlex.quote(str(job.folder))}")

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, replace
+from itertools import islice
 from typing import Any
 
 from batch_alias.errors import BatchAliasError, ExitCode, LedgerError, StoppedByService
@@ -251,7 +252,11 @@ class Job:
         """Write ``plan.csv``; return what sending would do."""
         write_plan_report(self.folder, self.ledger)
         code, stopped = self._end
-        counts, plan, first = self.ledger.counts(), self.ledger.plan(), self.ledger.changes(MOST_SHOWN)
+        counts, plan, first = (
+            self.ledger.counts(),
+            self.ledger.plan(),
+            list(islice(self.ledger.planned_changes(), MOST_SHOWN)),
+        )
         return Planned(counts=counts, plan=plan, first=first, exit_code=code, stopped=stopped)
 
     def report_verification(self) -> Verified:
@@ -263,7 +268,7 @@ class Job:
             read_back=self._read_back(),
             sample=chosen["sample"],
             seed=chosen["seed"],
-            first=self.ledger.different(MOST_SHOWN, since=chosen["since"]),
+            first=list(islice(self.ledger.differing(since=chosen["since"]), MOST_SHOWN)),
             exit_code=code,
             stopped=stopped,
         )

@@ -21,7 +21,8 @@ FIRST_ROWS = 5
 """Rows named as examples of a problem."""
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
-_DIFFERS = "state = 'accepted' AND found != remark"
+_READ_BACK = "state = 'accepted' AND found IS NOT NULL AND verified_at >= max(finished_at, ?)"
+"""What holds for an accepted row that was read back after it was sent for the last time, and since another time."""
 _ONLY_ABSENT = "EXISTS (SELECT 1 FROM meta WHERE key = 'only_absent')"
 _WOULD_CONFLICT = f"(before != expected OR (before != '' AND {_ONLY_ABSENT}))"
 _WOULD_CHANGE = f"state = 'pending' AND before != remark AND {_WOULD_CONFLICT} IS NOT TRUE"
@@ -72,8 +73,11 @@ class LedgerReader:
 
     def rows(self, *states: State) -> Iterator[RowRecord]:
         """Every row, or the rows in some states, in the source's order."""
-        where = f"WHERE state IN ({', '.join('?' * len(states))})" if states else ""
-        return self._rows(where, states)
+        return self._rows(f"state IN ({', '.join('?' * len(states))})" if states else "TRUE", states)
+
+    def compared(self) -> Iterator[RowRecord]:
+        """The rows of which the alias was read before they were sent, or to be."""
+        return self._rows("before IS NOT NULL")
 
     def plan(self) -> Plan:
         """What sending the pending rows would do, by the aliases that were read."""
@@ -90,23 +94,22 @@ class LedgerReader:
         [found] = self._query(f"SELECT {counts} FROM rows WHERE state = 'pending'")
         return Plan(**dict(found))
 
-    def changes(self, most: int) -> list[RowRecord]:
-        """The first pending rows that would change an alias that was read."""
-        return list(self._rows(f"WHERE {_WOULD_CHANGE}", most=most))
+    def planned_changes(self) -> Iterator[RowRecord]:
+        """The pending rows that would change an alias that was read."""
+        return self._rows(_WOULD_CHANGE)
+
+    def differing(self, *, since: float = 0.0) -> Iterator[RowRecord]:
+        """The accepted rows that were read back since a time, and of which another alias was found."""
+        return self._rows(f"{_READ_BACK} AND found != remark", (since,))
 
     def read_back(self, *, since: float = 0.0) -> ReadBack:
-        """What was found in accepted rows that were read back since a time, in seconds since the epoch."""
-        query = (
-            f"SELECT count(*) FILTER (WHERE found = remark AND verified_at >= ?1) AS same,"
-            f" count(*) FILTER (WHERE {_DIFFERS} AND verified_at >= ?1) AS different,"
-            f" count(*) FILTER (WHERE found IS NULL OR verified_at < ?1) AS unread FROM rows WHERE state = 'accepted'"
+        """How many accepted rows were read back since a time, in seconds since the epoch, and found as they were sent."""
+        [(same, different)] = self._query(
+            "SELECT count(*) FILTER (WHERE found = remark), count(*) FILTER (WHERE found != remark)"
+            f" FROM rows WHERE {_READ_BACK}",
+            (since,),
         )
-        [found] = self._query(query, (since,))
-        return ReadBack(**dict(found))
-
-    def different(self, most: int, *, since: float = 0.0) -> list[RowRecord]:
-        """The first accepted rows that were read back since a time and had another alias."""
-        return list(self._rows(f"WHERE {_DIFFERS} AND verified_at >= ?", (since,), most=most))
+        return ReadBack(same=same, different=different, unread=self.counts().accepted - same - different)
 
     def problems(self, *states: State) -> list[ProblemCount]:
         """Why rows in some states are there, by kind, the most frequent first."""
@@ -204,8 +207,8 @@ class LedgerReader:
         """Whether a row has been sent, or may have been."""
         return self.counts().begun or self.was_killed()
 
-    def _rows(self, where: str, values: Sequence[object] = (), *, most: int = -1) -> Iterator[RowRecord]:
-        query = f"SELECT {', '.join(RowRecord._fields)} FROM rows {where} ORDER BY number LIMIT {most}"
+    def _rows(self, where: str, values: Sequence[object] = ()) -> Iterator[RowRecord]:
+        query = f"SELECT {', '.join(RowRecord._fields)} FROM rows WHERE {where} ORDER BY number"
         return map(RowRecord._make, self._query(query, values))
 
     def _query(self, query: str, values: Sequence[object] = ()) -> Iterator[sqlite3.Row]:

@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 from batch_alias.errors import ReportError
 from batch_alias.ledger import LedgerReader
 from batch_alias.reports.plan import write_plan
-from batch_alias.reports.rows import write_not_accepted, write_results
+from batch_alias.reports.rows import write_differs, write_not_accepted, write_results
 from batch_alias.reports.summary import Summary, summarize
 from batch_alias.reports.wording import Step, next_steps
 
@@ -21,6 +21,7 @@ LEFT = 3600.0
 """Seconds after which an unfinished report is taken for one of a process that was killed, and removed."""
 PLAN = "plan.csv"
 _WORKBOOK = "results.xlsx"
+_DIFFERS = "differs.csv"
 _EXCEL = frozenset({".xlsx", ".xlsm", ".xls"})
 
 
@@ -30,7 +31,8 @@ def write_reports(
     """Write every report of a job; each takes its name when it is complete.
 
     ``results.xlsx`` is written when asked for, for a source that is a workbook, and where there is one already, so that
-    it never disagrees with the other reports. The exit code is ``None`` when the last run has no end; ``stopped`` says
+    it never disagrees with the other reports; ``differs.csv`` only while rows differ from what was read back, and an
+    older one is removed. The exit code is ``None`` when the last run has no end; ``stopped`` says
     why it ended early.
 
     Raises:
@@ -41,7 +43,7 @@ def write_reports(
     reports = writers(folder, ledger, totals)
     if not (xlsx or Path(totals.source).suffix.lower() in _EXCEL or (folder / _WORKBOOK).exists()):
         del reports[_WORKBOOK]
-    _write(folder, reports)
+    _write(folder, reports if totals.differs else {**reports, _DIFFERS: None})
     return totals
 
 
@@ -50,7 +52,8 @@ def write_plan_report(folder: Path, ledger: LedgerReader) -> None:
     _write(folder, {PLAN: lambda path: write_plan(path, ledger)})
 
 
-def _write(folder: Path, reports: Mapping[str, Callable[[Path], object]]) -> None:
+def _write(folder: Path, reports: Mapping[str, Callable[[Path], object] | None]) -> None:
+    """Write some reports; one that nothing writes is removed."""
     problems = []
     for name, write in reports.items():
         for left in folder.glob(f".{name}-*"):
@@ -58,6 +61,9 @@ def _write(folder: Path, reports: Mapping[str, Callable[[Path], object]]) -> Non
                 if time.time() - left.stat().st_mtime > LEFT:
                     shutil.rmtree(left)
         try:
+            if write is None:
+                (folder / name).unlink(missing_ok=True)
+                continue
             # A folder of its own: another process may be writing the same report.
             with TemporaryDirectory(prefix=f".{name}-", dir=folder, ignore_cleanup_errors=True) as scratch:
                 write(Path(scratch) / name)
@@ -91,6 +97,7 @@ def writers(folder: Path, ledger: LedgerReader, totals: Summary) -> dict[str, Ca
         "summary.json": lambda path: path.write_text(totals.as_json() + "\n", encoding="utf-8"),
         "not-accepted.csv": lambda path: write_not_accepted(path, ledger),
         "results.csv": lambda path: write_results(path, ledger),
+        _DIFFERS: lambda path: write_differs(path, ledger),
         "report.html": write_page,
         _WORKBOOK: write_workbook,
     }

@@ -108,12 +108,15 @@ def _steps(edges: Iterable[float], values: Iterable[float]) -> list[tuple[float,
 
 def _plot_rates(timeline: Timeline) -> _Canvas:
     points, edges = timeline.points, timeline.edges
-    highest = max([*(point.busiest for point in points), *(rate for _, _, rate in timeline.limits)])
+    reads = [point.reads / point.seconds for point in points]
+    highest = max([*(point.busiest for point in points), *reads, *(rate for _, _, rate in timeline.limits)])
     canvas = _timed(timeline, _Axis(0, highest * 1.2), _counts(highest * 1.2))
     canvas.area("blue", _steps(edges, (point.requests / point.seconds for point in points)), opacity=0.35)
     canvas.line("blue", _steps(edges, (point.busiest for point in points)))
     if any(point.refused for point in points):
         canvas.area("red", _steps(edges, (point.refused / point.seconds for point in points)), opacity=0.85)
+    if any(reads):
+        canvas.line("violet", _steps(edges, reads), width=1.3)
     for begin, end, rate in timeline.limits:
         canvas.line("amber", [(begin, rate), (end, rate)], width=1.4, dashes="5.6 2.8")
     for begin, point in zip(edges, points, strict=False):
@@ -128,6 +131,8 @@ def _rates_legend(timeline: Timeline) -> Legend:
     if timeline.width > 1:
         legend[1] = ("blue", "area", f"mean over {duration(timeline.width)}")
         legend.append(("blue", "line", "busiest second in it"))
+    if any(point.reads for point in timeline.points):
+        legend.append(("violet", "line", "aliases read per second"))
     if any(point.refused for point in timeline.points):
         legend.append(("red", "area", "refused by the rate limit"))
     if timeline.outages:
@@ -194,11 +199,11 @@ def _timed(timeline: Timeline, y: _Axis, y_ticks: Ticks) -> _Canvas:
     for begin, end in timeline.outages:
         span = (begin, max(end, begin + timeline.width / 2))
         canvas.area("red", [(edge, y.high) for edge in span], opacity=0.16)
-    for number, (offset, length) in enumerate(zip(timeline.offsets, timeline.lengths, strict=True), 1):
+    for name, offset, length in zip(timeline.names, timeline.offsets, timeline.lengths, strict=True):
         if offset:
             canvas.line("muted", [(offset, y.low), (offset, y.high)], width=0.7)
         if total / 9 < length < total:  # there is room, and more than one run
-            canvas.label("note", offset, y.high, f"run {number}")
+            canvas.label("note", offset, y.high, name)
     return canvas
 
 

@@ -11,9 +11,11 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from batch_alias.ledger import LedgerReader
+from batch_alias.model import State
 from batch_alias.problems import PROBLEMS
 from batch_alias.reports import wording
 from batch_alias.reports.charts import draw
+from batch_alias.reports.plan import CHANGES, changes
 from batch_alias.reports.rows import NOT_DONE, why
 from batch_alias.reports.summary import Summary
 from batch_alias.reports.timeline import Timeline
@@ -37,16 +39,26 @@ def write(path: Path, folder: Path, ledger: LedgerReader, summary: Summary) -> N
         runs=runs,
         conclusion=wording.conclude(summary),
         steps=wording.next_steps(summary, folder, info),
-        states=[(state, summary.states[state], meaning) for state, meaning in wording.STATE_MEANINGS.items()],
+        states=_states(summary),
         causes=wording.causes(ledger.rows(*NOT_DONE)),
         warnings=warnings,
-        charts=draw(Timeline(ledger)) if summary.requests else [],
+        changes=changes(ledger),
+        change_meanings=CHANGES,
+        charts=draw(Timeline(ledger)) if summary.requests or summary.reads else [],
         events=ledger.events(),
         facts=wording.facts(info, runs),
+        differing=list(islice(ledger.differing(), MOST_LINES)),
         not_accepted=list(islice(ledger.rows(*NOT_DONE), MOST_ROWS)),
         left=sum(summary.states[state] for state in NOT_DONE),
     )
     path.write_text(page, encoding="utf-8")
+
+
+def _states(summary: Summary) -> list[tuple[State, int, str]]:
+    counts = [(state, summary.states[state], meaning) for state, meaning in wording.STATE_MEANINGS.items()]
+    # No row can be in these unless aliases were read first.
+    compared = {State.UNCHANGED, State.CONFLICT}
+    return [count for count in counts if count[0] not in compared or count[1] or summary.changes]
 
 
 @cache

@@ -1,4 +1,4 @@
-"""The reports row by row, as CSV: ``results.csv`` and ``not-accepted.csv``."""
+"""The reports row by row, as CSV: ``results.csv``, ``not-accepted.csv`` and ``differs.csv``."""
 
 import csv
 import json
@@ -9,7 +9,9 @@ from batch_alias.ledger import JobInfo, LedgerReader, RowRecord
 from batch_alias.model import DONE_STATES, State
 from batch_alias.text import timestamp
 
-HEADER = ("row", "userId", "groupId", "remark", "state", "code", "message", "attempts", "request_id", "finished_at")
+_ROW = ("row", "userId", "groupId", "remark")
+_READ_BACK = ("found", "verified_at")
+HEADER = (*_ROW, "state", "code", "message", "attempts", "request_id", "finished_at", "before", *_READ_BACK)
 REASON = "batch_alias_reason"
 NOT_DONE = tuple(state for state in State if state not in DONE_STATES)
 """The states of rows that are not done."""
@@ -25,10 +27,16 @@ def write_results(path: Path, ledger: LedgerReader) -> None:
 def result(row: RowRecord) -> Cells:
     """A row as in ``results.csv``.
 
-    The code is RongCloud's, or the kind of problem of a rejected row; the time is UTC.
+    The code is RongCloud's, or the kind of problem of a rejected row; times are UTC.
     """
     code = row.reason or row.code
-    return (*row[:5], code, row.message, row.attempts, row.request_id, timestamp(row.finished_at))
+    sent = row.message, row.attempts, row.request_id, timestamp(row.finished_at)
+    return (*row[:5], code, *sent, row.before, *_read_back(row))
+
+
+def write_differs(path: Path, ledger: LedgerReader) -> None:
+    """Write the accepted rows of which another alias was found when they were read back; the file can be run."""
+    write_table(path, (*_ROW, *_READ_BACK), ((*row[:4], *_read_back(row)) for row in ledger.differing()))
 
 
 def write_not_accepted(path: Path, ledger: LedgerReader) -> None:
@@ -61,8 +69,12 @@ def _without(cells: Sequence[str], column: int | None) -> Sequence[str]:
     return cells if column is None else (*cells[:column], *cells[column + 1 :])
 
 
+def _read_back(row: RowRecord) -> tuple[str | None, str | None]:
+    return row.found, timestamp(row.verified_at)
+
+
 def write_table(path: Path, header: Cells, rows: Iterable[Cells]) -> None:
-    """Write a table as CSV."""
+    """Write a CSV file with the values as they are."""
     # Excel does not recognise UTF-8 without a byte-order mark.
     with path.open("w", encoding="utf-8-sig", newline="") as file:
         writer = csv.writer(file)

@@ -3,20 +3,23 @@
 import json
 import math
 from bisect import bisect_left
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from itertools import accumulate
 
 from batch_alias.ledger import LedgerReader
-from batch_alias.model import LATENCY_STEP
+from batch_alias.model import LATENCY_STEP, Kind, Second
+from batch_alias.reports.plan import changes
 from batch_alias.text import timestamp
 from batch_alias.version import __version__
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
-    """A job in numbers, over all its runs; the fields are those of ``summary.json``."""
+    """A job in numbers, over all its runs; the fields are those of ``summary.json``.
+
+    Requests and responses are those of sending rows, unless it says otherwise.
+    """
 
     version: str
     source: str  # the file's name
@@ -28,15 +31,20 @@ class Summary:
     runs: int
     started_at: str  # of the first run, ISO 8601, UTC; empty when there was none
     ended_at: str  # of the last run
-    sending_seconds: float
+    changes: dict[str, int]  # what the rows change of which the alias was read first; empty when none was
+    reads: int  # requests that read an alias
+    read_refusals: int  # of them, by the rate limit
+    verified: int  # accepted rows that were read back and are as they were sent
+    differs: int  # accepted rows of which another alias was found
+    sending_seconds: float  # of the runs that send
     requests: int
     retries: int  # requests that were not the first for their row in a run
     refusals: int  # by the rate limit
     mean_rate: float
-    busiest_second: int  # most requests started within any sliding second
+    busiest_second: int  # most requests of any one kind, reads too, started within any sliding second
     latency_ms: dict[str, float]  # p50, p90, p99 and max of all responses, exact to 5 %
     codes: dict[str, int]  # responses by RongCloud's code, "HTTP nnn", or the kind of failure
-    host_switches: int
+    host_switches: int  # of all runs
     exit_code: int | None  # None when the last run has no end
     stopped: str  # why the job ended early; empty when it did not
 
@@ -48,16 +56,17 @@ class Summary:
 def summarize(ledger: LedgerReader, *, exit_code: int | None, stopped: str) -> Summary:
     """Add up what a ledger holds."""
     info, counts, runs = ledger.info(), ledger.counts(), ledger.runs()
-    requests = retries = refusals = 0
-    codes: Counter[str] = Counter()
-    latencies: Counter[int] = Counter()
+    read_back = ledger.read_back()
+    totals = {kind: Second(at=0, kind=kind) for kind in Kind}
     for second in ledger.seconds():
-        requests += second.requests
-        retries += second.retries
-        refusals += second.refusals
-        codes.update(second.codes)
-        latencies.update(second.latencies)
-    sending = sum(run.end - run.started_at for run in runs)
+        total = totals[second.kind]
+        total.requests += second.requests
+        total.retries += second.retries
+        total.refusals += second.refusals
+        total.codes.update(second.codes)
+        total.latencies.update(second.latencies)
+    sent, read = totals[Kind.WRITE], totals[Kind.READ]
+    sending = sum(run.end - run.started_at for run in runs if run.command == "run")
     return Summary(
         version=__version__,
         source=info.source,
@@ -69,14 +78,19 @@ def summarize(ledger: LedgerReader, *, exit_code: int | None, stopped: str) -> S
         runs=len(runs),
         started_at=(timestamp(runs[0].started_at) or "") if runs else "",
         ended_at=(timestamp(runs[-1].ended_at) or "") if runs else "",
+        changes={change.name: change.rows for change in changes(ledger)},
+        reads=read.requests,
+        read_refusals=read.refusals,
+        verified=read_back.same,
+        differs=read_back.different,
         sending_seconds=round(sending, 3),
-        requests=requests,
-        retries=retries,
-        refusals=refusals,
-        mean_rate=round(requests / sending, 2) if sending > 0 else 0.0,
+        requests=sent.requests,
+        retries=sent.retries,
+        refusals=sent.refusals,
+        mean_rate=round(sent.requests / sending, 2) if sending > 0 else 0.0,
         busiest_second=max((run.busiest_second for run in runs), default=0),
-        latency_ms=percentiles(latencies),
-        codes=dict(codes.most_common()),
+        latency_ms=percentiles(sent.latencies),
+        codes=dict(sent.codes.most_common()),
         host_switches=sum(run.host_switches for run in runs),
         exit_code=exit_code,
         stopped=stopped,

@@ -12,7 +12,7 @@ from itertools import accumulate, pairwise
 from math import ceil, floor
 
 from batch_alias.ledger import LedgerReader
-from batch_alias.model import Event, EventKind
+from batch_alias.model import Event, EventKind, Kind
 
 POINTS = 600
 """Most points; a chart is hardly wider in pixels."""
@@ -22,12 +22,13 @@ WIDTHS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 
 
 @dataclass(slots=True)
 class Point:
-    """What happened in a span of sending time of so many seconds."""
+    """What happened in a span of sending time of so many seconds; apart from ``reads`` it is about sending rows."""
 
     seconds: int
     requests: int = 0
     busiest: int = 0  # most requests in one of its seconds
     refused: int = 0  # by the rate limit
+    reads: int = 0  # requests that read an alias
     latencies: Counter[int] = field(default_factory=Counter)  # responses by latency bucket
     events: set[EventKind] = field(default_factory=set)
 
@@ -38,6 +39,7 @@ class Timeline:
     def __init__(self, ledger: LedgerReader) -> None:
         runs, events = ledger.runs(), ledger.events()
         self.starts = [floor(run.started_at) for run in runs]  # in seconds since the epoch
+        self.names = [f"{run.command} {number}" for number, run in enumerate(runs, 1)]
         self.lengths = [max(1, ceil(run.end) - floor(run.started_at)) for run in runs]
         self.offsets = [0, *accumulate(self.lengths)][:-1]  # where the runs begin in sending time
         self.total = sum(self.lengths)
@@ -47,10 +49,13 @@ class Timeline:
         self.points = [Point(end - begin) for begin, end in pairwise(self.edges)]
         for second in ledger.seconds():
             point = self._point(second.at)
-            point.requests += second.requests
-            point.busiest = max(point.busiest, second.requests)
-            point.refused += second.refusals
-            point.latencies.update(second.latencies)
+            if second.kind is Kind.READ:
+                point.reads += second.requests
+            elif second.kind is Kind.WRITE:
+                point.requests += second.requests
+                point.busiest = max(point.busiest, second.requests)
+                point.refused += second.refusals
+                point.latencies.update(second.latencies)
         for event in events:
             self._point(event.at).events.add(event.kind)
         rates = [run.settings.get("rate") for run in runs]

@@ -16,7 +16,7 @@ from batch_alias.ledger import JobInfo, RowRecord, RunRecord
 from batch_alias.model import Failure, State
 from batch_alias.reports.summary import Summary
 from batch_alias.rongcloud.codes import CODES, FAILURES, UNKNOWN_CODE
-from batch_alias.settings import Reading, Sending, Settings
+from batch_alias.settings import Comparing, Reading, Sending, Settings
 from batch_alias.settings.options import as_typed, options
 from batch_alias.text import count
 
@@ -34,8 +34,13 @@ STATE_MEANINGS: Mapping[State, str] = {
 }
 """In the order in which the states are shown."""
 
-_NO_RESPONSE = frozenset(failure.meaning for failure in FAILURES.values())
-_UNITS = {setting.name: setting.option.unit for kind in (Reading, Sending, Settings) for setting in options(kind)}
+_AFTER_CONFLICT = (
+    "Look at the alias that is set. Correct the expected one in not-accepted.csv and run that file, or run it without"
+    " --only-absent and --expect-column to replace the alias."
+)
+_GROUPS = (Reading, Sending, Comparing, Settings)
+_UNITS = {setting.name: setting.option.unit for kind in _GROUPS for setting in options(kind)}
+_DONE_WITH = {"run": "Sent with", "plan": "Planned with", "verify": "Verified with"}
 
 
 class Conclusion(NamedTuple):
@@ -65,13 +70,12 @@ class Cause(NamedTuple):
 
 def conclude(summary: Summary) -> Conclusion:
     """The result of a job."""
-    accepted, superseded = summary.states[State.ACCEPTED], summary.states[State.SUPERSEDED]
-    left = summary.rows - accepted - superseded
-    so_far = f"{accepted:,} of {count(summary.rows, 'row')} accepted"
+    states = summary.states
+    done = states[State.ACCEPTED] + states[State.UNCHANGED]
+    left = summary.rows - done - states[State.SUPERSEDED]
+    so_far = f"{done:,} of {count(summary.rows, 'row')} {'done' if states[State.UNCHANGED] else 'accepted'}"
     if not left:
-        sentence = "The alias was accepted." if accepted == 1 else f"All {accepted:,} aliases were accepted."
-        detail = f"{count(superseded, 'row')} not sent: a later row sets the same user and group."
-        return Conclusion("good", sentence, detail if superseded else "")
+        return _all_done(summary)
     if summary.exit_code == ExitCode.STOPPED:
         return Conclusion("bad", f"Stopped by the service: {so_far}.", summary.stopped)
     if not summary.runs:
@@ -81,10 +85,33 @@ def conclude(summary: Summary) -> Conclusion:
         return Conclusion("warning", f"Interrupted: {so_far}.")
     if summary.exit_code is None:
         return Conclusion("warning", f"Not finished: {so_far}.", "The last run was killed, or is still running.")
-    if left == summary.states[State.PENDING]:
+    if left == states[State.PENDING]:
+        if not done:
+            detail = f"The aliases of {count(sum(summary.changes.values()), 'row')} were read."
+            return Conclusion("warning", "Nothing has been sent.", detail if summary.changes else "")
         return Conclusion("warning", f"{so_far}; {left:,} not sent yet.")
     were = "was" if left == 1 else "were"
-    return Conclusion("warning", f"{left:,} of {count(summary.rows, 'row')} {were} not accepted.")
+    conflicts = count(states[State.CONFLICT], "conflict")
+    detail = f"{conflicts}: the alias is not the one that may be replaced." if states[State.CONFLICT] else ""
+    return Conclusion("warning", f"{left:,} of {count(summary.rows, 'row')} {were} not accepted.", detail)
+
+
+def _all_done(summary: Summary) -> Conclusion:
+    accepted, unchanged = summary.states[State.ACCEPTED], summary.states[State.UNCHANGED]
+    result, aliases = "so already" if unchanged else "accepted", accepted + unchanged
+    sentence = f"The alias was {result}." if aliases == 1 else f"All {aliases:,} aliases were {result}."
+    if accepted and unchanged:
+        were = "was" if unchanged == 1 else "were"
+        sentence = f"All {aliases:,} aliases are set: {accepted:,} accepted, {unchanged:,} {were} so already."
+    details = []
+    if summary.differs:
+        details.append(sentence)
+        sentence = f"{summary.differs:,} of {count(accepted, 'accepted row')} not as sent when read back."
+    if summary.verified:
+        details.append(f"Read back and as sent: {count(summary.verified, 'row')}.")
+    if superseded := summary.states[State.SUPERSEDED]:
+        details.append(f"{count(superseded, 'row')} not sent: a later row sets the same user and group.")
+    return Conclusion("warning" if summary.differs else "good", sentence, " ".join(details))
 
 
 def next_steps(summary: Summary, folder: Path, info: JobInfo) -> list[Step]:
@@ -97,7 +124,9 @@ def next_steps(summary: Summary, folder: Path, info: JobInfo) -> list[Step]:
     note = "with the same --region, --url or --sandbox"
     if states[State.PENDING]:
         rows = count(states[State.PENDING], "row")
-        steps.append(Step(text=f"Run the same command again to send {rows} not sent yet: it continues where it ended."))
+        steps.append(
+            Step(text=f"Send {rows} not sent yet: batch-alias run with the same source continues where it ended.")
+        )
     again = states[State.FAILED] + states[State.UNKNOWN]
     if again:
         text = f"Send {count(again, 'failed or unknown row')} again: setting an alias twice does no harm."
@@ -109,6 +138,13 @@ def next_steps(summary: Summary, folder: Path, info: JobInfo) -> list[Step]:
         given = {name: names.get(name, value) for name, value in _given(info).items() if name in {*columns, "empty"}}
         command = ["batch-alias run", shlex.quote(str(folder / "not-accepted.csv")), *flags(given)]
         steps.append(Step(text=text, command=" ".join(command), note=note))
+    if states[State.CONFLICT]:
+        steps.append(Step(text=f"Decide about {count(states[State.CONFLICT], 'conflict')}. {_AFTER_CONFLICT}"))
+    if summary.differs:
+        text = f"Look at {count(summary.differs, 'row')} in differs.csv; to send them again, run that file."
+        given = {name: value for name, value in _given(info).items() if name == "empty"}
+        command = ["batch-alias run", shlex.quote(str(folder / "differs.csv")), *flags(given)]
+        steps.append(Step(text=text, command=" ".join(command), note=note))
     return steps
 
 
@@ -118,10 +154,12 @@ def advise(row: RowRecord) -> str:
     match State(row.state), row.code:
         case State.REJECTED, _:
             return problems.advice(row.reason) or correct
-        case State.FAILED, None if _cause(row) in _NO_RESPONSE:
-            return "Send it again with batch-alias retry when the service works."
-        case State.FAILED, None:
+        case State.CONFLICT, _:
+            return _AFTER_CONFLICT
+        case State.FAILED, None if row.message.startswith("HTTP "):
             return "A gateway refuses this row: look for characters such as < and > in its alias."
+        case State.FAILED, None:
+            return "Send it again with batch-alias retry when the service works."
         case State.FAILED, int(code) if code in CODES:
             return CODES[code].row_advice or correct
         case State.FAILED, _:
@@ -129,7 +167,7 @@ def advise(row: RowRecord) -> str:
         case State.UNKNOWN, _:
             return "Send it again with batch-alias retry: setting an alias twice does no harm."
         case State.PENDING, _:
-            return "Run the same command again: it continues where it ended."
+            return "Send it: batch-alias run with the same source continues where it ended."
         case _:
             return ""
 
@@ -155,6 +193,8 @@ def _cause(row: RowRecord) -> str:
         return row.reason
     if row.code is not None:
         return f"{row.code} {code_meaning(str(row.code))}"
+    if row.state == State.CONFLICT and row.message.startswith("expected "):  # what follows are two aliases
+        return "not the expected alias"
     return row.message.partition(":")[0]
 
 
@@ -173,10 +213,12 @@ def code_meaning(label: str) -> str:
     return f"{phrase}, from a gateway: without RongCloud's code"
 
 
-def exit_meaning(code: int | None) -> str:
-    """How a run ended; ``None`` where the ledger has no end of it."""
+def exit_meaning(code: int | None, command: str = "run") -> str:
+    """How a run of a command ended; ``None`` where the ledger has no end of it."""
     if code is None:
         return "killed, or still running"
+    if command == "verify" and code == ExitCode.NOT_ALL_ACCEPTED:
+        return f"not all as sent (exit code {code})"
     name = ExitCode(code).name.lower().replace("_", " ") if code in set(ExitCode) else "ended"
     return f"{name} (exit code {code})"
 
@@ -194,7 +236,7 @@ def moment(seconds: float | None) -> str:
 
 
 def facts(info: JobInfo, runs: Sequence[RunRecord]) -> dict[str, list[str]]:
-    """What the job is and with which flags it was run last: values by name, none of them empty."""
+    """What the job is and with which flags each command was run last: values by name, none of them empty."""
     found = {
         "Source": [info.source],
         "Read as": [info.description],
@@ -203,10 +245,13 @@ def facts(info: JobInfo, runs: Sequence[RunRecord]) -> dict[str, list[str]]:
         "Read with": flags(_given(info)),
         "Read at": [f"{moment(info.staged_at)} UTC, by batch-alias {info.version}"],
     }
-    if runs:
-        settings = dict(runs[-1].settings)
+    for run in runs:
+        settings = dict(run.settings)
         key = settings.pop("masked_key", None)  # no flag: the App Key with its middle hidden
-        found |= {"Sent to": [runs[-1].target], "App Key": [str(key)] if key else [], "Sent with": flags(settings)}
+        found["Sent to"] = [run.target]
+        if key:
+            found["App Key"] = [str(key)]
+        found[_DONE_WITH.get(run.command, run.command)] = flags(settings)
     return {name: values for name, values in found.items() if values}
 
 

@@ -22,20 +22,23 @@ from xlsxwriter.worksheet import Worksheet  # type: ignore[import-untyped]  # th
 
 from batch_alias.ledger import LedgerReader
 from batch_alias.model import State
+from batch_alias.reports.plan import CHANGES
 from batch_alias.reports.rows import HEADER, NOT_DONE, Cells, result, why
 from batch_alias.reports.summary import Summary
 from batch_alias.reports.wording import STATE_MEANINGS, advise, causes, conclude, facts, next_steps
 
 EXCEL_ROWS = 1_048_576
 """Rows of a sheet in Excel, with the header."""
-RESULTS = dict(zip(HEADER, (9, 26, 26, 30, 12, 20, 40, 10, 38, 26), strict=True))
+RESULTS = dict(zip(HEADER, (9, 26, 26, 30, 12, 20, 40, 10, 38, 26, 30, 30, 26), strict=True))
 """The columns of the sheet and their widths in characters."""
 NOT_ACCEPTED = {**{name: RESULTS[name] for name in HEADER[:5]}, "why": 60, "what to do": 60}
 _NUMBERS = {"row", "attempts"}
 _COLORS: Mapping[str, tuple[str, str]] = {
     State.ACCEPTED: ("#1E6B3C", "#E2F3E8"),
+    State.UNCHANGED: ("#0B6468", "#DDF1F2"),
     State.SUPERSEDED: ("#566070", "#ECEEF1"),
     State.REJECTED: ("#8A5300", "#FDF0D9"),
+    State.CONFLICT: ("#96245F", "#FBE4F0"),
     State.FAILED: ("#A3261F", "#FBE3E1"),
     State.UNKNOWN: ("#5F35A8", "#EEE6FA"),
     State.PENDING: ("#1F57A8", "#E3EDFA"),
@@ -88,7 +91,7 @@ def _formats(book: xlsxwriter.Workbook) -> dict[str, Format]:
         "title": {"bold": True, "font_size": 14},
         "header": {"bold": True, "bg_color": "#E9ECF0", "bottom": 1},
         "number": {"num_format": "#,##0", "valign": "top"},
-        **{state: {"font_color": ink, "bg_color": ground} for state, (ink, ground) in _COLORS.items()},
+        **{state: {"font_color": ink, "bg_color": ground, "valign": "top"} for state, (ink, ground) in _COLORS.items()},
     }
     return {name: book.add_format({"num_format": "@"} | look) for name, look in looks.items()}
 
@@ -174,6 +177,11 @@ def _summary_lines(folder: Path, ledger: LedgerReader, summary: Summary) -> Iter
     yield empty
     yield from ((state, summary.states[state], meaning) for state, meaning in STATE_MEANINGS.items())
     yield "rows", summary.rows, "all of the above"
+    yield empty
+    yield from ((f"Read first: {name}", rows, CHANGES[name]) for name, rows in summary.changes.items())
+    if summary.verified or summary.differs:
+        yield "Read back: as sent", summary.verified, "accepted rows"
+        yield "Read back: another alias", summary.differs, "accepted rows, which are in differs.csv"
     yield empty
     yield from (
         (cause.example.state, cause.rows, f"{cause.name}: {advise(cause.example)}")

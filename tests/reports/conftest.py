@@ -46,12 +46,20 @@ class Job:
         seconds: Sequence[Second] = (),
         events: Sequence[Event] = (),
         *,
+        command: str = "run",
+        before: dict[int, str] | None = None,
+        found: dict[int, str] | None = None,
         exit_code: int | None = 1,
         times: tuple[float, float | None] | None = None,
         **settings: object,
     ) -> None:
-        """Record a run: outcomes by row number, and what happened; ``times`` of its start and end."""
-        self.ledger.begin_run("run", target="api.example.com", version="1.0", settings={"rate": 100} | settings)
+        """Record a run: outcomes by row number, and what happened; ``times`` of its start and end.
+
+        ``before`` and ``found`` are the aliases that were read before it and read back, by row number.
+        """
+        for row, alias in (before or {}).items():
+            self.ledger.record_before(row, alias)
+        self.ledger.begin_run(command, target="api.example.com", version="1.0", settings={"rate": 100} | settings)
         for row, (state, code, message) in (outcomes or {}).items():
             self.ledger.record(
                 Outcome(
@@ -64,6 +72,8 @@ class Job:
                     finished_at=START + 0.25,
                 )
             )
+        for row, alias in (found or {}).items():
+            self.ledger.record_found(row, alias, START + 4.5)
         busiest = max((second.requests for second in seconds), default=0)
         asyncio.run(self.ledger.record_metrics(seconds, events, busiest=busiest))
         if exit_code is not None:

@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from batch_alias.model import Event, EventKind
+from batch_alias.model import Event, EventKind, Kind
 from batch_alias.reports.charts import draw
 from batch_alias.reports.timeline import Timeline
 
@@ -71,6 +71,15 @@ def test_a_long_job_has_means_and_the_busiest_second(charts):
     assert set(found) == {"rate limit", "mean over 10 s", "busiest second in it", "refused by the rate limit"}
 
 
+def test_reads_have_a_line_of_their_own_also_where_nothing_was_sent(job, second, start):
+    job.stage({"remark": "a"})
+    seconds = [second(start + at, 80, kind=Kind.READ) for at in range(10)]
+    job.run({}, seconds, command="plan", times=(start, start + 10))
+    (chart,) = draw(Timeline(job.ledger))
+    assert legend(chart)["aliases read per second"] == ("violet", "line")
+    assert labels(chart, "y")[-1] == "120"
+
+
 def test_without_a_response_there_are_no_charts_of_response_times(job, second, start):
     job.stage({"remark": "a"})
     job.run({}, [second(start, codes={}, latencies={})], times=(start, start + 1))
@@ -116,6 +125,13 @@ def test_a_line_of_response_times_has_gaps_where_there_was_no_response(charts):
     chart = charts(runs=[(0, 30)])[1]
     p99, p50 = re.findall(r'stroke-width:1.3[^"]*" d="([^"]*)"', chart.svg)
     assert p99.count("M") == p50.count("M") == 2
+
+
+def test_a_run_is_labelled_with_its_command(job, start):
+    job.stage({"remark": "a"})
+    for number, command in enumerate(("plan", "run", "verify")):
+        job.run({}, command=command, times=(start + 100 * number, start + 100 * number + 50))
+    assert labels(draw(Timeline(job.ledger))[0], "note") == ["plan 1", "run 2", "verify 3"]
 
 
 def test_runs_are_numbered_where_there_is_room(charts):

@@ -4,9 +4,10 @@ from dataclasses import asdict
 
 import pytest
 
-from batch_alias.model import Event, EventKind, State
+from batch_alias.model import Event, EventKind, Kind, State
 from batch_alias.problems import WARNINGS
 
+COMPARED = {State.UNCHANGED, State.CONFLICT}
 NASTY = [
     "<script>alert(1)</script>",
     "</td></table><b>bold</b>",
@@ -33,9 +34,74 @@ def test_the_states_on_the_page_are_those_of_the_ledger(job):
     job.write()
     page = job.page()
     shown = {tile[1]: int(tile[0]) for tile in page.tiles if len(tile) == 4}
-    assert shown == asdict(job.ledger.counts())
+    assert shown == {state: number for state, number in asdict(job.ledger.counts()).items() if state not in COMPARED}
     assert shown == {"accepted": 3, "superseded": 1, "rejected": 1, "failed": 1, "unknown": 1, "pending": 2}
     assert page.headings[:2] == ["5 of 9 rows were not accepted.", "9 rows"]
+
+
+@pytest.mark.parametrize("before", [{}, {2: ""}])
+@pytest.mark.parametrize("state", [State.ACCEPTED, State.UNCHANGED, State.CONFLICT])
+def test_states_that_only_a_compared_job_has_are_shown_for_one(job, before, state):
+    job.stage({"remark": "a"})
+    job.run({2: (state, None, "")}, before=before)
+    job.write()
+    shown = {tile[1] for tile in job.page().tiles if len(tile) == 4}
+    assert shown & COMPARED == (COMPARED if before else COMPARED & {state})
+
+
+def test_what_a_compared_job_changed_is_shown_before_and_after(job):
+    job.stage(*({"remark": "new"} for _ in range(4)), {"remark": ""}, {"remark": "new"})
+    outcomes = dict.fromkeys((2, 3, 6), (State.ACCEPTED, 200, "accepted"))
+    outcomes |= {4: (State.UNCHANGED, None, "it was so already"), 5: (State.CONFLICT, None, "an alias is set: other")}
+    job.run(outcomes, before={2: "", 3: "<b>old", 4: "new", 5: "other", 6: "old", 7: ""})
+    job.write()
+    page = job.page()
+    assert page.headings[0] == "2 of 6 rows were not accepted."
+    table = page.tables["Before and after"]
+    assert [[row[0], *row[2:]] for row in table[1:6]] == [
+        ["set", "2", "1"],
+        ["replace", "1", "1"],
+        ["clear", "1", "1"],
+        ["unchanged", "1", "0"],
+        ["conflict", "1", "0"],
+    ]
+    assert table[7:] == [
+        ["2", "u2", "g", "set", "no alias → new", "accepted"],
+        ["7", "u7", "g", "set", "no alias → new", "pending"],
+        ["3", "u3", "g", "replace", "<b>old → new", "accepted"],
+        ["6", "u6", "g", "clear", "old → no alias", "accepted"],
+        ["5", "u5", "g", "conflict", "other ≠ new", "conflict"],
+    ]
+    assert ["1", "conflict", "an alias is set"] in [row[:3] for row in page.tables["Why rows were not accepted"]]
+
+
+def test_rows_that_differ_are_shown_with_both_values(job):
+    job.stage({"remark": "a"}, {"remark": "b"}, {"remark": "c"})
+    job.run(dict.fromkeys((2, 3, 4), (State.ACCEPTED, 200, "accepted")), exit_code=0)
+    job.write(exit_code=0)
+    assert "Rows that differ" not in job.page().tables
+    job.run(command="verify", found={2: "a", 3: "other", 4: ""})
+    job.write()
+    page = job.page()
+    assert page.headings[0] == "2 of 3 accepted rows not as sent when read back."
+    assert page.tables["Rows that differ"][1:] == [
+        ["3", "u3", "g", "b", "other", "2026-09-21 14:13:24"],
+        ["4", "u4", "g", "c", "no alias", "2026-09-21 14:13:24"],
+    ]
+    assert "All 2; they are also in differs.csv." in page.text
+    assert [row[1:2] for row in page.tables["Job"][1:]] == [["run"], ["verify"]]
+
+
+def test_a_job_that_was_only_read_has_the_numbers_and_the_rate_of_reading(job, second, start):
+    job.stage({"remark": "a"})
+    job.run({}, [second(start, 40, kind=Kind.READ, refusals=3)], command="plan", before={2: ""}, exit_code=0)
+    job.write(exit_code=0)
+    page = job.page()
+    assert page.headings[0] == "Nothing has been sent."
+    assert "Reading" in page.headings
+    assert (page.facts["Aliases read"], page.facts["Reads refused"]) == ("40", "3")
+    assert "Requests" not in page.facts
+    assert [tag for tag, _ in page.tags].count("svg") == 1
 
 
 def test_the_numbers_of_the_run_are_those_of_the_ledger(job, second, start):
@@ -78,7 +144,7 @@ def test_every_row_that_was_not_accepted_is_shown_with_its_reason_and_advice(job
     ]
     assert rows[0][5] == "Column 'userId' is empty.Fill it in, or delete the row."
     assert rows[1][5].startswith("parameter too long: remark")
-    assert rows[2][5] == "not sent yetRun the same command again: it continues where it ended."
+    assert rows[2][5] == "not sent yetSend it: batch-alias run with the same source continues where it ended."
 
 
 def test_reasons_are_counted_and_the_most_frequent_is_first(job):
@@ -179,7 +245,12 @@ def test_the_settings_are_shown_as_flags_and_the_key_masked(job):
     assert page.facts["Read with"] == "--user-column '用户'"
     assert page.facts["App Key"] == "abc…xyz"
     assert page.facts["Sent with"] == "--rate 100 --max-failed 10%"
-    assert [line[3] for line in page.tables["Job"][1:]] == ["killed, or still running", "interrupted (exit code 130)"]
+    assert "Verified with" not in page.facts
+    job.run(command="verify", sample=5)
+    job.write()
+    assert job.page().facts["Verified with"] == "--rate 100 --sample 5"
+    assert job.page().facts["Sent with"] == "--rate 100 --max-failed 10%"
+    assert [line[4] for line in page.tables["Job"][1:]] == ["killed, or still running", "interrupted (exit code 130)"]
 
 
 def test_the_next_steps_are_shown_with_their_commands(job):
@@ -187,5 +258,5 @@ def test_the_next_steps_are_shown_with_their_commands(job):
     job.run({2: (State.FAILED, 1002, "parameter missing or invalid")})
     job.write()
     text = job.page().text
-    assert "Run the same command again to send 1 row" in text
+    assert "Send 1 row not sent yet: batch-alias run" in text
     assert f"batch-alias retry {job.folder}" in text

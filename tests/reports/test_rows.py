@@ -18,6 +18,9 @@ AWKWARD = [
     "'",
     '""',
 ]
+ROW = ["row", "userId", "groupId", "remark"]
+READ_BACK = ["found", "verified_at"]
+ENDED, VERIFIED = "2026-09-21T14:13:20.250Z", "2026-09-21T14:13:24.500Z"
 
 
 @pytest.mark.parametrize("name", ["results.csv", "not-accepted.csv"])
@@ -40,16 +43,38 @@ def test_results_has_every_row_in_the_order_of_the_source(job, read_csv):
         {"user_id": "twice", "remark": "late"},
         {"remark": "c"},
     )
-    job.run({2: (State.ACCEPTED, 200, "accepted"), 5: (State.UNKNOWN, None, "no response in time")})
+    outcomes = {2: (State.ACCEPTED, 200, "accepted"), 5: (State.UNKNOWN, None, "no response in time")}
+    job.run(outcomes, before={2: "old", 5: ""}, found={2: "other", 5: ""})
     job.write()
     assert read_csv("results.csv") == [
-        ["row", "userId", "groupId", "remark", "state", "code", "message", "attempts", "request_id", "finished_at"],
-        ["2", "u2", "g", "a", "accepted", "200", "accepted", "1", "request-2", "2026-09-21T14:13:20.250Z"],
-        ["3", "", "g", "b", "rejected", "empty-user-id", "Column 'userId' is empty.", "0", "", ""],
-        ["4", "twice", "g", "early", "superseded", "", "row 5 sets the same user and group later", "0", "", ""],
-        ["5", "twice", "g", "late", "unknown", "", "no response in time", "1", "request-5", "2026-09-21T14:13:20.250Z"],
-        ["6", "u6", "g", "c", "pending", "", "", "0", "", ""],
+        [*ROW, "state", "code", "message", "attempts", "request_id", "finished_at", "before", *READ_BACK],
+        ["2", "u2", "g", "a", "accepted", "200", "accepted", "1", "request-2", ENDED, "old", "other", VERIFIED],
+        ["3", "", "g", "b", "rejected", "empty-user-id", "Column 'userId' is empty.", "0", *[""] * 5],
+        ["4", "twice", "g", "early", "superseded", "", "row 5 sets the same user and group later", "0", *[""] * 5],
+        ["5", "twice", "g", "late", "unknown", "", "no response in time", "1", "request-5", ENDED, "", "", VERIFIED],
+        ["6", "u6", "g", "c", "pending", "", "", "0", *[""] * 5],
     ]
+
+
+def test_differs_has_the_accepted_rows_that_were_read_back_as_another_alias(job, read_csv):
+    job.stage(*({"remark": "=1+1"} for _ in range(6)))
+    accepted = (State.ACCEPTED, 200, "accepted")
+    job.run({2: accepted, 3: accepted, 4: accepted, 5: accepted, 6: (State.UNKNOWN, None, "no response in time")})
+    job.run(command="verify", found={2: "=1+1", 3: "=2+2", 4: "", 6: "other"})
+    job.write()
+    assert read_csv("differs.csv") == [
+        [*ROW, *READ_BACK],
+        ["3", "u3", "g", "=1+1", "=2+2", VERIFIED],
+        ["4", "u4", "g", "=1+1", "", VERIFIED],
+    ]
+
+
+def test_a_row_that_was_sent_after_it_was_read_back_does_not_differ(job, start):
+    job.stage({"remark": "new"})
+    job.ledger.record_found(2, "old", start - 60.0)
+    job.run({2: (State.ACCEPTED, 200, "accepted")})
+    summary = job.write()
+    assert (summary.verified, summary.differs) == (0, 0)
 
 
 def test_not_accepted_keeps_the_columns_of_the_source_after_the_reason(job, read_csv):

@@ -7,8 +7,9 @@ import json
 
 import pytest
 
-from batch_alias.model import Event, EventKind, State
+from batch_alias.model import Event, EventKind, Kind, State
 from batch_alias.problems import found
+from batch_alias.reports import write_plan
 
 
 @pytest.fixture
@@ -30,6 +31,8 @@ def folder(job, second, start):
         {"remark": "=1+1,\"'"},
         {"remark": "null", "warning": "null-word-in-remark,white-space-removed"},
         {"remark": "j"},
+        {"remark": "k"},
+        {"remark": "l"},
         source="名单.csv",
         header=("who", "groupId", "remark"),
         blank_rows=2,
@@ -64,17 +67,30 @@ def folder(job, second, start):
             9: (State.FAILED, 1005, "parameter too long: remark"),
             11: (State.UNKNOWN, None, "no response in time"),
             12: (State.ACCEPTED, 200, "accepted"),
+            14: (State.UNCHANGED, None, "it was so already"),
+            15: (State.CONFLICT, None, "an alias is set: 旧名"),
         },
-        [second(start + 86_400, 5, codes={"200": 2, "1002": 1, "1005": 1, "timeout": 1})],
+        [
+            second(start + 86_400, 5, codes={"200": 2, "1002": 1, "1005": 1, "timeout": 1}),
+            second(start + 86_400, 8, kind=Kind.READ, refusals=1),
+        ],
+        before={7: "旧名", 12: "", 13: "旧名", 14: "k", 15: "旧名"},
         times=(start + 86_400, start + 86_410),
         **settings,
         limit=None,
+        only_absent=True,
+    )
+    verified = [second(start + 90_000, 3, kind=Kind.READ)]
+    times = (start + 90_000, start + 90_001)
+    job.run(
+        {}, verified, command="verify", found={2: "产品经理 李雷", 7: "改了", 12: ""}, times=times, sample=3, seed=7
     )
     job.write(exit_code=1)
     return job.folder
 
 
 def test_the_reports_are_as_they_were(folder, job, snapshot):
-    for name in ("results.csv", "not-accepted.csv", "summary.json"):
+    write_plan(folder / "plan.csv", job.ledger)
+    for name in ("results.csv", "not-accepted.csv", "differs.csv", "plan.csv", "summary.json"):
         snapshot(name, (folder / name).read_text(encoding="utf-8-sig"))
     snapshot("report.txt", job.page().text.replace(str(folder), "JOB"))

@@ -1,7 +1,7 @@
 import json
 from collections import Counter
 
-from batch_alias.model import LATENCY_STEP, State
+from batch_alias.model import LATENCY_STEP, Kind, State
 from batch_alias.reports.summary import percentiles, summarize
 
 
@@ -15,6 +15,31 @@ def test_it_adds_up_all_runs(job, second, start):
     assert found["codes"] == {"200": 14, "1008": 2}
     assert found["busiest_second"] == 9
     assert sum(found["states"].values()) == found["rows"] == 2
+
+
+def test_reads_are_counted_apart_from_what_is_sent(job, second, start):
+    job.stage(*({"remark": "new"} for _ in range(4)))
+    job.run(
+        {},
+        [second(start, 40, kind=Kind.READ, refusals=3, codes={"200": 37, "1008": 3})],
+        command="plan",
+        before={2: "", 3: "old", 4: "new"},
+        times=(start, start + 100),
+    )
+    seconds = [
+        second(start + 200, 6),
+        second(start + 200, 7, kind=Kind.MEMBERS),
+        second(start + 201, 2, kind=Kind.READ),
+    ]
+    outcomes = dict.fromkeys((2, 3, 5), (State.ACCEPTED, 200, "accepted"))
+    job.run(outcomes | {4: (State.UNCHANGED, None, "it was so already")}, seconds, times=(start + 200, start + 203))
+    job.run({}, [], command="verify", found={2: "new", 3: "other"}, times=(start + 300, start + 400))
+    summary = job.write()
+    assert (summary.requests, summary.refusals, summary.codes) == (6, 0, {"200": 6})
+    assert (summary.reads, summary.read_refusals) == (42, 3)
+    assert (summary.verified, summary.differs) == (1, 1)
+    assert (summary.sending_seconds, summary.mean_rate, summary.runs) == (3.0, 2.0, 3)
+    assert summary.changes == {"set": 1, "replace": 1, "clear": 0, "unchanged": 1, "conflict": 0}
 
 
 def test_times_of_a_job_that_never_ran_are_empty(job):

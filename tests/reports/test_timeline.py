@@ -2,7 +2,7 @@
 
 import pytest
 
-from batch_alias.model import Event, EventKind
+from batch_alias.model import Event, EventKind, Kind
 from batch_alias.reports.timeline import POINTS, Timeline
 
 DAY = 86_400
@@ -44,6 +44,14 @@ def test_a_job_of_any_length_has_few_points_with_all_requests_in_them(timeline, 
     assert sum(point.refused for point in found.points) == len(seconds)
     assert sum(point.latencies.total() for point in found.points) == 90 * len(seconds)
     assert max(point.busiest for point in found.points) == 90
+
+
+def test_reads_are_counted_apart_and_requests_for_members_not_at_all(timeline, second, start):
+    kinds = zip(Kind, (20, 50, 70), strict=True)
+    found = timeline((0, 1, [second(start, requests, kind=kind, refusals=requests) for kind, requests in kinds]))
+    (point,) = found.points
+    assert (point.requests, point.busiest, point.refused, point.reads) == (20, 20, 20, 50)
+    assert point.latencies.total() == 20
 
 
 def test_the_days_between_two_runs_are_left_out(timeline, second, start):

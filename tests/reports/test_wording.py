@@ -5,7 +5,7 @@ import pytest
 
 from batch_alias.errors import ExitCode
 from batch_alias.ledger import RowRecord
-from batch_alias.model import Failure, State, StateCounts
+from batch_alias.model import DONE_STATES, Failure, State, StateCounts
 from batch_alias.problems import ACCEPTABLE, REJECTIONS
 from batch_alias.reports.summary import Summary
 from batch_alias.reports.wording import (
@@ -25,11 +25,20 @@ from batch_alias.settings import Reading
 from batch_alias.text import proportion
 from tests.support.jobs import job_info
 
-NOT_DONE = [State.REJECTED, State.FAILED, State.UNKNOWN, State.PENDING]
+NOT_DONE = [State.REJECTED, State.CONFLICT, State.FAILED, State.UNKNOWN, State.PENDING]
 INFO = job_info()
 
 
-def a_summary(exit_code: int | None = 1, *, runs: int = 1, stopped: str = "", **states: int) -> Summary:
+def a_summary(
+    exit_code: int | None = 1,
+    *,
+    runs: int = 1,
+    stopped: str = "",
+    changes: dict[str, int] | None = None,
+    verified: int = 0,
+    differs: int = 0,
+    **states: int,
+) -> Summary:
     counts = StateCounts(**states)
     return Summary(
         version="1.0",
@@ -42,6 +51,11 @@ def a_summary(exit_code: int | None = 1, *, runs: int = 1, stopped: str = "", **
         runs=runs,
         started_at="",
         ended_at="",
+        changes=changes or {},
+        reads=0,
+        read_refusals=0,
+        verified=verified,
+        differs=differs,
         sending_seconds=1.0,
         requests=1,
         retries=0,
@@ -86,10 +100,26 @@ def a_row(state: State, **values: object) -> RowRecord:
         (a_summary(0, accepted=1), "good", "The alias was accepted."),
         (a_summary(0, accepted=290, superseded=10), "good", "All 290 aliases were accepted."),
         (a_summary(1, accepted=2), "good", "All 2 aliases were accepted."),
+        (
+            a_summary(0, accepted=120, unchanged=180),
+            "good",
+            "All 300 aliases are set: 120 accepted, 180 were so already.",
+        ),
+        (a_summary(0, accepted=2, unchanged=1), "good", "All 3 aliases are set: 2 accepted, 1 was so already."),
+        (a_summary(0, unchanged=180), "good", "All 180 aliases were so already."),
+        (a_summary(0, unchanged=1, superseded=1), "good", "The alias was so already."),
+        (
+            a_summary(1, accepted=9, unchanged=1, verified=7, differs=2),
+            "warning",
+            "2 of 9 accepted rows not as sent when read back.",
+        ),
         (a_summary(0, accepted=2, unknown=1), "warning", "1 of 3 rows was not accepted."),
         (a_summary(accepted=288, failed=9, rejected=3), "warning", "12 of 300 rows were not accepted."),
         (a_summary(accepted=299, failed=1), "warning", "1 of 300 rows was not accepted."),
         (a_summary(accepted=5, pending=5), "warning", "5 of 10 rows accepted; 5 not sent yet."),
+        (a_summary(accepted=1, unchanged=4, pending=5), "warning", "5 of 10 rows done; 5 not sent yet."),
+        (a_summary(accepted=1, unchanged=4, conflict=5), "warning", "5 of 10 rows were not accepted."),
+        (a_summary(0, pending=5, changes={"set": 5}), "warning", "Nothing has been sent."),
         (a_summary(4, accepted=1200, pending=800), "bad", "Stopped by the service: 1,200 of 2,000 rows accepted."),
         (a_summary(130, accepted=1, pending=1), "warning", "Interrupted: 1 of 2 rows accepted."),
         (a_summary(None, accepted=1, pending=1), "warning", "Not finished: 1 of 2 rows accepted."),
@@ -108,6 +138,13 @@ def test_the_result_in_a_sentence(summary, tone, sentence):
         (a_summary(4, accepted=1, pending=1, stopped="The app is locked."), "The app is locked."),
         (a_summary(0, accepted=1, superseded=2), "2 rows not sent: a later row sets the same user and group."),
         (a_summary(3, runs=0, rejected=2), "Too many rows are rejected."),
+        (a_summary(conflict=1, failed=1), "1 conflict: the alias is not the one that may be replaced."),
+        (a_summary(0, pending=5, changes={"set": 1, "replace": 3}), "The aliases of 4 rows were read."),
+        (a_summary(0, accepted=2, verified=2), "Read back and as sent: 2 rows."),
+        (
+            a_summary(1, accepted=2, verified=1, differs=1),
+            "All 2 aliases were accepted. Read back and as sent: 1 row.",
+        ),
         (a_summary(None, pending=1), "The last run was killed, or is still running."),
     ],
 )
@@ -129,7 +166,7 @@ def test_the_commands_of_next_steps_can_be_pasted_into_a_shell():
         "batch-alias retry 'my names.aliases'",
         "batch-alias run 'my names.aliases/not-accepted.csv' --user-column 'my id'",
     ]
-    assert "the same command again to send 2 rows" in steps[0].text
+    assert "Send 2 rows not sent yet: " in steps[0].text
     assert "2 failed or unknown rows" in steps[1].text
     assert "1 rejected row " in steps[2].text
     assert [bool(step.note) for step in steps] == [False, True, True]
@@ -147,6 +184,22 @@ def test_what_the_source_was_read_with_is_said_again_as_far_as_it_is_not_usual()
     assert "Read with" not in facts(replace(INFO, reading=asdict(Reading())), [])
 
 
+def test_conflicts_have_a_step_without_a_command():
+    (step,) = next_steps(a_summary(accepted=1, unchanged=1, conflict=3), Path("job"), INFO)
+    assert step.text.startswith("Decide about 3 conflicts. ")
+    assert not step.command
+
+
+def test_rows_that_differ_can_be_sent_again():
+    summary = a_summary(accepted=3, verified=1, differs=2)
+    (step,) = next_steps(summary, Path("my job"), INFO)
+    assert "2 rows in differs.csv" in step.text
+    assert step.command == "batch-alias run 'my job/differs.csv'"
+    for empty, more in (("clear", " --empty clear"), ("reject", "")):
+        (step,) = next_steps(summary, Path("my job"), replace(INFO, reading={"empty": empty}))
+        assert step.command == f"batch-alias run 'my job/differs.csv'{more}"
+
+
 @pytest.mark.parametrize("reason", REJECTIONS)
 def test_a_rejected_row_has_the_advice_of_its_reason(reason):
     advice = advise(a_row(State.REJECTED, reason=reason))
@@ -159,6 +212,7 @@ def test_a_rejected_row_has_the_advice_of_its_reason(reason):
     [
         (None, "no connection: refused", "batch-alias retry"),
         (None, "HTTP 403 from a gateway: <html>", "A gateway refuses this row"),
+        (None, "the alias could not be read before it was set: HTTP 502", "batch-alias retry"),
         (1002, "", "Check the ids"),
         (1003, "", "batch-alias retry"),
         (1005, "", "Shorten"),
@@ -173,7 +227,7 @@ def test_a_row_that_is_not_done_has_advice_even_for_unknown_reasons_and_codes(st
     assert advise(a_row(state, reason="from-a-later-version", code=4711)).endswith(".")
 
 
-@pytest.mark.parametrize("state", [State.ACCEPTED, State.SUPERSEDED])
+@pytest.mark.parametrize("state", DONE_STATES)
 def test_a_row_that_is_done_has_no_advice(state):
     assert advise(a_row(state)) == ""
 
@@ -188,8 +242,14 @@ def test_rows_are_counted_by_cause_whatever_the_rest_of_the_message_says():
         a_row(State.REJECTED, reason="empty-remark", message="Column 'a' is empty."),
         a_row(State.PENDING, message="of the last run"),
         a_row(State.FAILED, code=1002),
+        *(a_row(State.CONFLICT, message=f"expected {alias}: x, found b") for alias in "abcd"),
+        *(a_row(State.CONFLICT, message=f"an alias is set: {alias}") for alias in "abcde"),
+        *(a_row(State.FAILED, message=f"the alias could not be read before it was set: {why}") for why in "abcdef"),
     ]
     assert [(cause.rows, cause.example.state, cause.name) for cause in causes(rows)] == [
+        (6, "failed", "the alias could not be read before it was set"),
+        (5, "conflict", "an alias is set"),
+        (4, "conflict", "not the expected alias"),
         (3, "failed", "1002 parameter missing or invalid"),
         (2, "failed", "no connection"),
         (1, "unknown", "no response in time"),
@@ -234,10 +294,16 @@ def test_how_a_run_ended(code, meaning):
     assert exit_meaning(code) == meaning
 
 
+def test_how_a_verification_ended():
+    assert exit_meaning(1, "verify") == "not all as sent (exit code 1)"
+    assert exit_meaning(0, "verify") == exit_meaning(0)
+
+
 @pytest.mark.parametrize(
     ("settings", "expected"),
     [
         ({"max_in_flight": 512, "rate": 100}, ["--max-in-flight 512", "--rate 100"]),
+        ({"max_changes": 0.3, "compare": True, "members": None}, ["--max-changes 30%", "--compare"]),
         ({"max_rejected": 0.05, "max_failed": 0.125}, ["--max-rejected 5%", "--max-failed 12.5%"]),
         ({"timeout": 10.0, "patience": 1800.0}, ["--timeout 10s", "--patience 30m"]),
         ({"timeout": 0.5, "patience": 7200}, ["--timeout 0.5s", "--patience 2h"]),

@@ -105,7 +105,7 @@ def test_rows_beyond_the_limit_of_a_sheet_continue_on_the_next(job):
     assert book.sheetnames == ["Summary", *names]
     shown = [row for name in names[3:] for row in cells(job.folder, name)[1:]]
     assert [row[3] for row in shown] == [f"name {number}" for number in range(10)]
-    assert [book[name].auto_filter.ref for name in ("Results", "Results 3")] == ["A1:J5", "A1:J3"]
+    assert [book[name].auto_filter.ref for name in ("Results", "Results 3")] == ["A1:M5", "A1:M3"]
     assert {book[name].freeze_panes for name in names} == {"A2"}
     assert {book[name]["B1"].value for name in names} == {"userId"}
 
@@ -116,12 +116,13 @@ def test_a_full_sheet_is_not_followed_by_an_empty_one(job):
 
 
 def test_states_are_coloured(job):
-    job.stage(*[{"remark": "a"}] * 3)
-    job.run({2: (State.ACCEPTED, 200, "accepted"), 3: (State.FAILED, 1002, "parameter missing or invalid")})
+    shown = [state for state in State if state not in {State.REJECTED, State.SUPERSEDED, State.PENDING}]
+    job.stage(*({"remark": "a"} for _ in shown), {"user_id": "u2"}, {"reason": "bad"}, {"user_id": "last"})
+    job.run({row: (state, None, "") for row, state in enumerate(shown[1:], 3)} | {7: (shown[0], None, "")})
     job.write(xlsx=True)
     states = openpyxl.load_workbook(job.folder / "results.xlsx")["Results"]["E"][1:]
-    assert [cell.value for cell in states] == ["accepted", "failed", "pending"]
-    assert len({cell.fill.start_color.rgb for cell in states}) == 3
+    assert {cell.value for cell in states} == set(State)
+    assert len({cell.fill.start_color.rgb for cell in states}) == len(State)
 
 
 def test_the_summary_has_the_result_the_next_steps_and_counts_that_add_up(job):
@@ -131,12 +132,22 @@ def test_the_summary_has_the_result_the_next_steps_and_counts_that_add_up(job):
     lines = cells(job.folder, "Summary")
     assert lines[0][0] == "2 of 3 rows were not accepted."
     texts = [text for _, _, text in lines]
-    assert any(text.startswith("Run the same command again") for text in texts)
+    assert any(text.startswith("Send 1 row not sent yet: ") for text in texts)
     assert f"batch-alias retry {job.folder}" in texts
     values = {name: (number, text) for name, number, text in lines}
     assert values["rows"][0] == sum(values[state][0] for state in State) == 3
     assert values["accepted"][0] == 1
     assert values["Sent with"][1] == "--rate 100 --max-in-flight 512"
+
+
+def test_the_summary_has_what_was_read_first_and_read_back(job):
+    job.stage({"remark": "a"}, {"remark": "b"})
+    accepted = dict.fromkeys((2, 3), (State.ACCEPTED, 200, "accepted"))
+    job.run(accepted, before={2: "", 3: "old"}, found={2: "a", 3: "other"})
+    job.write(xlsx=True)
+    values = {name: number for name, number, _ in cells(job.folder, "Summary") if number != ""}
+    assert (values["Read first: set"], values["Read first: replace"], values["Read first: conflict"]) == (1, 1, 0)
+    assert (values["Read back: as sent"], values["Read back: another alias"]) == (1, 1)
 
 
 def test_a_value_longer_than_a_cell_can_hold_is_cut_off(job):

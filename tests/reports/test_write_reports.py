@@ -46,6 +46,17 @@ def test_an_existing_workbook_is_kept_up_to_date(job):
     assert (job.folder / "results.xlsx").read_bytes() != before
 
 
+def test_rows_that_differ_have_a_file_as_long_as_there_are_any(job):
+    job.stage({"remark": "a"})
+    job.run({2: (State.ACCEPTED, 200, "accepted")}, found={2: "a"})
+    job.write()
+    assert "differs.csv" not in contents(job.folder)
+    for found, written in (("b", True), ("a", False)):
+        job.run(command="verify", found={2: found})
+        job.write()
+        assert ("differs.csv" in contents(job.folder)) == written
+
+
 @pytest.mark.parametrize("name", sorted(FILES))
 def test_a_report_that_cannot_be_written_is_named_and_the_others_are_written(job, name):
     job.stage({"remark": "a"})
