@@ -10,9 +10,9 @@ class ExitCode(IntEnum):
     """The exit codes of ``batch-alias``, a contract with scripts."""
 
     DONE = 0
-    """Every row was accepted; superseded rows count as done."""
+    """Every row was accepted; unchanged and superseded rows count as done."""
     NOT_ALL_ACCEPTED = 1
-    """Finished, but some rows were rejected, failed, are unknown, or were left out by ``--limit``."""
+    """Finished, but some rows were rejected, failed, are unknown or in conflict, were left out, or differ when read back."""
     USAGE = 2
     """Wrong usage or configuration."""
     SOURCE = 3
@@ -56,7 +56,7 @@ class UsageError(BatchAliasError):
 
 
 class SourceError(BatchAliasError):
-    """The source cannot be read, its columns are not clear, or too many of its rows are rejected."""
+    """The source cannot be read, its columns are not clear, or too many rows are rejected or would replace an alias."""
 
     exit_code = ExitCode.SOURCE
 

@@ -85,7 +85,7 @@ def verified_lines(found: Verified, folder: Path) -> Iterator[str]:
     if found.sample is not None:
         yield f"Sample    {found.sample:,} random rows, seed {found.seed}"
     yield from read_back_lines(found.read_back, found.first)
-    yield f"Written   {folder}: differs.csv and the other reports"
+    yield f"Written   {folder}: {'differs.csv and the other' if found.read_back.different else 'the'} reports"
 
 
 def read_back_lines(found: ReadBack, first: Sequence[RowRecord]) -> Iterator[str]:

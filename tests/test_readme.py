@@ -25,7 +25,8 @@ from tests.support.processes import DEADLINE, Ended, finish, run_python, started
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```sh\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 FIRST, SECOND, EXPORTS = BLOCKS[:3]
-COMMANDS = [line for block in BLOCKS[3:] for line in block.splitlines()]
+PLANNING = re.findall(r"^```sh\n(.*?)^```$", README.split("## Plan, verify, undo\n")[1].split("\n## ")[0], re.M | re.S)
+COMMANDS = [line for block in BLOCKS[3:] if block not in PLANNING for line in block.splitlines()]
 (EXAMPLE,) = re.findall(r"^```python\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 PATH = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 
@@ -120,6 +121,18 @@ def test_the_commands_of_the_real_job_work_one_after_the_other(clone: Path, expo
             assert done.out, f"{command} prints what was asked for on standard output"
     written = {path.name for path in (clone / "nicknames.aliases").iterdir()}
     assert written == set(re.findall(r"^\| `([a-z-]+\.[a-z]+)` \|", section("What is written"), re.MULTILINE))
+
+
+@pytest.mark.slow
+def test_the_commands_that_plan_verify_and_undo_work_one_after_the_other(tmp_path: Path, exported: Environment) -> None:
+    shutil.copytree(SAMPLES, tmp_path / "samples")
+    for command in (line for block in PLANNING for line in block.splitlines()):
+        done = shell(command, tmp_path, exported)
+        assert done.code == ExitCode.DONE, f"{command}\n{done.err}"
+        if command.split()[1] in {"plan", "verify"}:
+            assert done.out, f"{command} prints what was asked for on standard output"
+    written = {path.name for path in (tmp_path / "nicknames.aliases").iterdir()}
+    assert {"plan.csv", "undo.csv", "undo.aliases"} <= written
 
 
 @pytest.mark.slow
