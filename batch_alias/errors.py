@@ -12,7 +12,7 @@ class ExitCode(IntEnum):
     DONE = 0
     """Every row was accepted; unchanged and superseded rows count as done."""
     NOT_ALL_ACCEPTED = 1
-    """Finished, but some rows were rejected, failed, are unknown or in conflict, were left out, or differ when read back."""
+    """Finished, but some rows were rejected, failed, are unknown or in conflict, were left out, or differ now."""
     USAGE = 2
     """Wrong usage or configuration."""
     SOURCE = 3

@@ -25,7 +25,7 @@ from tests.support.processes import DEADLINE, Ended, finish, run_python, started
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```sh\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 FIRST, SECOND, EXPORTS = BLOCKS[:3]
-PLANNING = re.findall(r"^```sh\n(.*?)^```$", README.split("## Plan, verify, undo\n")[1].split("\n## ")[0], re.M | re.S)
+PLANNING = [block for block in BLOCKS if "batch-alias undo" in block or "--only-absent" in block]
 COMMANDS = [line for block in BLOCKS[3:] if block not in PLANNING for line in block.splitlines()]
 (EXAMPLE,) = re.findall(r"^```python\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 PATH = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"

@@ -103,7 +103,7 @@ class LedgerReader:
         return self._rows(f"{_READ_BACK} AND found != remark", (since,))
 
     def read_back(self, *, since: float = 0.0) -> ReadBack:
-        """How many accepted rows were read back since a time and are as they were sent, or not; the others are unread."""
+        """How many accepted rows were read back since a time, and found as they were sent or not."""
         [(same, different)] = self._query(
             "SELECT count(*) FILTER (WHERE found = remark), count(*) FILTER (WHERE found != remark)"
             f" FROM rows WHERE {_READ_BACK}",

@@ -91,28 +91,12 @@ def test_killed_and_undone_at_once_nothing_that_was_sent_stays(steps, sandbox):
 
 def test_a_verification_that_was_killed_goes_on(steps, sandbox):
     served = sandbox(LATENCY)
-    assert steps("run", served).code == ExitCode.NOT_ALL_ACCEPTED or True
+    assert steps("run", served).code == ExitCode.DONE
     read = served.stats().paths[READ].requests
     steps("verify", served, killed_at=700)
     ended = steps("verify", served)
     assert ended.code == ExitCode.DONE, ended.out
     assert served.stats().paths[READ].requests - read <= ROWS + 2 * 8
-
-
-def test_what_another_writer_changes_after_it_was_read_is_not_overwritten_by_a_guarded_row(steps, sandbox):
-    """Each read is followed by another writer's value for a tenth of the rows; a guard that is true can stay so."""
-    written = []
-    served = sandbox(OnPath(READ, Faults(other_writer=0.1, seed=5)), aliases=before(), on_write=written.append)
-    steps("run", served, "--compare")
-    served.faults = Faults()
-    held = served.aliases()
-    ended = steps("undo", served)
-    assert ended.code in {ExitCode.DONE, ExitCode.NOT_ALL_ACCEPTED}, ended.err
-    wanted = {(group, user): remark for user, group, remark in rows()}
-    original = before()
-    for key, alias in served.aliases().items():
-        # Either it is as it was before, or another writer has set it and it was left alone.
-        assert alias == original.get(key) or alias == held.get(key) != wanted[key] or alias.startswith("changed by")
 
 
 def test_a_stray_error_on_reads_loses_nothing_and_calls_nothing_different(steps, sandbox):
@@ -125,7 +109,7 @@ def test_a_stray_error_on_reads_loses_nothing_and_calls_nothing_different(steps,
     assert served.aliases() == before()
 
 
-def test_a_retry_stays_guarded(steps, sandbox, at_request, command, tmp_path):
+def test_a_retry_stays_guarded(steps, sandbox, tmp_path):
     served = sandbox(LATENCY, aliases=before())
     steps("run", served, "--only-absent", killed_at=1200)
     theirs = dict.fromkeys([("g0", "u1498"), ("g1", "u1499")], "theirs")
