@@ -44,6 +44,7 @@ def plan(settings: Settings, output: Output) -> int:
             console.say(line)
         _perform(job, job.plan, console)
         found = job.report_plan()
+    console.stopped(found.stopped)
     console.flush()
     console.answer([found.as_json()] if output.json else planned_lines(found, job.folder))
     return found.exit_code
@@ -57,6 +58,7 @@ def verify(settings: Settings, output: Output, *, sample: int | None) -> int:
             console.say(line)
         _perform(job, job.verify, console)
         found = job.report_verification()
+    console.stopped(found.stopped)
     console.flush()
     console.answer([found.as_json()] if output.json else verified_lines(found, job.folder))
     return found.exit_code

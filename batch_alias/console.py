@@ -86,10 +86,14 @@ class Console:
         """Print an event of the run, above the bar."""
         self.say(f"{time.strftime('%H:%M:%S', time.localtime(event.at))}  {event.text}")
 
+    def stopped(self, reason: str) -> None:
+        """Print why a run ended early, if it did."""
+        if reason:
+            self.warn(f"Stopped   {self._highlight(reason)}")
+
     def ended(self, job: Job, summary: Summary) -> None:
         """Print how a run ended, where its reports are, and what to do next."""
-        if summary.stopped:
-            self.warn(f"Stopped   {self._highlight(summary.stopped)}")
+        self.stopped(summary.stopped)
         counts = job.ledger.counts()
         self.say(f"Done      {state_counts(counts)} of {count(counts.rows, 'row')}")
         for line in problem_lines(job.ledger.problems(State.REJECTED, State.FAILED, State.UNKNOWN)):

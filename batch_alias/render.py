@@ -69,8 +69,6 @@ def reading_lines(job: Job, rows: int) -> Iterator[str]:
 def planned_lines(found: Planned, folder: Path) -> Iterator[str]:
     """What a plan has found."""
     counts = found.counts
-    if found.stopped:
-        yield f"Stopped   {found.stopped}"
     yield f"Planned   {_plan(found.plan)}"
     yield from _first_lines((row, row.before, row.remark) for row in found.first)
     if counts.rejected + counts.superseded:
@@ -80,8 +78,6 @@ def planned_lines(found: Planned, folder: Path) -> Iterator[str]:
 
 def verified_lines(found: Verified, folder: Path) -> Iterator[str]:
     """What was found when rows were read back."""
-    if found.stopped:
-        yield f"Stopped   {found.stopped}"
     if found.sample is not None:
         yield f"Sample    {found.sample:,} random rows, seed {found.seed}"
     yield from read_back_lines(found.read_back, found.first)

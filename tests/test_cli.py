@@ -126,6 +126,66 @@ def test_2_without_a_terminal_and_without_yes_nothing_is_sent_but_to_the_sandbox
     assert batch_alias("run", source(), "--sandbox").code == ExitCode.DONE
 
 
+def test_a_plan_prints_what_would_change_and_a_run_applies_it(batch_alias, source, credentials, served):
+    for user in range(5):
+        served.set_alias("g", f"u{user}", None if user < 2 else f"name {user}")
+    served.set_alias("g", "u2", "before")
+    ended = batch_alias("plan", source("u9,,no group"), "--max-rejected", "50%")
+    assert ended.code == ExitCode.DONE, ended.err
+    assert ended.out.splitlines() == [
+        "Planned   2 set for the first time, 1 replaced, 2 unchanged",
+        "          row 2  no alias → name 0",
+        "          row 3  no alias → name 1",
+        "          row 4  before → name 2",
+        "Not sent  1 rejected, 0 superseded",
+        "Written   names.aliases/plan.csv",
+    ]
+    assert "To read   5 rows from 127.0.0.1" in ended.err
+    found = json.loads(batch_alias("plan", "names.csv", "--max-rejected", "50%", "--json").out)
+    assert (found["plan"]["replaced"], found["states"]["rejected"], found["exit_code"]) == (1, 1, 0)
+    assert found["changes"][2] == {"row": 4, "userId": "u2", "groupId": "g", "before": "before", "after": "name 2"}
+    ended = batch_alias("run", "names.csv", "--max-rejected", "50%", "--max-changes", "10%", "--yes")
+    assert ended.code == ExitCode.SOURCE
+    assert "1 of 5 rows would replace an alias: more than --max-changes 10% permits. Nothing was sent." in ended.err
+    ended = batch_alias("run", "names.csv", "--max-rejected", "50%", "--max-changes", "20%", "--yes")
+    assert "Planned   2 set for the first time, 1 replaced, 2 unchanged\n" in ended.err
+    assert "3 accepted, 2 unchanged, 1 rejected of 6 rows\n" in ended.err
+
+
+def test_a_verification_prints_what_differs(batch_alias, source, credentials, served):
+    ended = batch_alias("run", source(), "--verify", "--yes")
+    assert (ended.code, "Verified  5 as set, 0 different\n" in ended.err) == (ExitCode.DONE, True)
+    served.set_alias("g", "u1", "theirs")
+    served.set_alias("g", "u3", None)
+    ended = batch_alias("verify", "names.aliases")
+    assert ended.code == ExitCode.NOT_ALL_ACCEPTED
+    assert ended.out.splitlines() == [
+        "Verified  3 as set, 2 different",
+        "          row 3  name 1 → theirs",
+        "          row 5  name 3 → no alias",
+        "Written   names.aliases: differs.csv and the other reports",
+    ]
+    assert Path("names.aliases/differs.csv").exists()
+    shown = batch_alias("verify", "names.aliases", "--sample", "5", "--json").out
+    found = json.loads(shown)
+    assert (found["same"], found["different"], found["sample"], found["exit_code"]) == (3, 2, 5, 1)
+    assert batch_alias("verify", "names.aliases", "--sample", "0").code == ExitCode.USAGE
+    assert "Sample    5 random rows, seed " in batch_alias("verify", "names.aliases", "--sample", "5").out
+
+
+def test_an_undo_asks_and_names_what_it_leaves_out(batch_alias, source, credentials, served):
+    for user in range(5):
+        served.set_alias("g", f"u{user}", "before" if user == 1 else None)
+    batch_alias("run", source(), "--limit", "1", "--yes")
+    batch_alias("run", "names.csv", "--compare", "--yes")
+    assert batch_alias("undo", "names.aliases").code == ExitCode.USAGE
+    ended = batch_alias("undo", "names.aliases", "--yes")
+    assert ended.code == ExitCode.DONE, ended.err
+    assert "        1 × the alias before was not read (row 2)\n" in ended.err
+    assert "To send   4 rows" in ended.err
+    assert served.aliases()["g", "u1"] == "before"
+
+
 def test_3_a_source_that_cannot_be_used(batch_alias, source, credentials, served, tmp_path):
     before = served.stats().requests
     for unusable in ("missing.csv", tmp_path):

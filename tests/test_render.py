@@ -1,5 +1,6 @@
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -7,7 +8,9 @@ from batch_alias.job import open_job
 from batch_alias.ledger import ProblemCount
 from batch_alias.model import State, StateCounts
 from batch_alias.render import plan_lines, problem_lines, progress_text, state_counts
+from batch_alias.sending.limiter import sending_seconds
 from batch_alias.sending.metrics import Progress
+from batch_alias.settings import Comparing
 
 
 @pytest.fixture
@@ -67,3 +70,25 @@ def test_progress_in_a_few_words():
     now = Progress(done=7, states=states, recent_rate=98, in_flight=1, outage=None)
     assert progress_text(now, None) == "2 unknown, 98/s"
     assert progress_text(now, 61.2) == "2 unknown, 98/s, 1 min 1 s left"
+    assert progress_text(replace(now, recent_reads=97), None) == "2 unknown, 98/s and 97 reads/s"
+
+
+@pytest.mark.parametrize(
+    ("comparing", "times", "checks"),
+    [
+        ({}, 1, []),
+        ({"compare": True}, 1, ["each alias is read before it is set"]),
+        ({"verify": True}, 1, ["it is read back"]),
+        ({"compare": True, "verify": True}, 2, ["each alias is read before it is set", "it is read back"]),
+        ({"only_absent": True}, 1, ["each alias is read before it is set", "it is set only where none is"]),
+        ({"max_changes": 0.5}, 2, []),
+    ],
+)
+def test_a_plan_says_how_rows_are_checked_and_how_much_longer_that_takes(
+    comparing, times, checks, settings_for, sandbox, write_csv
+):
+    settings = settings_for(write_csv(1000), sandbox(), rate=10, comparing=Comparing(**comparing))
+    with open_job(settings) as job:
+        lines = list(plan_lines(job))
+        assert job.seconds == pytest.approx(times * sending_seconds(1000, 10))
+    assert [line for line in lines if line.startswith("Checks")] == [f"Checks    {', '.join(checks)}"][: len(checks)]

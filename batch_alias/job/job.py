@@ -45,7 +45,7 @@ class Job:
         self.target = client.target
         self.target_name = asked_for(settings).name
         self.left_out: ProblemCount | None = None  # rows of the job that this one takes back, which it cannot
-        self.under_way = 0  # rows that are sent or read by what was begun last
+        self.under_way = self.to_send  # rows that are sent or read by what was begun last, or is begun first
         self._client = client
         self._timing = timing
         self._pipeline: Pipeline | None = None

@@ -8,7 +8,7 @@ from contextlib import closing
 import pytest
 
 from batch_alias.errors import ExitCode, LedgerError
-from batch_alias.ledger import LEDGER, Ledger, LedgerReader
+from batch_alias.ledger import LEDGER, Ledger, LedgerReader, Plan, ReadBack
 from batch_alias.model import Event, EventKind, State, StateCounts
 from tests.support.processes import run_python, started
 
@@ -242,3 +242,52 @@ def test_a_full_disk_ends_the_run_and_loses_no_outcome(staged):
     assert recorded
     with LedgerReader(folder) as reader:
         assert [row.number for row in reader.rows(State.FAILED)] == recorded
+
+
+def test_a_plan_counts_pending_rows_by_what_they_would_change(staged, outcome):
+    rows = {2: ("a", None), 3: ("a", ""), 4: ("a", "b"), 5: ("", "b"), 6: ("a", "a"), 7: ("", ""), 8: ("a", None)}
+    expecting = [{"number": 9, "remark": "a", "expected": "b"}, {"number": 10, "remark": "a", "expected": ""}]
+    folder = staged(*({"number": number, "remark": remark} for number, (remark, _) in rows.items()), *expecting)
+    with Ledger(folder) as ledger:
+        for number, (_, before) in rows.items():
+            if before is not None:
+                ledger.record_before(number, before)
+        ledger.record_unreadable(8, "no response in time")
+        ledger.record_before(9, "b")
+        ledger.record_before(10, "b")
+        plan = Plan(first=1, replaced=2, cleared=1, unchanged=2, conflict=1, unreadable=1, unread=1)
+        assert ledger.plan() == plan
+        assert (plan.rows, plan.changes, plan.left) == (9, 3, 2)
+        assert [row.number for row in ledger.planned_changes()] == [3, 4, 5, 9]
+        ledger.set_meta("only_absent", "")
+        assert (ledger.plan().replaced, ledger.plan().cleared, ledger.plan().conflict) == (0, 0, 4)
+        ledger.record(outcome(3, State.ACCEPTED))
+        assert ledger.plan().first == 0
+        ledger.forget_before()
+        assert ledger.plan() == Plan(first=0, replaced=0, cleared=0, unchanged=0, conflict=0, unreadable=0, unread=8)
+
+
+def test_what_was_read_back_is_counted_since_a_time(staged, outcome):
+    with Ledger(staged(*range(2, 7))) as ledger:
+        for number in range(2, 6):
+            ledger.record(outcome(number, State.ACCEPTED, finished_at=10.0))
+        ledger.record_found(2, "r", 20.0)
+        ledger.record_found(3, "", 21.0)
+        ledger.record_found(4, "r", 9.0)  # it was sent again after that
+        assert ledger.read_back() == ReadBack(same=1, different=1, unread=2)
+        assert ledger.read_back(since=20.5) == ReadBack(same=0, different=1, unread=3)
+        assert [row.number for row in ledger.differing(since=20.5)] == [3]
+        assert not list(ledger.differing(since=30.0))
+
+
+def test_only_a_run_that_sends_rows_begins_a_job(staged, outcome):
+    with Ledger(staged(2)) as ledger:
+        for command in ("plan", "verify"):
+            ledger.begin_run(command, target="there", version="0", settings={})
+        assert [ledger.was_run(), ledger.was_killed(), ledger.may_have_sent()] == [False, False, False]
+        ledger.begin_run("run", target="there", version="0", settings={})
+        assert [ledger.was_run(), ledger.was_killed(), ledger.may_have_sent()] == [True, True, True]
+        ledger.end_run(exit_code=4, host_switches=0)
+        assert [ledger.was_run(), ledger.was_killed(), ledger.may_have_sent()] == [True, False, False]
+        ledger.record(outcome(2, State.FAILED))
+        assert ledger.may_have_sent()
