@@ -156,6 +156,10 @@ class LedgerReader:
         found = self._query("SELECT at, kind, details FROM events ORDER BY rowid")
         return [Event(at=at, kind=EventKind(kind), values=json.loads(values)) for at, kind, values in found]
 
+    def was_run(self) -> bool:
+        """Whether a run has begun that sends rows."""
+        return any(run.command == "run" for run in self.runs())
+
     def _query(self, query: str, values: Sequence[object] = ()) -> Iterator[sqlite3.Row]:
         with translated(self.path):
             yield from self._db.execute(query, values)
