@@ -24,7 +24,7 @@ from click.core import ParameterSource
 
 from batch_alias.errors import BatchAliasError, ExitCode, InternalError, Interrupted, UsageError
 from batch_alias.sandbox import Contents, Faults, Rules, Sandbox
-from batch_alias.settings import PROGRESS_THREAD, Output, Reading, Sending, Settings
+from batch_alias.settings import PROGRESS_THREAD, Comparing, Output, Reading, Sending, Settings
 from batch_alias.settings.flags import PATH, Given, fill, flags
 from batch_alias.settings.target import Secret, Target
 from batch_alias.version import __version__
@@ -72,6 +72,7 @@ def cli() -> None:
 @flags("Job", Settings)
 @flags(CREDENTIALS, Target)
 @flags("Sending", Sending)
+@flags("Comparing", Comparing, "members")
 @flags("Reading the source", Reading)
 @flags("Output", Output)
 def run(source: Path, **given: object) -> int:
@@ -84,8 +85,8 @@ def run(source: Path, **given: object) -> int:
     """
     from batch_alias import console
 
-    reading, sending = fill(Reading, given), fill(Sending, given)
-    settings = fill(Settings, given, source=source, reading=reading, target=fill_target(given), sending=sending)
+    more = {"reading": fill(Reading, given), "sending": fill(Sending, given), "comparing": fill(Comparing, given)}
+    settings = fill(Settings, given, source=source, target=fill_target(given), **more)
     return console.run(settings, fill(Output, given))
 
 
@@ -94,16 +95,20 @@ def run(source: Path, **given: object) -> int:
 @cloup.option(
     "--problems", type=PATH, envvar="BATCH_ALIAS_PROBLEMS", metavar="FILE", help="Write every problem as CSV."
 )
+@cloup.option(
+    "--members", is_flag=True, envvar="BATCH_ALIAS_CHECK_MEMBERS", help="Look up who is in each group; warn of others."
+)
+@flags(f"For --members: {CREDENTIALS}", Target)
 @flags("Sending", Sending, "rate")
 @flags("Job", Settings, "max_rejected")
 @flags("Reading the source", Reading)
 @flags("Output", Output, "json")
-def check(source: Path, problems: Path | None, **given: object) -> int:
-    """Show what `run` would do with SOURCE. Sends nothing and needs no credentials.
+def check(source: Path, problems: Path | None, members: bool, **given: object) -> int:
+    """Show what `run` would do with SOURCE. Sends nothing; only --members needs a target and credentials.
 
     \b
     Exit codes: 0 every row may be sent, 1 some rows are rejected,
-    3 the source cannot be used.
+    3 the source cannot be used, 4 members cannot be looked up.
     Example: batch-alias check nicknames.xlsx
     """
     from batch_alias.check import check_file
@@ -111,8 +116,11 @@ def check(source: Path, problems: Path | None, **given: object) -> int:
     from batch_alias.render import check_lines
 
     console = Console()
-    settings = fill(Settings, given, source=source, reading=fill(Reading, given), sending=fill(Sending, given))
-    found = check_file(settings, problems=problems, on_read=console.reading)
+    more = {"reading": fill(Reading, given), "sending": fill(Sending, given)}
+    if members:
+        more |= {"target": fill_target(given), "comparing": Comparing(members="warn")}
+    settings = fill(Settings, given, source=source, **more)
+    found = check_file(settings, problems=problems, on_read=console.reading, watch=console.looking_up)
     console.answer([found.as_json()] if given["json"] else check_lines(found))
     return found.exit_code
 

@@ -10,10 +10,9 @@ import sys
 import textwrap
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Never
+from typing import Never, TypeVar
 
 from tqdm import tqdm
 
@@ -21,18 +20,19 @@ from batch_alias.errors import BatchAliasError, ExitCode, Interrupted, UsageErro
 from batch_alias.job import Job, open_job
 from batch_alias.logs import logging_to
 from batch_alias.model import Event, State
-from batch_alias.render import plan_lines, problem_lines, progress_text, state_counts
+from batch_alias.render import Estimate, plan_lines, problem_lines, progress_text, state_counts
 from batch_alias.reports import Summary, next_steps
+from batch_alias.sending.limiter import sending_seconds
+from batch_alias.sending.members import MemberLookup
 from batch_alias.sending.metrics import Progress
 from batch_alias.settings import PROGRESS_THREAD, Output, Settings
-from batch_alias.text import count
+from batch_alias.text import count, duration
 
+T = TypeVar("T")
 REDRAW = 0.2
 """Seconds between two drawings of the bar."""
 LINE = 10.0
 """Seconds between two progress lines where there is no terminal."""
-HORIZON = 30.0
-"""Seconds of progress from which the time left is estimated."""
 LARGE_SOURCE = 8_000_000
 """Bytes of a source from which on reading it shows a bar."""
 
@@ -119,12 +119,21 @@ class Console:
             self._bar = None
 
     @contextlib.contextmanager
-    def progress(self, progress: Callable[[], Progress | None], total: int) -> Iterator[None]:
+    def looking_up(self, lookup: MemberLookup) -> Iterator[None]:
+        """Show how far the members of groups have been looked up until the block ends."""
+        time_left = duration(round(sending_seconds(lookup.groups, lookup.rate)))
+        self.say(f"Looking up {count(lookup.groups, 'group')} …; about {time_left}")
+        with self.progress(lookup.progress, lookup.groups, "group"):
+            yield
+
+    @contextlib.contextmanager
+    def progress(self, progress: Callable[[], Progress | None], total: int, unit: str = "row") -> Iterator[None]:
         """Show the progress of a run until the block ends.
 
         A thread writes it, and all that is printed meanwhile: a terminal that is stopped (Ctrl-S) delays no request.
         """
-        self._printer = threading.Thread(target=self._show, args=(progress, total), name=PROGRESS_THREAD, daemon=True)
+        given = progress, total, unit
+        self._printer = threading.Thread(target=self._show, args=given, name=PROGRESS_THREAD, daemon=True)
         self._printer.start()
         try:
             yield
@@ -145,8 +154,8 @@ class Console:
                 if (text := self._lines.get_nowait()) is not None:
                     _print(text)
 
-    def _show(self, progress: Callable[[], Progress | None], total: int) -> None:
-        estimate, bar = _Estimate(total), None
+    def _show(self, progress: Callable[[], Progress | None], total: int, unit: str) -> None:
+        estimate, bar = Estimate(total), None
         if self._terminal and not self._quiet:
             # tqdm itself puts ", " before the postfix.
             form = "{percentage:3.0f}%|{bar}| {n:,}/{total:,}{postfix}"
@@ -162,19 +171,19 @@ class Console:
             if time.monotonic() - drawn_at >= self._interval or (ended and bar is not None):
                 drawn_at = time.monotonic()
                 if (now := progress()) is not None:
-                    self._draw(now, total, estimate, bar)
+                    self._draw(now, count(total, unit), estimate, bar)
         if bar is not None:
             bar.close()
         self._print_queued()
 
-    def _draw(self, now: Progress, total: int, estimate: "_Estimate", bar: "tqdm[Never] | None") -> None:
+    def _draw(self, now: Progress, total: str, estimate: Estimate, bar: "tqdm[Never] | None") -> None:
         text = progress_text(now, estimate.seconds_left(now))
         if bar is not None:
             bar.n = now.done
             bar.postfix = text
             bar.refresh()
         elif not self._quiet:
-            _print(f"{now.done:,} of {count(total, 'row')}, {text}")
+            _print(f"{now.done:,} of {total}, {text}")
 
     def _highlight(self, text: str) -> str:
         return f"\x1b[1;31m{text}\x1b[0m" if self._colour else text
@@ -198,24 +207,6 @@ def _print(text: str, bar: "tqdm[Never] | None" = None, end: str = "\n") -> None
             bar.refresh()
 
 
-class _Estimate:
-    """How long the rest takes, from the rows settled lately: right during a slow-down, silent in an outage."""
-
-    def __init__(self, total: int) -> None:
-        self._total = total
-        self._seen: deque[tuple[float, int]] = deque([(time.monotonic(), 0)])
-
-    def seconds_left(self, progress: Progress) -> float | None:
-        now, done = time.monotonic(), progress.done
-        self._seen.append((now, done))
-        while now - self._seen[0][0] > HORIZON:
-            self._seen.popleft()
-        since, before = self._seen[0]
-        if done <= before or done >= self._total or now - since < 1:
-            return None
-        return (self._total - done) * (now - since) / (done - before)
-
-
 def same_command() -> str:
     """The command as it was given."""
     return shlex.join(["batch-alias", *sys.argv[1:]])
@@ -236,17 +227,13 @@ def run(settings: Settings, output: Output) -> int:
         logging_to(output.log, console.say if output.verbose else None),
         open_job(settings, on_read=console.reading) as job,
     ):
-        for line in plan_lines(job):
-            console.say(line)
-        if job.to_send and not confirmed and not console.confirm():
-            raise Interrupted("This run has sent nothing.")
-        with console.progress(job.progress, job.to_send):
-            with asyncio.Runner() as runner:
-                _stop_on_signals(runner.get_loop(), job, console)
-                runner.get_loop().set_default_executor(_Executor())
-                runner.run(job.send(console.event))
-            # The event loop has reset it; from here on SIGTERM is again what Ctrl-C is.
-            signal.signal(signal.SIGTERM, signal.default_int_handler)
+        if _do(job.look_up_members(console.event, console.looking_up), job, console):
+            for line in plan_lines(job):
+                console.say(line)
+            if job.to_send and not confirmed and not console.confirm():
+                raise Interrupted("This run has sent nothing.")
+            with console.progress(job.progress, job.to_send):
+                _do(job.send(console.event), job, console)
         console.say("Writing reports …")
         summary = job.report()
         console.ended(job, summary)
@@ -254,6 +241,16 @@ def run(settings: Settings, output: Output) -> int:
     if output.json:
         console.answer([summary.as_json()])
     return ExitCode.DONE if summary.exit_code is None else summary.exit_code
+
+
+def _do(work: Coroutine[None, None, T], job: Job, console: Console) -> T:
+    with asyncio.Runner() as runner:
+        _stop_on_signals(runner.get_loop(), job, console)
+        runner.get_loop().set_default_executor(_Executor())
+        done = runner.run(work)
+    # The event loop has reset it; from here on SIGTERM is again what Ctrl-C is.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    return done
 
 
 class _Executor(ThreadPoolExecutor):

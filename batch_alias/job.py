@@ -3,7 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -19,16 +19,15 @@ from batch_alias.ledger import TARGET, Ledger, LedgerReader, locked
 from batch_alias.model import Event, EventKind, State, StateCounts
 from batch_alias.reports import Summary, write_reports
 from batch_alias.rongcloud.client import Client
-from batch_alias.sandbox import Sandbox
-from batch_alias.sandbox.server import serve
 from batch_alias.sending import Timing
 from batch_alias.sending.comparison import Steps
 from batch_alias.sending.limiter import RateLimiter
+from batch_alias.sending.members import MemberLookup, Watch
 from batch_alias.sending.metrics import Progress
 from batch_alias.sending.pipeline import Pipeline
 from batch_alias.settings import Settings
 from batch_alias.settings.target import Target
-from batch_alias.staging import OnRead, staged
+from batch_alias.staging import OnRead, connected, staged
 from batch_alias.text import percent
 from batch_alias.version import __version__
 
@@ -47,7 +46,8 @@ class Job:
         self._client = client
         self._timing = timing
         self.target_name = _asked_for(settings).name
-        self._pipeline: Pipeline | None = None
+        self._pipeline: Pipeline | MemberLookup | None = None
+        self.unreadable: list[str] | None = None  # groups that could not be looked up; None: none was asked about
         self._end: tuple[ExitCode, str] = ExitCode.SOURCE, ""
 
     @property
@@ -79,14 +79,32 @@ class Job:
         if self._pipeline is not None:
             self._pipeline.emit(kind, **values)
 
+    async def look_up_members(self, observer: Observer = lambda _event: None, watch: Watch = nullcontext) -> bool:
+        """Look up who is in which group, if that is asked for and not done; return whether rows may be sent then."""
+        if self.settings.comparing.members is None or self.unreadable is not None:
+            return True
+        lookup = MemberLookup(
+            self.settings, ledger=self.ledger, service=self._client, timing=self._timing, observer=observer
+        )
+        if lookup.groups:
+            with watch(lookup):
+                await self._run("members", lookup)
+            if self._end[0] in {ExitCode.INTERRUPTED, ExitCode.STOPPED}:
+                return False
+        self._pipeline, self.unreadable = None, lookup.unreadable
+        self.refuse_rejections()
+        return True
+
     async def send(self, observer: Observer = lambda _event: None) -> None:
         """Send what is left; see ``run_job``."""
+        if not await self.look_up_members(observer):
+            return
         counts = self.ledger.counts()
         if self.to_send == 0:
             self._end = _exit_code(counts), ""
             return
         comparing = self.settings.comparing
-        self._pipeline = pipeline = Pipeline(
+        pipeline = Pipeline(
             Steps(
                 compare=comparing.compare or comparing.only_absent,
                 only_absent=comparing.only_absent,
@@ -100,17 +118,23 @@ class Job:
             observer=observer,
             proven=counts.accepted > 0,
         )
+        if self.settings.source is None:
+            self.ledger.send_failed_again()
+        await self._run("run", pipeline)
+
+    async def _run(self, command: str, pipeline: Pipeline | MemberLookup) -> None:
+        """Make the requests of a command, and record how that ended."""
+        self._pipeline = pipeline
         self.ledger.set_meta(TARGET, _asked_for(self.settings).fingerprint)
         noted = {"masked_key": self.target.masked_key, **asdict(self.settings.sending)}
         noted["max_rejected"] = self.settings.max_rejected
-        self.ledger.begin_run("run", target=self.target_name, version=__version__, settings=noted)
+        self.ledger.begin_run(command, target=self.target_name, version=__version__, settings=noted)
         try:
-            if self.settings.source is None:
-                self.ledger.send_failed_again()
             await pipeline.run()
             counts = self.ledger.counts()
             interrupted = pipeline.was_stopped and counts.unfinished
-            self._end = ExitCode.INTERRUPTED if interrupted else _exit_code(counts), ""
+            code = ExitCode.SOURCE if self._is_refused else _exit_code(counts)
+            self._end = ExitCode.INTERRUPTED if interrupted else code, ""
         except StoppedByService as error:
             self._end = error.exit_code, str(error)
         except BaseException as error:
@@ -131,12 +155,18 @@ class Job:
         code, stopped = self._end
         return write_reports(self.folder, self.ledger, xlsx=self.settings.xlsx, exit_code=code, stopped=stopped)
 
+    @property
+    def _is_refused(self) -> bool:
+        return not self.ledger.was_run() and self.ledger.too_many_rejected(self.settings.max_rejected)
+
     def refuse_rejections(self) -> None:
         """Raise ``SourceError`` when too many rows are rejected and no run has begun; the reports name them."""
         counts, most = self.ledger.counts(), self.settings.max_rejected
-        if self.ledger.runs() or not self.ledger.too_many_rejected(most):
+        if not self._is_refused:
             return
+        self._end = ExitCode.SOURCE, ""
         self.report()
+        self.ledger.forget_members_later()
         worst = self.ledger.problems(State.REJECTED)[0]
         problem = "{rejected:,} of {rows:,} rows are rejected, more than --max-rejected {most} permits;"
         if counts.rejected == counts.rows:
@@ -166,17 +196,9 @@ def open_job(
     """
     timing = timing or Timing()
     with ExitStack() as stack:
-        target = _asked_for(settings)
-        if target.sandbox:
-            sandbox = stack.enter_context(serve(Sandbox()))
-            target = Target(url=sandbox.url, no_proxy=True, app_key=sandbox.app_key, app_secret=sandbox.app_secret)
-        client = Client(  # before anything is staged, since it may raise UsageError
-            target,
-            timeout=settings.sending.timeout,
-            first_timeout=timing.first_timeout,
-            switch_interval=timing.switch_interval,
-            on_switch=lambda host: job.emit(EventKind.HOST_SWITCHED, host=host),
-        )
+        # Before anything is staged, since it may raise UsageError.
+        connecting = connected(settings, timing, lambda host: job.emit(EventKind.HOST_SWITCHED, host=host))
+        client = stack.enter_context(connecting)
         folder = settings.job_folder
         if settings.source is None:
             LedgerReader(folder).close()  # before the lock makes a folder
@@ -186,6 +208,8 @@ def open_job(
             ledger = stack.enter_context(staged(settings.source, settings.reading, folder, on_read))
         _check_target(ledger, settings)
         job = Job(settings, client, ledger, timing)
+        if settings.source is not None:
+            ledger.keep_members(settings.others and f"{settings.others} {_asked_for(settings).fingerprint}")
         job.refuse_rejections()
         yield job
 

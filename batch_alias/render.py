@@ -1,5 +1,7 @@
 """A plan, a check, a status, a diagnosis and the progress of a run as lines of text."""
 
+import time
+from collections import deque
 from collections.abc import Iterator, Sequence
 
 from batch_alias.check import Check
@@ -16,6 +18,8 @@ from batch_alias.text import count, duration, excerpt, quoted
 
 MOST_KINDS = 5
 """Kinds of problem that are listed before and after a run."""
+HORIZON = 30.0
+"""Seconds of progress from which the time left is estimated."""
 
 
 def plan_lines(job: Job) -> Iterator[str]:
@@ -31,7 +35,9 @@ def plan_lines(job: Job) -> Iterator[str]:
         yield from problem_lines(warnings)
     if counts.superseded:
         yield f"Repeated  {count(counts.superseded, 'row')}: a later row sets the same user and group"
-    if ledger.runs():
+    if job.unreadable:
+        yield unreadable_line(job.unreadable)
+    if ledger.was_run():
         ended = counts.accepted + counts.failed + counts.unfinished - job.unfinished
         yield f"Resumed   {count(ended, 'row')} ended in an earlier run"
     if job.to_send:
@@ -65,12 +71,20 @@ def check_lines(check: Check) -> Iterator[str]:
     if check.warnings:
         yield "Warnings  sent all the same (--strict rejects them):"
         yield from problem_lines(check.warnings, most=len(check.warnings))
+    if check.unreadable_groups:
+        yield unreadable_line(check.unreadable_groups)
     if check.too_many:
         yield "Result    more rows are rejected than --max-rejected permits: run would send nothing"
     elif counts.rejected:
         yield f"Result    run would send {count(counts.pending, 'row')} and leave out {counts.rejected:,}"
     else:
         yield "Result    every row may be sent"
+
+
+def unreadable_line(groups: Sequence[str]) -> str:
+    """That groups could not be looked up, of which there are some."""
+    named = ", ".join(groups[:MOST_KINDS]) + (", …" if len(groups) > MOST_KINDS else "")
+    return f"Members   the members of {count(len(groups), 'group')} could not be read: {named}"
 
 
 def _source_lines(info: JobInfo, counts: StateCounts) -> Iterator[str]:
@@ -121,6 +135,25 @@ def diagnosis_lines(findings: Sequence[Finding]) -> Iterator[str]:
     width = max(len(finding.subject) for finding in findings)
     for finding in findings:
         yield f"{'ok ' if finding.good else 'BAD'}  {finding.subject:<{width}}  {finding.detail}"
+
+
+class Estimate:
+    """How long the rest takes, from the rows settled lately: right during a slow-down, silent in an outage."""
+
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._seen: deque[tuple[float, int]] = deque([(time.monotonic(), 0)])
+
+    def seconds_left(self, progress: Progress) -> float | None:
+        """Seconds until all is done; ``None`` if that cannot be said."""
+        now, done = time.monotonic(), progress.done
+        self._seen.append((now, done))
+        while now - self._seen[0][0] > HORIZON:
+            self._seen.popleft()
+        since, before = self._seen[0]
+        if done <= before or done >= self._total or now - since < 1:
+            return None
+        return (self._total - done) * (now - since) / (done - before)
 
 
 def progress_text(progress: Progress, left: float | None) -> str:
