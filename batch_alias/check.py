@@ -4,16 +4,19 @@ import asyncio
 import csv
 import json
 import tempfile
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 
 from batch_alias.errors import ExitCode, ReportError, UsageError
-from batch_alias.ledger import JobInfo, LedgerReader, ProblemCount, Repeat, RowRecord
+from batch_alias.ledger import JobInfo, Ledger, LedgerReader, ProblemCount, Repeat, RowRecord
 from batch_alias.model import State, StateCounts
+from batch_alias.sending import Timing
 from batch_alias.sending.limiter import sending_seconds
+from batch_alias.sending.members import MemberLookup, Watch
 from batch_alias.settings import Settings
-from batch_alias.staging import OnRead, staged
+from batch_alias.staging import OnRead, connected, staged
 
 SAMPLE = 3
 """Rows that are shown as they would be sent."""
@@ -35,6 +38,7 @@ class Check:
     groups: int
     rate: int
     seconds: float  # that sending would take at this rate
+    unreadable_groups: list[str]  # that could not be looked up; none if that was not asked for
     too_many: bool  # more rows are rejected than permitted: a run would send nothing
 
     @property
@@ -71,23 +75,31 @@ class Check:
             "groups": self.groups,
             "rate": self.rate,
             "seconds": round(self.seconds, 1),
+            "unreadable_groups": self.unreadable_groups,
             "exit_code": self.exit_code,
         }
         return json.dumps(found, ensure_ascii=False, indent=2)
 
 
 def check_file(
-    settings: Settings, *, problems: Path | None = None, on_read: OnRead = lambda _done, _total: None
+    settings: Settings,
+    *,
+    problems: Path | None = None,
+    on_read: OnRead = lambda _done, _total: None,
+    watch: Watch = nullcontext,
 ) -> Check:
-    """Stage a source in a temporary folder, and return what was found. The settings need no target.
+    """Stage a source in a temporary folder, and return what was found. It needs a target to look up members only.
 
     Args:
-        settings: The source and how to read it.
+        settings: The source and how to read it, and whether to look up who is in the groups.
         problems: A CSV file to write every problem to.
         on_read: Called while the source is read.
+        watch: Entered while members are looked up.
 
     Raises:
+        UsageError: Members are to be looked up, and there is no target, or one that cannot be used.
         SourceError: The source cannot be read at all.
+        StoppedByService: Members cannot be looked up.
         ReportError: The problems cannot be written.
     """
     if settings.source is None:
@@ -96,6 +108,7 @@ def check_file(
         tempfile.TemporaryDirectory(prefix="batch-alias-") as folder,
         staged(settings.source, settings.reading, Path(folder), on_read) as ledger,
     ):
+        unreadable = asyncio.run(_look_up_members(settings, ledger, watch)) if settings.comparing.members else []
         if problems is not None:
             _write_problems(problems, ledger)
         counts = ledger.counts()
@@ -114,8 +127,20 @@ def check_file(
             groups=groups,
             rate=settings.sending.rate,
             seconds=sending_seconds(counts.pending, settings.sending.rate),
+            unreadable_groups=unreadable,
             too_many=ledger.too_many_rejected(settings.max_rejected),
         )
+
+
+async def _look_up_members(settings: Settings, ledger: Ledger, watch: Watch) -> list[str]:
+    """Look up who is in the groups of the rows to send; return the groups of which that could not be read."""
+    timing = Timing()
+    with connected(settings, timing) as client:
+        lookup = MemberLookup(settings, ledger=ledger, service=client, timing=timing)
+        if lookup.groups:
+            with watch(lookup):
+                await lookup.run()
+        return lookup.unreadable
 
 
 def _write_problems(path: Path, ledger: LedgerReader) -> None:

@@ -12,13 +12,12 @@ from pathlib import Path
 
 import click
 import cloup
-from click.core import ParameterSource
 
 from batch_alias.errors import ExitCode
 from batch_alias.sandbox import Contents, Faults, Rules, Sandbox
 from batch_alias.settings import Comparing, Output, Reading, Sending, Settings
-from batch_alias.settings.flags import PATH, Given, fill, flags
-from batch_alias.settings.target import Secret, Target
+from batch_alias.settings.flags import PATH, Given, fill, fill_target, flags
+from batch_alias.settings.target import Target
 from batch_alias.version import __version__
 
 SOURCE = "A CSV, TSV, Excel, JSON Lines or Parquet file: a user id, a group id and an alias per row; - is stdin."
@@ -28,27 +27,9 @@ READING = ("rate", "max_in_flight", "attempts", "timeout", "patience", "max_fail
 CREDENTIALS = "Target (App Key and secret: RONGCLOUD_APP_KEY, RONGCLOUD_APP_SECRET)"
 
 
-def fill_target(given: Given) -> Target:
-    """The target, with the credentials of the environment. What was typed wins over what the environment says.
-
-    Raises:
-        UsageError: It is missing or not clear.
-    """
-    source = click.get_current_context().get_parameter_source
-    targets = {name for name in ("sandbox", "region", "url") if given.get(name)}
-    typed = {name for name in targets if source(name) is ParameterSource.COMMANDLINE}
-    ignored = dict.fromkeys(targets - typed) if typed else {}
-    return fill(
-        Target,
-        {**given, **ignored},
-        app_key=os.environ.get("RONGCLOUD_APP_KEY", ""),
-        app_secret=Secret(os.environ.get("RONGCLOUD_APP_SECRET", "")),
-    )
-
-
 def fill_settings(given: Given, **more: object) -> Settings:
     """The settings of a job that is sent or read."""
-    target, sending, comparing = fill_target(given), fill(Sending, given), fill(Comparing, given)
+    target, sending, comparing = fill_target(given, os.environ), fill(Sending, given), fill(Comparing, given)
     given = {name: value for name, value in given.items() if name not in more}
     return fill(Settings, given, target=target, sending=sending, comparing=comparing, **more)
 
@@ -95,7 +76,7 @@ def run(source: Path, **given: object) -> int:
 @flags("Job", Settings, "job", "max_rejected")
 @flags(CREDENTIALS, Target)
 @flags("Reading aliases", Sending, *READING)
-@flags("Comparing", Comparing, "only_absent")
+@flags("Comparing", Comparing, "only_absent", "members")
 @flags("Reading the source", Reading)
 @flags("Output", Output, "quiet", "verbose", "log", "json")
 def plan(source: Path, **given: object) -> int:
@@ -118,16 +99,20 @@ def plan(source: Path, **given: object) -> int:
 @cloup.option(
     "--problems", type=PATH, envvar="BATCH_ALIAS_PROBLEMS", metavar="FILE", help="Write every problem as CSV."
 )
+@cloup.option(
+    "--members", is_flag=True, envvar="BATCH_ALIAS_CHECK_MEMBERS", help="Look up who is in each group; warn of others."
+)
+@flags(f"For --members: {CREDENTIALS}", Target)
 @flags("Sending", Sending, "rate")
 @flags("Job", Settings, "max_rejected")
 @flags("Reading the source", Reading)
 @flags("Output", Output, "json")
-def check(source: Path, problems: Path | None, **given: object) -> int:
-    """Show what `run` would do with SOURCE. Sends nothing and needs no credentials.
+def check(source: Path, problems: Path | None, members: bool, **given: object) -> int:
+    """Show what `run` would do with SOURCE. Sends nothing; only --members needs a target and credentials.
 
     \b
     Exit codes: 0 every row may be sent, 1 some rows are rejected,
-    3 the source cannot be used.
+    3 the source cannot be used, 4 members cannot be looked up.
     Example: batch-alias check nicknames.xlsx
     """
     from batch_alias.check import check_file
@@ -135,8 +120,11 @@ def check(source: Path, problems: Path | None, **given: object) -> int:
     from batch_alias.render import check_lines
 
     console = Console()
-    settings = fill(Settings, given, source=source, reading=fill(Reading, given), sending=fill(Sending, given))
-    found = check_file(settings, problems=problems, on_read=console.reading)
+    more = {"reading": fill(Reading, given), "sending": fill(Sending, given)}
+    if members:
+        more |= {"target": fill_target(given, os.environ), "comparing": Comparing(members="warn")}
+    settings = fill(Settings, given, source=source, **more)
+    found = check_file(settings, problems=problems, on_read=console.reading, watch=console.looking_up)
     console.answer([found.as_json()] if given["json"] else check_lines(found))
     return found.exit_code
 
@@ -161,7 +149,7 @@ def template(file: Path) -> int:
 @cloup.argument("job", type=PATH, help=JOB)
 @flags(CREDENTIALS, Target)
 @flags("Sending", Sending)
-@flags("Comparing", Comparing)
+@flags("Comparing", Comparing, "compare", "only_absent", "max_changes", "verify")
 @flags("Output", Output)
 @flags("Reports", Settings, "xlsx")
 def retry(job: Path, **given: object) -> int:
@@ -272,7 +260,7 @@ def doctor(**given: object) -> int:
     from batch_alias.doctor import diagnose
     from batch_alias.render import diagnosis_lines
 
-    findings = asyncio.run(diagnose(fill_target(given), fill(Sending, given)))
+    findings = asyncio.run(diagnose(fill_target(given, os.environ), fill(Sending, given)))
     Console().answer(diagnosis_lines(findings))
     return ExitCode.DONE if all(finding.good for finding in findings) else ExitCode.STOPPED
 

@@ -3,9 +3,9 @@
 import asyncio
 import contextlib
 import signal
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, TypeVar
 
 from batch_alias.console import Console
 from batch_alias.errors import ExitCode, Interrupted, UsageError
@@ -13,6 +13,8 @@ from batch_alias.job import Job, OpenJob, open_job
 from batch_alias.logs import logging_to
 from batch_alias.render import plan_lines, planned_lines, reading_lines, verified_lines
 from batch_alias.settings import Output, Settings
+
+T = TypeVar("T")
 
 
 def run(settings: Settings, output: Output, *, opened: OpenJob = open_job) -> int:
@@ -22,11 +24,13 @@ def run(settings: Settings, output: Output, *, opened: OpenJob = open_job) -> in
     if not confirmed and not console.is_interactive:
         raise UsageError("There is no terminal to ask whether to send.", "Pass --yes to send without asking.")
     with _open(settings, output, console, opened) as job:
-        for line in plan_lines(job):
-            console.say(line)
-        if job.to_send and not confirmed and not console.confirm():
-            raise Interrupted("This run has sent nothing.")
-        _perform(job, job.send, console)
+        if _perform(job, job.look_up_members(console.event, console.looking_up), console):
+            for line in plan_lines(job):
+                console.say(line)
+            if job.to_send and not confirmed and not console.confirm():
+                raise Interrupted("This run has sent nothing.")
+            with console.progress(job.progress, lambda: job.under_way):
+                _perform(job, job.send(console.event), console)
         console.say("Writing reports …")
         summary = job.report()
         console.ended(job, summary)
@@ -40,9 +44,11 @@ def plan(settings: Settings, output: Output) -> int:
     """Read the aliases that a run would replace."""
     console = Console(quiet=output.quiet)
     with _open(settings, output, console, open_job) as job:
-        for line in reading_lines(job, job.ledger.plan().left):
-            console.say(line)
-        _perform(job, job.plan, console)
+        if _perform(job, job.look_up_members(console.event, console.looking_up), console):
+            for line in reading_lines(job, job.ledger.plan().left):
+                console.say(line)
+            with console.progress(job.progress, lambda: job.under_way):
+                _perform(job, job.plan(console.event), console)
         found = job.report_plan()
     console.stopped(found.stopped)
     console.flush()
@@ -56,7 +62,8 @@ def verify(settings: Settings, output: Output, *, sample: int | None) -> int:
     with _open(settings, output, console, open_job) as job:
         for line in reading_lines(job, job.choose_to_verify(sample)):
             console.say(line)
-        _perform(job, job.verify, console)
+        with console.progress(job.progress, lambda: job.under_way):
+            _perform(job, job.verify(console.event), console)
         found = job.report_verification()
     console.stopped(found.stopped)
     console.flush()
@@ -74,15 +81,15 @@ def _open(settings: Settings, output: Output, console: Console, opened: OpenJob)
         yield job
 
 
-def _perform(job: Job, work: Callable[..., Coroutine[Any, Any, None]], console: Console) -> None:
-    """Do the work on a job, with its progress shown; signals end it."""
-    with console.progress(job.progress, lambda: job.under_way):
-        with asyncio.Runner() as runner:
-            _stop_on_signals(runner.get_loop(), job, console)
-            runner.get_loop().set_default_executor(_Executor())
-            runner.run(work(console.event))
-        # The event loop has reset it; from here on SIGTERM is again what Ctrl-C is.
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+def _perform(job: Job, work: Coroutine[Any, Any, T], console: Console) -> T:
+    """Do some work on a job; signals end it."""
+    with asyncio.Runner() as runner:
+        _stop_on_signals(runner.get_loop(), job, console)
+        runner.get_loop().set_default_executor(_Executor())
+        done = runner.run(work)
+    # The event loop has reset it; from here on SIGTERM is again what Ctrl-C is.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    return done
 
 
 class _Executor(ThreadPoolExecutor):

@@ -8,7 +8,6 @@ import sys
 import textwrap
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Never
@@ -18,18 +17,18 @@ from tqdm import tqdm
 from batch_alias.errors import BatchAliasError
 from batch_alias.job import MOST_SHOWN, Job
 from batch_alias.model import Event, State
-from batch_alias.render import problem_lines, progress_text, read_back_lines, state_counts
+from batch_alias.render import Estimate, problem_lines, progress_text, read_back_lines, state_counts
 from batch_alias.reports import Summary, next_steps
+from batch_alias.sending.limiter import sending_seconds
+from batch_alias.sending.members import MemberLookup
 from batch_alias.sending.metrics import Progress
 from batch_alias.settings import PROGRESS_THREAD
-from batch_alias.text import count
+from batch_alias.text import count, duration
 
 REDRAW = 0.2
 """Seconds between two drawings of the bar."""
 LINE = 10.0
 """Seconds between two progress lines where there is no terminal."""
-HORIZON = 30.0
-"""Seconds of progress from which the time left is estimated."""
 LARGE_SOURCE = 8_000_000
 """Bytes of a source from which on reading it shows a bar."""
 
@@ -126,12 +125,23 @@ class Console:
             self._bar = None
 
     @contextlib.contextmanager
-    def progress(self, progress: Callable[[], Progress | None], total: Callable[[], int]) -> Iterator[None]:
+    def looking_up(self, lookup: MemberLookup) -> Iterator[None]:
+        """Show how far the members of groups have been looked up until the block ends."""
+        time_left = duration(round(sending_seconds(lookup.groups, lookup.rate)))
+        self.say(f"Looking up {count(lookup.groups, 'group')} …; about {time_left}")
+        with self.progress(lookup.progress, lambda: lookup.groups, "group"):
+            yield
+
+    @contextlib.contextmanager
+    def progress(
+        self, progress: Callable[[], Progress | None], total: Callable[[], int], unit: str = "row"
+    ) -> Iterator[None]:
         """Show the progress of a run until the block ends: where it stands, and how many rows that is of.
 
         A thread writes it, and all that is printed meanwhile: a terminal that is stopped (Ctrl-S) delays no request.
         """
-        self._printer = threading.Thread(target=self._show, args=(progress, total), name=PROGRESS_THREAD, daemon=True)
+        given = progress, total, unit
+        self._printer = threading.Thread(target=self._show, args=given, name=PROGRESS_THREAD, daemon=True)
         self._printer.start()
         try:
             yield
@@ -152,8 +162,8 @@ class Console:
                 if (text := self._lines.get_nowait()) is not None:
                     _print(text)
 
-    def _show(self, progress: Callable[[], Progress | None], total: Callable[[], int]) -> None:
-        estimate, bar = _Estimate(), None
+    def _show(self, progress: Callable[[], Progress | None], total: Callable[[], int], unit: str) -> None:
+        estimate, bar = Estimate(), None
         if self._terminal and not self._quiet:
             # tqdm itself puts ", " before the postfix.
             form = "{percentage:3.0f}%|{bar}| {n:,}/{total:,}{postfix}"
@@ -169,12 +179,12 @@ class Console:
             if time.monotonic() - drawn_at >= self._interval or (ended and bar is not None):
                 drawn_at = time.monotonic()
                 if (now := progress()) is not None:
-                    self._draw(now, total(), estimate, bar)
+                    self._draw(now, total(), unit, estimate, bar)
         if bar is not None:
             bar.close()
         self._print_queued()
 
-    def _draw(self, now: Progress, total: int, estimate: "_Estimate", bar: "tqdm[Never] | None") -> None:
+    def _draw(self, now: Progress, total: int, unit: str, estimate: Estimate, bar: "tqdm[Never] | None") -> None:
         text = progress_text(now, estimate.seconds_left(now, total))
         if bar is not None:
             bar.total = total
@@ -182,7 +192,7 @@ class Console:
             bar.postfix = text
             bar.refresh()
         elif not self._quiet:
-            _print(f"{now.done:,} of {count(total, 'row')}, {text}")
+            _print(f"{now.done:,} of {count(total, unit)}, {text}")
 
     def _highlight(self, text: str) -> str:
         return f"\x1b[1;31m{text}\x1b[0m" if self._colour else text
@@ -204,25 +214,6 @@ def _print(text: str, bar: "tqdm[Never] | None" = None, end: str = "\n") -> None
         print(text, file=sys.stderr, end=end, flush=True)
         if bar is not None:
             bar.refresh()
-
-
-class _Estimate:
-    """How long the rest takes, from the rows settled lately: right during a slow-down, silent in an outage."""
-
-    def __init__(self) -> None:
-        self._seen: deque[tuple[float, int]] = deque([(time.monotonic(), 0)])
-
-    def seconds_left(self, progress: Progress, total: int) -> float | None:
-        now, done = time.monotonic(), progress.done
-        if done < self._seen[-1][1]:  # something else has begun
-            self._seen.clear()
-        self._seen.append((now, done))
-        while now - self._seen[0][0] > HORIZON:
-            self._seen.popleft()
-        since, before = self._seen[0]
-        if done <= before or done >= total or now - since < 1:
-            return None
-        return (total - done) * (now - since) / (done - before)
 
 
 def same_command() -> str:

@@ -226,6 +226,8 @@ _REJECTIONS = (
         "Enter the id.",
         _matches(NO_ID),
     ),
+    Problem("not-a-member", "The user is not in the group.", "Add the user to the group, or correct the ids."),
+    Problem("no-such-group", "The group does not exist, or nobody is in it.", "Create the group, or correct its id."),
 )
 
 _WARNINGS = (

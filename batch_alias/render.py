@@ -1,5 +1,7 @@
 """A plan, a check, a status, a diagnosis and the progress of a run as lines of text."""
 
+import time
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -19,6 +21,8 @@ from batch_alias.text import count, duration, excerpt, quoted
 
 MOST_KINDS = 5
 """Kinds of problem that are listed before and after a run."""
+HORIZON = 30.0
+"""Seconds of progress from which the time left is estimated."""
 
 
 def plan_lines(job: Job) -> Iterator[str]:
@@ -37,6 +41,8 @@ def plan_lines(job: Job) -> Iterator[str]:
     if job.left_out is not None and job.left_out.count:
         yield "Left out  not to be undone:"
         yield from problem_lines([job.left_out])
+    if job.unreadable:
+        yield unreadable_line(job.unreadable)
     if ledger.was_run():
         ended = counts.accepted + counts.failed + counts.unfinished - job.unfinished
         yield f"Resumed   {count(ended, 'row')} ended in an earlier run"
@@ -135,12 +141,20 @@ def check_lines(check: Check) -> Iterator[str]:
     if check.warnings:
         yield "Warnings  sent all the same (--strict rejects them):"
         yield from problem_lines(check.warnings, most=len(check.warnings))
+    if check.unreadable_groups:
+        yield unreadable_line(check.unreadable_groups)
     if check.too_many:
         yield "Result    more rows are rejected than --max-rejected permits: run would send nothing"
     elif counts.rejected:
         yield f"Result    run would send {count(counts.pending, 'row')} and leave out {counts.rejected:,}"
     else:
         yield "Result    every row may be sent"
+
+
+def unreadable_line(groups: Sequence[str]) -> str:
+    """That groups could not be looked up, of which there are some."""
+    named = ", ".join(groups[:MOST_KINDS]) + (", …" if len(groups) > MOST_KINDS else "")
+    return f"Members   the members of {count(len(groups), 'group')} could not be read: {named}"
 
 
 def _source_lines(info: JobInfo, counts: StateCounts) -> Iterator[str]:
@@ -191,6 +205,26 @@ def diagnosis_lines(findings: Sequence[Finding]) -> Iterator[str]:
     width = max(len(finding.subject) for finding in findings)
     for finding in findings:
         yield f"{'ok ' if finding.good else 'BAD'}  {finding.subject:<{width}}  {finding.detail}"
+
+
+class Estimate:
+    """How long the rest takes, from the rows settled lately: right during a slow-down, silent in an outage."""
+
+    def __init__(self) -> None:
+        self._seen: deque[tuple[float, int]] = deque([(time.monotonic(), 0)])
+
+    def seconds_left(self, progress: Progress, total: int) -> float | None:
+        """Seconds until so many rows are done; ``None`` if that cannot be said."""
+        now, done = time.monotonic(), progress.done
+        if done < self._seen[-1][1]:  # something else has begun
+            self._seen.clear()
+        self._seen.append((now, done))
+        while now - self._seen[0][0] > HORIZON:
+            self._seen.popleft()
+        since, before = self._seen[0]
+        if done <= before or done >= total or now - since < 1:
+            return None
+        return (total - done) * (now - since) / (done - before)
 
 
 def progress_text(progress: Progress, left: float | None) -> str:

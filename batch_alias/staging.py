@@ -1,4 +1,4 @@
-"""From a source to a ledger: what both a run and a check begin with."""
+"""From a source to a ledger, and from a target to a client: what both a run and a check begin with."""
 
 import hashlib
 import json
@@ -8,14 +8,19 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from batch_alias.errors import LedgerError, SourceError
 from batch_alias.ledger import LEDGER, JobInfo, Ledger, LedgerReader, create, locked
-from batch_alias.settings import STDIN, Reading
+from batch_alias.rongcloud.client import Client
+from batch_alias.sandbox import Sandbox
+from batch_alias.sandbox.server import serve
+from batch_alias.sending import Timing
+from batch_alias.settings import STDIN, Reading, Settings
+from batch_alias.settings.target import Target
 from batch_alias.sources import open_source
 from batch_alias.version import __version__
 
@@ -64,6 +69,34 @@ def staged(
                     raise
             with Ledger(folder) as ledger:
                 yield ledger
+
+
+@contextmanager
+def connected(
+    settings: Settings, timing: Timing, on_switch: Callable[[str], None] = lambda _host: None
+) -> Iterator[Client]:
+    """A client for the target of the settings; the sandbox is served as long as the block lasts.
+
+    Args:
+        settings: The target and how to send.
+        timing: How long to wait for what.
+        on_switch: Called with the new host when all connections move to the other host.
+
+    Raises:
+        UsageError: There is no target, or the client cannot be set up as the settings or the environment say.
+    """
+    target = settings.target or Target()  # which raises UsageError: it names none
+    with ExitStack() as stack:
+        if target.sandbox:
+            sandbox = stack.enter_context(serve(Sandbox()))
+            target = Target(url=sandbox.url, no_proxy=True, app_key=sandbox.app_key, app_secret=sandbox.app_secret)
+        yield Client(
+            target,
+            timeout=settings.sending.timeout,
+            first_timeout=timing.first_timeout,
+            switch_interval=timing.switch_interval,
+            on_switch=on_switch,
+        )
 
 
 @contextmanager

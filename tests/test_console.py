@@ -52,6 +52,18 @@ def test_without_a_terminal_there_are_plain_lines(printed):
     assert "\x1b" not in shown
 
 
+def test_what_is_counted_is_named(capsys, until):
+    asked = []
+
+    def ask() -> Progress:
+        asked.append(1)
+        return progress(states={})
+
+    with Console(terminal=False, interval=0.01).progress(ask, lambda: 12_345, "group"):
+        until(lambda: len(asked) >= 2)
+    assert "1,239 of 12,345 groups, 98/s" in capsys.readouterr().err
+
+
 def test_a_run_that_ends_before_the_first_line_prints_none(capsys):
     with Console(terminal=False, interval=3600).progress(progress, lambda: 12_345):
         pass

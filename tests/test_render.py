@@ -7,7 +7,7 @@ import pytest
 from batch_alias.job import open_job
 from batch_alias.ledger import ProblemCount
 from batch_alias.model import State, StateCounts
-from batch_alias.render import plan_lines, problem_lines, progress_text, state_counts
+from batch_alias.render import plan_lines, problem_lines, progress_text, state_counts, unreadable_line
 from batch_alias.sending.limiter import sending_seconds
 from batch_alias.sending.metrics import Progress
 from batch_alias.settings import Comparing
@@ -58,6 +58,12 @@ def test_only_the_most_frequent_problems_are_listed():
     assert lines[0] == "        9 × message 9 (row 9, …)"
     assert len(lines) == 6
     assert lines[-1].strip() == "and 2 more kinds"
+
+
+def test_groups_that_could_not_be_looked_up_are_counted_and_the_first_of_them_named():
+    assert unreadable_line(["g1"]) == "Members   the members of 1 group could not be read: g1"
+    many = unreadable_line([f"g{n}" for n in range(1234)])
+    assert many == "Members   the members of 1,234 groups could not be read: g0, g1, g2, g3, g4, …"
 
 
 def test_states_without_rows_are_left_out():

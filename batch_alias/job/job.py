@@ -1,25 +1,23 @@
 """A job that is open: it is staged and locked, its rows are sent or their aliases read, and it is reported."""
 
 import asyncio
-import json
-import random
-import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext, suppress
 from dataclasses import asdict, replace
 from itertools import islice
-from typing import Any
 
 from batch_alias.errors import BatchAliasError, ExitCode, LedgerError, StoppedByService
 from batch_alias.job.findings import MOST_SHOWN, Planned, Verified
-from batch_alias.job.refusals import asked_for, too_many_changes
-from batch_alias.ledger import TARGET, VERIFICATION, Ledger, ProblemCount, ReadBack
+from batch_alias.job.refusals import asked_for, too_many_changes, too_many_rejected
+from batch_alias.job.verification import Verification
+from batch_alias.ledger import TARGET, Ledger, ProblemCount
 from batch_alias.model import Event, EventKind
 from batch_alias.reports import Summary, write_plan_report, write_reports
 from batch_alias.rongcloud.client import Client
 from batch_alias.sending import Timing
 from batch_alias.sending.comparison import Steps
 from batch_alias.sending.limiter import WINDOW, RateLimiter, sending_seconds
+from batch_alias.sending.members import MemberLookup, Watch
 from batch_alias.sending.metrics import Progress
 from batch_alias.sending.pipeline import Pipeline
 from batch_alias.settings import Sending, Settings
@@ -38,6 +36,9 @@ def ignore(_event: Event) -> None:
 class Job:
     """A job that is staged, locked and ready to be sent to a target: for the sandbox the one that has been started."""
 
+    verification: Verification
+    """The rows that were chosen to be read back."""
+
     def __init__(self, settings: Settings, client: Client, ledger: Ledger, timing: Timing) -> None:
         self.settings = settings
         self.folder = settings.job_folder
@@ -48,10 +49,9 @@ class Job:
         self.under_way = self.to_send  # rows that are sent or read by what was begun last, or is begun first
         self._client = client
         self._timing = timing
-        self._pipeline: Pipeline | None = None
+        self._pipeline: Pipeline | MemberLookup | None = None
+        self.unreadable: list[str] | None = None  # groups that could not be looked up; None: none was asked about
         self._end: tuple[ExitCode, str] = ExitCode.SOURCE, ""
-        self._verification: dict[str, Any] = {}  # see VERIFICATION
-        self._to_verify = 0  # rows of the verification, those that an earlier run has read back included
 
     @property
     def to_send(self) -> int:
@@ -110,8 +110,26 @@ class Job:
         if self._pipeline is not None:
             self._pipeline.emit(kind, **values)
 
+    async def look_up_members(self, observer: Observer = ignore, watch: Watch = nullcontext) -> bool:
+        """Look up who is in which group, if that is asked for and not done; return whether rows may be sent then."""
+        if self.settings.comparing.members is None or self.unreadable is not None:
+            return True
+        lookup = MemberLookup(
+            self.settings, ledger=self.ledger, service=self._client, timing=self._timing, observer=observer
+        )
+        if lookup.groups:
+            with watch(lookup):
+                await self._do("members", lookup, self._noted(), self._looked_up)
+            if self._end[0] in {ExitCode.INTERRUPTED, ExitCode.STOPPED}:
+                return False
+        self._pipeline, self.unreadable = None, lookup.unreadable
+        self.refuse_rejections()
+        return True
+
     async def send(self, observer: Observer = ignore) -> None:
         """Send what is left; see ``run_job``."""
+        if not await self.look_up_members(observer):
+            return
         if self.is_planned_first:
             await self.plan(observer)
             if self._end[0] not in {ExitCode.DONE, ExitCode.NOT_ALL_ACCEPTED}:
@@ -126,57 +144,46 @@ class Job:
             self._end = self._sent()[1], ""
             return
         self.ledger.select_to_send(failed=self.settings.source is None)
-        await self._do("run", self.steps, self.settings.sending, self._sent, observer)
+        steps = self.steps
+        pipeline = self._make_pipeline(steps, self.settings.sending, observer)
+        await self._do("run", pipeline, self._noted(steps), self._sent)
 
     async def plan(self, observer: Observer = ignore) -> None:
         """Read the aliases of the pending rows that were not read; see ``plan_job``."""
+        if not await self.look_up_members(observer):
+            return
         self.under_way = self.ledger.plan().left
         if not self.under_way:
             self._end = self._planned()[1], ""
             return
         self.ledger.select_unread()
-        sending = replace(self.settings.sending, limit=None)
-        await self._do("plan", replace(self.steps, compare=True, write=False), sending, self._planned, observer)
+        steps = replace(self.steps, compare=True, write=False)
+        pipeline = self._make_pipeline(steps, replace(self.settings.sending, limit=None), observer)
+        await self._do("plan", pipeline, self._noted(steps), self._planned)
 
     def choose_to_verify(self, sample: int | None) -> int:
-        """Choose accepted rows to be read back; return how many are left of them.
-
-        They are those of the last verification that had no end, if it had the same sample.
-        """
-        chosen = json.loads(self.ledger.meta(VERIFICATION) or "{}")
-        if not chosen or chosen["sample"] != sample:
-            # No secret: a number to repeat the choice.
-            chosen = {"since": time.time(), "sample": sample, "seed": random.randrange(2**32)}  # noqa: S311
-            self.ledger.set_meta(VERIFICATION, json.dumps(chosen))
-        self._verification = chosen
-        self.under_way = self.ledger.select_accepted(**chosen)
-        found = self.ledger.read_back(since=chosen["since"])
-        self._to_verify = self.under_way + found.same + found.different
+        """Choose accepted rows to be read back, see ``Verification``; return how many are left of them."""
+        self.verification = Verification(self.ledger, sample)
+        self.under_way = self.verification.left
         return self.under_way
 
     async def verify(self, observer: Observer = ignore) -> None:
         """Read the rows that were chosen back; see ``verify_job``."""
-        if self.under_way:
+        chosen = self.verification
+        if chosen.left:
             sending = replace(self.settings.sending, limit=None)
-            await self._do("verify", Steps(write=False, verify=True), sending, self._verified, observer)
+            pipeline = self._make_pipeline(Steps(write=False, verify=True), sending, observer)
+            await self._do("verify", pipeline, {"sample": chosen.sample, "seed": chosen.seed}, self._verified)
         else:
             self._end = self._verified()[1], ""
         if self._end[0] in {ExitCode.DONE, ExitCode.NOT_ALL_ACCEPTED}:
-            self.ledger.set_meta(VERIFICATION, "")
+            chosen.end()
 
-    async def _do(
-        self,
-        command: str,
-        steps: Steps,
-        sending: Sending,
-        result: Callable[[], tuple[int, ExitCode]],
-        observer: Observer,
-    ) -> None:
-        """Do the steps for the rows that are selected, as a run of a command.
-
-        ``result`` is called at the end: how many rows are left to do, and the exit code if that is not for a stop.
-        """
-        self._pipeline = pipeline = Pipeline(
+    def _make_pipeline(self, steps: Steps, sending: Sending, observer: Observer) -> Pipeline:
+        for name in _STAYS_ON:
+            if getattr(steps, name):
+                self.ledger.set_meta(name, "")
+        return Pipeline(
             steps,
             ledger=self.ledger,
             service=self._client,
@@ -186,7 +193,28 @@ class Job:
             observer=observer,
             proven=self.ledger.counts().accepted > 0,
         )
-        self._begin_run(command, steps, sending)
+
+    def _noted(self, steps: Steps | None = None) -> dict[str, object]:
+        """The settings that are kept with a run, beside those of sending."""
+        given = {name: value for name, value in asdict(self.settings.comparing).items() if value not in (None, False)}
+        stays = {name: True for name in _STAYS_ON if steps is not None and getattr(steps, name)}
+        return {"max_rejected": self.settings.max_rejected} | given | stays
+
+    async def _do(
+        self,
+        command: str,
+        pipeline: Pipeline | MemberLookup,
+        noted: Mapping[str, object],
+        result: Callable[[], tuple[int, ExitCode]],
+    ) -> None:
+        """Make the requests of a command, and record how that ended.
+
+        ``result`` is called at the end: how many rows are left to do, and the exit code if that is not for a stop.
+        """
+        self._pipeline = pipeline
+        self.ledger.set_meta(TARGET, asked_for(self.settings).fingerprint)
+        settings = {"masked_key": self.target.masked_key, **asdict(self.settings.sending), **noted}
+        self.ledger.begin_run(command, target=self.target_name, version=__version__, settings=settings)
         try:
             await pipeline.run()
             left, code = result()
@@ -202,24 +230,22 @@ class Job:
             pipeline.stop()
         self._end_run()
 
-    def _begin_run(self, command: str, steps: Steps, sending: Sending) -> None:
-        self.ledger.set_meta(TARGET, asked_for(self.settings).fingerprint)
-        for name in _STAYS_ON:
-            if getattr(steps, name):
-                self.ledger.set_meta(name, "")
-        noted = {"masked_key": self.target.masked_key, **asdict(sending)}
-        if command == "verify":
-            noted |= {name: self._verification[name] for name in ("sample", "seed")}
-        else:
-            noted["max_rejected"] = self.settings.max_rejected
-            noted |= {name: getattr(steps, name) or None for name in _STAYS_ON}
-            comparing = asdict(self.settings.comparing)
-            noted |= {name: value for name, value in comparing.items() if value not in (None, False)}
-        self.ledger.begin_run(command, target=self.target_name, version=__version__, settings=noted)
-
     def _end_run(self) -> None:
         code, stopped = self._end
         self.ledger.end_run(exit_code=code, host_switches=self._client.hosts.switches, stopped=stopped)
+
+    def refuse_rejections(self) -> None:
+        """Raise ``SourceError`` when too many rows are rejected and no run has begun; the reports name them."""
+        if (error := too_many_rejected(self.ledger, self.settings)) is not None:
+            self._end = ExitCode.SOURCE, ""
+            self.report()
+            self.ledger.forget_members_later()
+            raise error
+
+    def _looked_up(self) -> tuple[int, ExitCode]:
+        is_refused = too_many_rejected(self.ledger, self.settings) is not None
+        left, code = self._sent()
+        return left, ExitCode.SOURCE if is_refused else code
 
     def _sent(self) -> tuple[int, ExitCode]:
         counts = self.ledger.counts()
@@ -234,14 +260,8 @@ class Job:
         return plan.unread, ExitCode.NOT_ALL_ACCEPTED if plan.left else ExitCode.DONE
 
     def _verified(self) -> tuple[int, ExitCode]:
-        found = self._read_back()
-        different = found.different + found.unread
-        return found.unread, ExitCode.NOT_ALL_ACCEPTED if different else ExitCode.DONE
-
-    def _read_back(self) -> ReadBack:
-        """What was found in the rows that were chosen to be read back."""
-        found = self.ledger.read_back(since=self._verification["since"])
-        return replace(found, unread=self._to_verify - found.same - found.different)
+        found = self.verification.found()
+        return found.unread, ExitCode.NOT_ALL_ACCEPTED if found.different + found.unread else ExitCode.DONE
 
     def report(self) -> Summary:
         """Write the reports."""
@@ -263,15 +283,7 @@ class Job:
         """Write the reports; return what was found in the rows that were read back."""
         self.report()
         code, stopped = self._end
-        chosen = self._verification
-        return Verified(
-            read_back=self._read_back(),
-            sample=chosen["sample"],
-            seed=chosen["seed"],
-            first=list(islice(self.ledger.differing(since=chosen["since"]), MOST_SHOWN)),
-            exit_code=code,
-            stopped=stopped,
-        )
+        return self.verification.verified(exit_code=code, stopped=stopped)
 
 
 def _ended_by(error: BaseException) -> tuple[ExitCode, str]:

@@ -5,16 +5,12 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Protocol
 
 from batch_alias.job.job import Job
-from batch_alias.job.refusals import asked_for, check_target, too_many_rejected
+from batch_alias.job.refusals import asked_for, check_target
 from batch_alias.ledger import Ledger, LedgerReader, locked
 from batch_alias.model import EventKind
-from batch_alias.rongcloud.client import Client
-from batch_alias.sandbox import Sandbox
-from batch_alias.sandbox.server import serve
 from batch_alias.sending import Timing
 from batch_alias.settings import Settings
-from batch_alias.settings.target import Target
-from batch_alias.staging import OnRead, staged
+from batch_alias.staging import OnRead, connected, staged
 
 
 class OpenJob(Protocol):
@@ -34,17 +30,9 @@ def open_job(
     """
     timing = timing or Timing()
     with ExitStack() as stack:
-        target = asked_for(settings)
-        if target.sandbox:
-            sandbox = stack.enter_context(serve(Sandbox()))
-            target = Target(url=sandbox.url, no_proxy=True, app_key=sandbox.app_key, app_secret=sandbox.app_secret)
-        client = Client(  # before anything is staged, since it may raise UsageError
-            target,
-            timeout=settings.sending.timeout,
-            first_timeout=timing.first_timeout,
-            switch_interval=timing.switch_interval,
-            on_switch=lambda host: job.emit(EventKind.HOST_SWITCHED, host=host),
-        )
+        # Before anything is staged, since it may raise UsageError.
+        connecting = connected(settings, timing, lambda host: job.emit(EventKind.HOST_SWITCHED, host=host))
+        client = stack.enter_context(connecting)
         folder = settings.job_folder
         if settings.source is None:
             LedgerReader(folder).close()  # before the lock makes a folder
@@ -55,7 +43,7 @@ def open_job(
         if check_target(ledger, settings):
             ledger.forget_before()
         job = Job(settings, client, ledger, timing)
-        if (error := too_many_rejected(ledger, settings)) is not None:
-            job.report()
-            raise error
+        if settings.source is not None:
+            ledger.keep_members(settings.others and f"{settings.others} {asked_for(settings).fingerprint}")
+        job.refuse_rejections()
         yield job

@@ -53,7 +53,7 @@ class RowRecord(NamedTuple):
 class RunRecord:
     """One run of a job. Times are seconds since the epoch."""
 
-    command: str  # "run", "plan" or "verify"
+    command: str  # "run", "plan", "verify" or "members"
     started_at: float
     ended_at: float | None  # like the exit code None when the run was killed or is under way
     last_request_at: int | None  # the last second with a request; None when there was none

@@ -27,7 +27,7 @@ CREATE TABLE rows (
 
 CREATE TABLE runs (
     id INTEGER PRIMARY KEY,
-    command TEXT NOT NULL,                -- 'run', 'plan' or 'verify'
+    command TEXT NOT NULL,                -- 'run', 'plan', 'verify' or 'members'
     started_at REAL NOT NULL,
     ended_at REAL,                        -- NULL: killed, or still running
     target TEXT NOT NULL,                 -- the hosts, or the sandbox

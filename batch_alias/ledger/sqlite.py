@@ -9,12 +9,42 @@ import json
 import random
 import sqlite3
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from batch_alias.errors import LedgerError
 from batch_alias.ledger.reader import LedgerReader, damaged, translated
 from batch_alias.model import Event, Outcome, Row, Second
+from batch_alias.problems import PROBLEMS
+
+NOT_A_MEMBER, NO_SUCH_GROUP = "not-a-member", "no-such-group"
+"""The problems of rows whose user is not in the group; warnings or rejections."""
+_UNFINISHED = "state IN ('pending', 'unknown')"
+_PURPOSE = "members"
+"""The fact that says for what the members of groups were looked up."""
+# What is found is appended, and the rows are marked at the end: group by group, each would be a page of its own.
+_SELECT_GROUPS = """
+BEGIN;
+CREATE INDEX IF NOT EXISTS pending_groups ON rows (group_id, user_id) WHERE state = 'pending';
+CREATE TABLE IF NOT EXISTS others (number INTEGER NOT NULL, problem TEXT NOT NULL);
+CREATE TEMP TABLE asked (number INTEGER PRIMARY KEY);
+INSERT INTO asked SELECT min(number) FROM rows WHERE state = 'pending' GROUP BY group_id
+HAVING group_id NOT IN (SELECT group_id FROM groups);
+COMMIT;
+PRAGMA wal_checkpoint;
+"""
+_FORGET_MEMBERS = f"""
+BEGIN;
+UPDATE rows SET state = 'pending', reason = '', message = ''
+WHERE state = 'rejected' AND reason IN ('{NOT_A_MEMBER}', '{NO_SUCH_GROUP}');
+UPDATE rows SET warning = trim(
+    replace(replace(',' || warning || ',', ',{NOT_A_MEMBER},', ','), ',{NO_SUCH_GROUP},', ','), ','
+) WHERE state = 'pending' AND warning != '';
+DELETE FROM groups;
+DROP TABLE IF EXISTS others;
+DROP INDEX IF EXISTS pending_groups;
+COMMIT;
+"""
 
 
 class Ledger(LedgerReader):
@@ -26,7 +56,7 @@ class Ledger(LedgerReader):
     def __init__(self, folder: Path) -> None:
         super().__init__(folder, writable=True)
         self._run = 0
-        self._selected = "state IN ('pending', 'unknown')"  # the rows that are to be sent or read
+        self._selected = _UNFINISHED  # the rows that are to be sent or read
         with translated(self.path):
             self._inode = self.path.stat().st_ino
             # The empty transaction fails where nothing can be written.
@@ -72,6 +102,60 @@ class Ledger(LedgerReader):
         self._selected = f"{where} AND coalesce(verified_at, 0) < {since!r}"
         [(rows,)] = self._query(f"SELECT count(*) FROM rows WHERE {self._selected}")
         return int(rows)
+
+    def select_groups(self) -> int:
+        """From now on give the first pending row of each group whose members were not looked up.
+
+        Returns:
+            How many groups that is.
+        """
+        with translated(self.path):
+            self._db.executescript(_SELECT_GROUPS)
+        self._selected = "+number IN (SELECT number FROM asked)"  # with the +, a page is a range of the rows
+        [(groups,)] = self._query("SELECT count(*) FROM asked")
+        return int(groups)
+
+    def record_members(self, group_id: str, members: Collection[str]) -> None:
+        """Record that the members of a group were looked up, and which of its pending rows have other users."""
+        problem, known = (NOT_A_MEMBER if members else NO_SUCH_GROUP), json.dumps(sorted(members))
+        with translated(self.path):
+            self._db.execute("BEGIN")
+            self._db.execute(
+                "INSERT INTO others SELECT number, ? FROM rows WHERE state = 'pending' AND group_id = ?"
+                " AND user_id NOT IN (SELECT value FROM json_each(?))",
+                (problem, group_id, known),
+            )
+            self._db.execute("INSERT INTO groups VALUES (?)", (group_id,))
+            self._db.execute("COMMIT")
+
+    def end_groups(self, *, reject: bool) -> None:
+        """Reject, or warn of, the rows whose user is not in the group, and give the rows to send again."""
+        mark = "warning = ltrim(warning || ',' || ?1, ',')"
+        if reject:
+            mark = "state = 'rejected', reason = ?1, message = ?2"
+        self._selected = _UNFINISHED
+        with translated(self.path):
+            self._db.execute("BEGIN")
+            self._db.execute("DROP INDEX pending_groups")
+            for problem in (NOT_A_MEMBER, NO_SUCH_GROUP):
+                self._db.execute(
+                    f"UPDATE rows SET {mark} WHERE number IN (SELECT number FROM others WHERE problem = ?1)",
+                    (problem, PROBLEMS[problem].sentence)[: 1 + reject],
+                )
+            self._db.execute("DROP TABLE others")
+            self._db.execute("DROP TABLE asked")
+            self._db.execute("COMMIT")
+
+    def keep_members(self, purpose: str) -> None:
+        """Forget what was found of the members of groups as far as rows are not sent, unless for the same purpose."""
+        if (self.meta(_PURPOSE) or "") != purpose:
+            with translated(self.path):
+                self._db.executescript(_FORGET_MEMBERS)
+            self.set_meta(_PURPOSE, purpose)
+
+    def forget_members_later(self) -> None:
+        """Forget what was found of the members of groups when the job is opened again."""
+        self.set_meta(_PURPOSE, "forgotten")
 
     def set_meta(self, key: str, value: str) -> None:
         """Record a fact about the job, in place of an earlier value."""

@@ -78,7 +78,7 @@ def conclude(summary: Summary) -> Conclusion:
         return _all_done(summary)
     if summary.exit_code == ExitCode.STOPPED:
         return Conclusion("bad", f"Stopped by the service: {so_far}.", summary.stopped)
-    if not summary.runs:
+    if not summary.runs or summary.exit_code == ExitCode.SOURCE:
         detail = "Too many rows are rejected." if summary.exit_code == ExitCode.SOURCE else ""
         return Conclusion("warning", "Nothing has been sent.", detail)
     if summary.exit_code == ExitCode.INTERRUPTED:

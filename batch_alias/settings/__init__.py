@@ -177,6 +177,12 @@ class Settings:
             raise UsageError("Neither a source nor a job was named.", "Name one.")
 
     @property
+    def others(self) -> str:
+        """What is done about a row if its user is not in its group: "warn" or "reject"; "" if that is not looked up."""
+        members = self.comparing.members or ""
+        return "reject" if members and self.reading.strict else members
+
+    @property
     def job_folder(self) -> Path:
         """The job's own folder, or one in the current folder that is named after the source."""
         if self.job is not None or self.source is None:

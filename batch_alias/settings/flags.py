@@ -6,8 +6,10 @@ from typing import TypeVar, get_args
 
 import click
 import cloup
+from click.core import ParameterSource
 
 from batch_alias.settings.options import Setting, Unit, as_typed, options
+from batch_alias.settings.target import Secret, Target
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., object])
@@ -87,3 +89,21 @@ def fill(settings: type[T], given: Given, **more: object) -> T:
     """Make a value of a settings class from its flags, and from more of its fields."""
     names = {setting.name for setting in options(settings)}
     return settings(**{name: value for name, value in given.items() if name in names}, **more)
+
+
+def fill_target(given: Given, environment: Mapping[str, str]) -> Target:
+    """The target, with the credentials of the environment. What was typed wins over what the environment says.
+
+    Raises:
+        UsageError: It is missing or not clear.
+    """
+    source = click.get_current_context().get_parameter_source
+    targets = {name for name in ("sandbox", "region", "url") if given.get(name)}
+    typed = {name for name in targets if source(name) is ParameterSource.COMMANDLINE}
+    ignored = dict.fromkeys(targets - typed) if typed else {}
+    return fill(
+        Target,
+        {**given, **ignored},
+        app_key=environment.get("RONGCLOUD_APP_KEY", ""),
+        app_secret=Secret(environment.get("RONGCLOUD_APP_SECRET", "")),
+    )

@@ -4,7 +4,7 @@ import pytest
 
 from batch_alias.errors import UsageError
 from batch_alias.problems import ACCEPTABLE, WARNINGS
-from batch_alias.settings import STDIN, Empty, Format, Reading, Sending, Settings
+from batch_alias.settings import STDIN, Comparing, Empty, Format, Reading, Sending, Settings
 
 
 @pytest.mark.parametrize(
@@ -56,6 +56,15 @@ def test_a_job_has_its_own_folder_or_one_named_after_its_source():
     assert Settings(source=STDIN).job_folder == Path("stdin.aliases")
     assert Settings(source=Path("x.csv"), job=Path("/jobs/1")).job_folder == Path("/jobs/1")
     assert Settings(job=Path("/jobs/1")).job_folder == Path("/jobs/1")
+
+
+@pytest.mark.parametrize(
+    ("members", "strict", "others"),
+    [(None, True, ""), ("warn", False, "warn"), ("warn", True, "reject"), ("reject", False, "reject")],
+)
+def test_a_row_whose_user_is_not_in_the_group_is_rejected_if_warnings_are(members, strict, others):
+    settings = Settings(job=Path("job"), comparing=Comparing(members=members), reading=Reading(strict=strict))
+    assert settings.others == others
     with pytest.raises(UsageError):
         Settings()
 
