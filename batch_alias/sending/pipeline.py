@@ -118,6 +118,7 @@ class Pipeline:
 
     def stop(self) -> None:
         """Start no new attempts; ``run`` returns when those under way have ended."""
+        self._rows.stop()
         for dispatcher in self._dispatchers.values():
             dispatcher.stop()
 

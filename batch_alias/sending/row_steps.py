@@ -98,6 +98,7 @@ class RowSteps:
         self._unread = 0  # of them those that are to be sent
         self._ready: dict[int, float] = {}  # rows that were read and wait to be sent, and when they were read
         self._can_read = True
+        self._is_stopped = False
         queue = partial(WorkQueue, most_retries=most_retries)
         self.reads = queue(expects_more=lambda: not self._feeder.is_exhausted, may_take_new=self._has_room)
         self.writes = queue(expects_more=self._expects_writes, take_away=self._is_stale)
@@ -126,7 +127,8 @@ class RowSteps:
         found = None if outcome.response is None else outcome.response.remark
         if read.purpose is _Purpose.BEFORE:
             self._unread -= 1
-            if found is not None and not read.work.history.in_doubt:
+            # Of a row in doubt it may be the alias that was set, or another one, which it is about to replace.
+            if found is not None and not (read.work.history.in_doubt and found == row.remark):
                 self._records.record_before(row.number, found)
             elif not self._steps.write:
                 self._records.record_unreadable(row.number, outcome.message)
@@ -155,6 +157,10 @@ class RowSteps:
         self._records.record(outcome)
         self._settled(by, outcome.state)
 
+    def stop(self) -> None:
+        """Take no more rows from the ledger."""
+        self._is_stopped = True
+
     def stop_reading(self) -> None:
         """Go on without reading aliases: those of the rows that wait, and all others."""
         self._can_read = False
@@ -164,17 +170,19 @@ class RowSteps:
 
     def end(self) -> None:
         """Record the rows that were sent, and neither confirmed nor read back, when the run ends."""
-        for read in self._waiting.values():
-            outcome, row, history = read.outcome, read.work.row, read.work.history
-            if outcome is None and history.requests and history.in_doubt:
-                outcome = retry.outcome_of(row, history, State.UNKNOWN, None, at=self._wall())
+        # A row may have been read while its queue was not looked at any more.
+        reads = [*self._waiting.values(), *(_Read(_Purpose.BEFORE, work) for work in self.writes.drain())]
+        for _, work, outcome in reads:
+            if outcome is None and work.history.requests and work.history.in_doubt:
+                outcome = retry.outcome_of(work.row, work.history, State.UNKNOWN, None, at=self._wall())
             if outcome is not None:
                 self.record(outcome, Kind.READ)
 
     @property
     def _is_low(self) -> bool:
-        left = len(self.writes) + (len(self.reads) if self._can_read else 0)
-        return left < LOW and not self._feeder.is_exhausted
+        # Not those that were read, so that there are rows to read while they wait.
+        left = self.writes.new - len(self._ready) + (self.reads.new if self._can_read else 0)
+        return left < LOW and not self._feeder.is_exhausted and not self._is_stopped
 
     def _begin(self, row: Row) -> None:
         work = Work(row, History(in_doubt=row.in_doubt))
@@ -216,7 +224,7 @@ class RowSteps:
             message = f"{ended.message}: {why}" if found is None else ended.message
             outcome = retry.outcome_of(row, history, ended.state, None, at=self._wall())
             self.record(replace(outcome, message=message), Kind.READ)
-        elif self._steps.is_guarded(row):
+        elif history.requests:
             self.writes.put_back(work, due=self._clock())
         else:
             self.writes.add(row)

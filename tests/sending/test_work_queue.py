@@ -36,7 +36,7 @@ class FedQueue(WorkQueue):
         await self._feeder.feed_first(3)
 
     async def refill(self) -> None:
-        while len(self) < LOW and not self._feeder.is_exhausted:
+        while self.new < LOW and not self._feeder.is_exhausted:
             await self._feeder.feed()
 
 
