@@ -45,7 +45,7 @@ class FakeLedger:
     def __init__(self, rows: list[Row]) -> None:
         self.rows = rows
         self.outcomes: dict[int, Outcome] = {}
-        self.before: dict[int, str] = {}
+        self.before = {row.number: row.before for row in rows if row.before is not None}
         self.unreadable: dict[int, str] = {}
         self.found: dict[int, str] = {}
         self.seconds: list[Second] = []
@@ -103,6 +103,12 @@ def answer() -> type[Answer]:
     return Answer
 
 
+@pytest.fixture(scope="session")
+def always() -> "Callable[..., Script]":
+    """The script that answers every request alike."""
+    return lambda **what: lambda _service, _row: Answer(**what)
+
+
 @dataclass(frozen=True, slots=True)
 class Start:
     """A request as the service saw it."""
@@ -129,6 +135,7 @@ class FakeService:
         self._reading = reading
         self._latency = latency
         self.aliases: dict[int, str] = {}
+        self.ledger: FakeLedger | None = None
         self.reads: list[Start] = []
         self.hosts = ["one", "two"]
         self.starts: list[Start] = []
@@ -257,6 +264,7 @@ def send(driven) -> Callable[..., Run]:
             ledger = FakeLedger(
                 [replace(row, in_doubt=True) if row.number in doubted else row for row in rows or rows_of(count)]
             )
+            service.ledger = ledger
             settings = Sending(**sending)
             events: list[Event] = []
             pipeline = Pipeline(
