@@ -175,8 +175,7 @@ class Dispatcher:
                     await self.store_metrics()
                     await self._close_idle(before=now - self._timing.idle)
                 await self._callbacks.feed()
-                is_idle = not self._tasks and self._queue.due(now=now) == math.inf
-                self._handler.check_patience(now=now, is_idle=is_idle)
+                self._handler.check_patience(now=now, is_idle=self._is_idle(now=now))
                 if (wait := self._wait(now=now)) > 0:
                     await self._sleep(wait)
                     continue
@@ -210,6 +209,14 @@ class Dispatcher:
     def _must_end(self) -> bool:
         return self.was_stopped or self._handler.stopped is not None or self._crash is not None
 
+    def _is_idle(self, *, now: float) -> bool:
+        """Whether there is nothing to do but wait for rows."""
+        if self._tasks or self._handler.next_is_check:
+            return False
+        if self._handler.breaker.is_open:
+            return not self._queue.has_untried
+        return self._queue.due(now=now) == math.inf
+
     def _wait(self, *, now: float) -> float:
         """Seconds until an attempt may start: 0 now, infinity when something else must happen first."""
         handler, in_flight = self._handler, len(self._tasks)
@@ -219,8 +226,11 @@ class Dispatcher:
         not_before = handler.controller.next_start
         if handler.breaker.is_open:
             not_before = max(handler.breaker.next_probe_at, handler.controller.paused_until)
-        due = handler.check_at - now if handler.next_is_check else self._queue.due(now=now)
-        return max(not_before - now, due, 0.0)
+        if not_before > now:
+            return not_before - now
+        if handler.next_is_check:
+            return max(handler.check_at - now, 0.0)
+        return self._queue.due_untried(now=now) if handler.breaker.is_open else self._queue.due(now=now)
 
     async def _sleep(self, seconds: float) -> None:
         self._changed.clear()

@@ -22,7 +22,7 @@ from batch_alias.sending.row_steps import RowRecords, RowSteps
 from batch_alias.settings import Sending
 
 OPTIONAL_PATIENCE = 30.0
-"""Longest outage of reads to wait out where rows can be sent without them."""
+"""Longest outage of reads to wait out where nobody has asked for them."""
 HEARTBEAT = 0.5
 """Seconds between two checks whether this process stood still."""
 STALL = 1.0
@@ -74,7 +74,7 @@ class Pipeline:
             most_retries=timing.most_retries,
             wake=lambda kind: self._dispatchers[kind].wake(),
             settled=lambda kind, state: self._dispatchers[kind].metrics.settle(state),
-            rate=lambda: self._dispatchers[Kind.WRITE].rate,
+            rate=lambda kind: self._dispatchers[kind].rate,
             wall=wall,
             clock=clock,
         )
@@ -82,7 +82,7 @@ class Pipeline:
             Dispatcher, service=service, timing=timing, observer=observer, proven=proven, wall=wall, clock=clock
         )
         callbacks = partial(Callbacks, feed=self._rows.feed, record_metrics=ledger.record_metrics)
-        patience = min(sending.patience or OPTIONAL_PATIENCE, OPTIONAL_PATIENCE)
+        patience = sending.patience if steps.verify else min(sending.patience or OPTIONAL_PATIENCE, OPTIONAL_PATIENCE)
         self._dispatchers = {
             Kind.WRITE: dispatcher(
                 Kind.WRITE,

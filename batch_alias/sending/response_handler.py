@@ -96,7 +96,7 @@ class ResponseHandler:
         In an outage it is the probe once there is no row left that was not tried before: one that was may be what the
         service cannot process.
         """
-        return not self._queue.has_untried if self.breaker.is_open else self.unclear
+        return not self._queue.expects_untried if self.breaker.is_open else self.unclear
 
     def handle(self, work: Work, response: Response, *, started: float, now: float, probe: bool) -> None:
         """Act on the response to an attempt, maybe the probe of an outage; times are monotonic readings in seconds."""
@@ -159,8 +159,9 @@ class ResponseHandler:
 
     def check_patience(self, *, now: float, is_idle: bool) -> None:
         """Stop the run when nothing has made progress for too long, unless there was nothing to do."""
-        if is_idle and not (self.breaker.is_open or self.unclear):
+        if is_idle:
             self._patience.renew(now=now)
+            self._suspect_outage(now=now)
         if not self._patience.is_used_up(now=now):
             return
         if self.breaker.is_open:
@@ -176,12 +177,16 @@ class ResponseHandler:
 
     def settle_last(self, *, now: float) -> None:
         """Go on with what is held back, when no other request is left whose response could decide."""
+        self._suspect_outage(now=now)
+        if not self._exhausted and self._refused:
+            if self._vouched:
+                self._stop(retry.refusal(self._refused[-1].response))
+            self.unclear = not self._vouched
+
+    def _suspect_outage(self, *, now: float) -> None:
+        """Find out if rows are out of attempts because of an outage, when no response is expected that could decide."""
         if self._exhausted:
             self.breaker.suspect(now=now)
-        elif self._refused and self._vouched:
-            self._stop(retry.refusal(self._refused[-1].response))
-        elif self._refused:
-            self.unclear = True
 
     def cut_off(self, under_way: Work | None = None) -> None:
         """Record as unknown what was sent and not confirmed when the run ends: a row under way, or all others."""

@@ -67,7 +67,7 @@ class RowSteps:
         most_retries: No new row is read or sent while more wait to be so again.
         wake: Called when a row was added to the queue of a kind, or there is room in it.
         settled: Called when a row has ended, with what requests showed it.
-        rate: Rows per second that can be sent now.
+        rate: Requests of a kind per second that the service bears now, 0 in an outage.
         wall: The wall clock, seconds since the epoch.
         clock: A monotonic clock in seconds.
     """
@@ -81,7 +81,7 @@ class RowSteps:
         most_retries: int,
         wake: Callable[[Kind], None],
         settled: Callable[[Kind, State], None],
-        rate: Callable[[], float],
+        rate: Callable[[Kind], float],
         wall: Callable[[], float],
         clock: Callable[[], float],
     ) -> None:
@@ -101,7 +101,11 @@ class RowSteps:
         self._is_stopped = False
         queue = partial(WorkQueue, most_retries=most_retries)
         self.reads = queue(expects_more=lambda: not self._feeder.is_exhausted, may_take_new=self._has_room)
-        self.writes = queue(expects_more=self._expects_writes, take_away=self._is_stale)
+        self.writes = queue(
+            expects_more=self._expects_writes,
+            awaits_new=lambda: self._unread > 0 and self._rate(Kind.READ) > 0,
+            take_away=self._is_stale,
+        )
 
     async def feed_first(self) -> None:
         """Take a few rows from the ledger, which are sent before all others."""
@@ -232,8 +236,12 @@ class RowSteps:
         return ended is None
 
     def _has_room(self) -> bool:
-        """Whether another row may be read: not when many were and are still to be sent."""
-        return len(self._ready) < max(1, AHEAD * self._rate())
+        """Whether another row may be read: not when many were and are still to be sent.
+
+        In an outage of writes it is one for the next probe.
+        """
+        rate = self._rate(Kind.WRITE)
+        return len(self._ready) < AHEAD * rate or not (rate or self.writes.has_untried)
 
     def _expects_writes(self) -> bool:
         return self._steps.write and (not self._feeder.is_exhausted or self._unread > 0)

@@ -81,6 +81,7 @@ class WorkQueue:
         most_retries: No new row is taken while more rows wait to be sent again.
         expects_more: Whether new rows may be added later.
         may_take_new: Whether a new row may be taken now.
+        awaits_new: Whether new rows are about to be added, so that a probe waits for them.
         take_away: Called with a row that could be sent now; returns whether it took it, for it is not to be sent yet.
     """
 
@@ -90,11 +91,13 @@ class WorkQueue:
         most_retries: int,
         expects_more: Callable[[], bool],
         may_take_new: Callable[[], bool] = lambda: True,
+        awaits_new: Callable[[], bool] = lambda: False,
         take_away: Callable[[Work, float], bool] = lambda _work, _now: False,
     ) -> None:
         self._most_retries = most_retries
         self._expects_more = expects_more
         self._may_take_new = may_take_new
+        self._awaits_new = awaits_new
         self._take_away = take_away
         self._new: deque[Work] = deque()
         self._retries: list[tuple[float, int, Work]] = []
@@ -136,12 +139,20 @@ class WorkQueue:
             return heapq.heappop(self._retries)[2]
         return self._new.popleft()
 
+    def due_untried(self, *, now: float) -> float:
+        """Seconds until a row can be sent that was never sent: 0 now, infinity while there is none."""
+        while self.has_untried:
+            if not self._take_away(self._new[self._last_untried], now):
+                return 0.0
+            del self._new[self._last_untried]
+        return math.inf
+
     def take_untried(self) -> Work:
-        """A row for the probe of an outage; only while it ``has_untried``.
+        """A row for the probe of an outage. Only while ``due_untried`` is 0.
 
         One that was tried may be what fails, and so may its neighbours: sources are sorted. So it is the last one read.
         """
-        index = max(index for index, work in enumerate(self._new) if not work.row.in_doubt)
+        index = self._last_untried
         work = self._new[index]
         del self._new[index]
         return work
@@ -150,6 +161,15 @@ class WorkQueue:
     def has_untried(self) -> bool:
         """Whether a row is left that was never sent, in this run or another."""
         return self._has_new and not all(work.row.in_doubt for work in self._new)
+
+    @property
+    def expects_untried(self) -> bool:
+        """Whether there is such a row, or may be soon."""
+        return self.has_untried or self._awaits_new()
+
+    @property
+    def _last_untried(self) -> int:
+        return max(index for index, work in enumerate(self._new) if not work.row.in_doubt)
 
     def put_back_if_forgiven(self, work: Work) -> bool:
         """Send a row without attempts left again, once it is forgiven; return whether it may be."""

@@ -1,6 +1,5 @@
 """What is read, sent and read back for a row, and in which order, on a driven clock."""
 
-import asyncio
 from collections import Counter
 from dataclasses import replace
 
@@ -106,9 +105,7 @@ def test_only_where_no_alias_is_set(send, always):
 
 
 def test_only_where_the_alias_is_the_expected_one(send, always, rows):
-    sent = send(
-        always(), rows=expecting(rows, 4, "old"), steps=COMPARE, aliases={2: "old", 3: "other", 5: "name 5"}
-    )
+    sent = send(always(), rows=expecting(rows, 4, "old"), steps=COMPARE, aliases={2: "old", 3: "other", 5: "name 5"})
     assert sent.ledger.states() == {2: State.ACCEPTED, 3: State.CONFLICT, 4: State.CONFLICT, 5: State.UNCHANGED}
 
 
@@ -205,13 +202,13 @@ def test_what_was_accepted_is_read_back_a_while_later(send, always):
     assert sent.seconds <= 500 / 98 + VERIFY_AFTER + 1
 
 
-def test_what_another_writer_has_changed_meanwhile_is_found(send, always):
-    async def change(sent, loop):
-        while 5 not in sent.service.aliases:
-            await asyncio.sleep(0.01)
-        sent.service.aliases[5] = "theirs"
+def test_what_another_writer_has_changed_meanwhile_is_found(send, answer):
+    def script(service, row):
+        if row == 5:
+            service.loop.call_later(1.0, service.aliases.__setitem__, 5, "theirs")
+        return answer()
 
-    sent = send(always(), steps=VERIFY, meanwhile=change)
+    sent = send(script, steps=VERIFY)
     assert sent.ledger.found[5] == "theirs"
     assert sent.ledger.states()[5] == State.ACCEPTED
 
