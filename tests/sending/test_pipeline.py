@@ -149,6 +149,17 @@ def test_an_outage_of_writes_is_waited_out(how, steps, send, answer):
     assert len(during) <= 60 * (AHEAD * 100) / 10  # a guarded row is not read again and again meanwhile
 
 
+@pytest.mark.parametrize("steps", [COMPARE, ONLY_ABSENT])
+def test_an_outage_of_writes_is_probed_by_a_row_that_is_read_for_it(steps, send, answer):
+    def reading(_service, row):
+        return answer(latency=0.5 if row else 0.05)  # so slow that no row waits to be sent
+
+    sent = send(outage(answer, 5, 65, **DOWN), count=1000, steps=steps, max_in_flight=10, reading=reading)
+    assert states(sent) == {State.ACCEPTED: 1000}
+    assert sent.event_kinds.count("outage-began") == sent.event_kinds.count("outage-ended") == 1
+    assert not any(read.row == CHECK for read in sent.service.reads)
+
+
 def test_an_outage_of_everything_while_comparing_is_waited_out(send, answer):
     script = outage(answer, 5, 65, **DOWN)
     sent = send(script, count=1000, steps=COMPARE, reading=script)
