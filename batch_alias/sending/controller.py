@@ -106,6 +106,10 @@ class RateController:
         self.paused_until = max(self.paused_until, now + min(seconds, self._rules.longest_pause))
         return is_new
 
+    def forget_refusals(self) -> None:
+        """Climb fast again: what was refused beside other requests may be granted without them."""
+        self._refused = None
+
     def restart(self, *, now: float) -> None:
         """Begin again at a low rate after an outage."""
         rules = self._rules

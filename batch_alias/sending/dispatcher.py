@@ -142,6 +142,10 @@ class Dispatcher:
         """Look at once whether an attempt may start: a row was added, or room for one."""
         self._changed.set()
 
+    def forget_refusals(self) -> None:
+        """Look for the highest rate anew: fewer requests of another kind are made beside these."""
+        self._handler.controller.forget_refusals()
+
     @property
     def rate(self) -> float:
         """Attempts per second that the service bears now."""

@@ -185,6 +185,7 @@ class Pipeline:
         elif error is not None:
             self.stop()
         for dispatcher in self._dispatchers.values():
+            dispatcher.forget_refusals()  # the kinds may share one limit
             dispatcher.wake()
         return error
 

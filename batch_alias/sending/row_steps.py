@@ -100,7 +100,10 @@ class RowSteps:
         self._can_read = True
         self._is_stopped = False
         queue = partial(WorkQueue, most_retries=most_retries)
-        self.reads = queue(expects_more=lambda: not self._feeder.is_exhausted, may_take_new=self._has_room)
+        # In turn, since reading back what was sent would otherwise keep rows from being read and sent, and then they it.
+        self.reads = queue(
+            expects_more=lambda: not self._feeder.is_exhausted, may_take_new=self._has_room, in_turn=True
+        )
         self.writes = queue(
             expects_more=self._expects_writes,
             awaits_new=lambda: self._unread > 0 and self._rate(Kind.READ) > 0,

@@ -82,6 +82,7 @@ class WorkQueue:
         expects_more: Whether new rows may be added later.
         may_take_new: Whether a new row may be taken now.
         awaits_new: Whether new rows are about to be added, so that a probe waits for them.
+        in_turn: Whether new rows and those that are due again are taken in turn; otherwise those come first.
         take_away: Called with a row that could be sent now; returns whether it took it, for it is not to be sent yet.
     """
 
@@ -92,12 +93,15 @@ class WorkQueue:
         expects_more: Callable[[], bool],
         may_take_new: Callable[[], bool] = lambda: True,
         awaits_new: Callable[[], bool] = lambda: False,
+        in_turn: bool = False,
         take_away: Callable[[Work, float], bool] = lambda _work, _now: False,
     ) -> None:
         self._most_retries = most_retries
         self._expects_more = expects_more
         self._may_take_new = may_take_new
         self._awaits_new = awaits_new
+        self._in_turn = in_turn
+        self._is_turn_of_new = False
         self._take_away = take_away
         self._new: deque[Work] = deque()
         self._retries: list[tuple[float, int, Work]] = []
@@ -135,9 +139,11 @@ class WorkQueue:
 
     def take(self, *, now: float) -> Work:
         """The row that is sent next. Only while ``due`` is 0."""
-        if self._retries and self._retries[0][0] <= now:
-            return heapq.heappop(self._retries)[2]
-        return self._new.popleft()
+        if not self._retries or self._retries[0][0] > now or (self._is_turn_of_new and self._has_new):
+            self._is_turn_of_new = False
+            return self._new.popleft()
+        self._is_turn_of_new = self._in_turn
+        return heapq.heappop(self._retries)[2]
 
     def due_untried(self, *, now: float) -> float:
         """Seconds until a row can be sent that was never sent: 0 now, infinity while there is none."""
