@@ -13,8 +13,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from batch_alias.model import HARMLESS, Event, Kind, Operation, Outcome, Permission, Response, Row, Second
-from batch_alias.sending import Timing
+from batch_alias.model import HARMLESS, Event, Kind, Operation, Outcome, Permission, Row, Second
+from batch_alias.sending import Connection, RateLimiter, Service, Timing
 from batch_alias.sending.metrics import Metrics
 from batch_alias.sending.response_handler import ResponseHandler
 from batch_alias.sending.work_queue import Work, WorkQueue
@@ -40,41 +40,6 @@ class Callbacks:
     settle: Callable[[Row, Outcome], None]  # how a call for a row ended
     cut_off: Callable[[Row, Outcome], None]  # the run ended before a call that may have been carried out was confirmed
     record_metrics: RecordMetrics
-
-
-class Connection(Protocol):
-    """Executes one operation at a time."""
-
-    async def execute(
-        self, operation: Operation, *, first: bool = False, permission: Permission | None = None
-    ) -> Response:
-        """Make one attempt, the first one for its row or a later one; whatever goes wrong is in the response.
-
-        The permission is renewed before it is sent if it had to wait for its connection.
-        """
-
-    async def aclose(self) -> None:
-        """Close the connection."""
-
-
-class Service(Protocol):
-    """What sending needs of the client."""
-
-    def connect(self) -> Connection:
-        """One more connection."""
-
-    def leave(self, host: str) -> None:
-        """Move from a host to the other one, if there is one and that has not happened yet."""
-
-    def extend(self, seconds: float) -> None:
-        """Give all attempts under way so much more time."""
-
-
-class RateLimiter(Protocol):
-    """The promise of the rate."""
-
-    async def acquire(self) -> Permission:
-        """Wait until an attempt may start: about a second at most, since a stop waits as long."""
 
 
 class Dispatcher:
@@ -233,7 +198,7 @@ class Dispatcher:
         if not_before > now:
             return not_before - now
         if handler.next_is_check:
-            return max(handler.check_at - now, 0.0)
+            return max(handler.refusals.check_at - now, 0.0)
         return self._queue.due_untried(now=now) if handler.breaker.is_open else self._queue.due(now=now)
 
     async def _sleep(self, seconds: float) -> None:

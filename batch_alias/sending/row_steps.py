@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol
 from batch_alias.model import Kind, Operation, Outcome, Row, State
 from batch_alias.sending import retry
 from batch_alias.sending.comparison import FOUND_WHEN_READ_BACK, Steps, compare
-from batch_alias.sending.response_handler import DOUBTFUL_ROWS
+from batch_alias.sending.refusals import DOUBTFUL_ROWS
 from batch_alias.sending.retry import History
 from batch_alias.sending.work_queue import LOW, Feeder, PendingRows, Work, WorkQueue
 
@@ -100,7 +100,7 @@ class RowSteps:
         self._can_read = True
         self._is_stopped = False
         queue = partial(WorkQueue, most_retries=most_retries)
-        # In turn, since reading back what was sent would otherwise keep rows from being read and sent, and then they it.
+        # In turn: otherwise a second is spent on reading back, and the next one without anything to read back.
         self.reads = queue(
             expects_more=lambda: not self._feeder.is_exhausted, may_take_new=self._has_room, in_turn=True
         )
