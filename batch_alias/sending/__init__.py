@@ -4,7 +4,9 @@ It is given a ledger, a service that executes operations, and a rate limiter, an
 """
 
 from dataclasses import dataclass, field
+from typing import Protocol
 
+from batch_alias.model import Operation, Permission, Response
 from batch_alias.sending.controller import BreakerRules, ControllerRules
 from batch_alias.sending.retry import Backoff
 
@@ -23,3 +25,38 @@ class Timing:
     idle: float = 45.0  # until an unused connection is closed; RongCloud asks for under 55
     tick: float = 1.0  # most between two looks at the clock
     most_retries: int = 10_000  # rows waiting to be sent again; beyond it no new rows are taken
+
+
+class Connection(Protocol):
+    """Executes one operation at a time."""
+
+    async def execute(
+        self, operation: Operation, *, first: bool = False, permission: Permission | None = None
+    ) -> Response:
+        """Make one attempt, the first one for its row or a later one; whatever goes wrong is in the response.
+
+        The permission is renewed before it is sent if it had to wait for its connection.
+        """
+
+    async def aclose(self) -> None:
+        """Close the connection."""
+
+
+class Service(Protocol):
+    """What sending needs of the client."""
+
+    def connect(self) -> Connection:
+        """One more connection."""
+
+    def leave(self, host: str) -> None:
+        """Move from a host to the other one, if there is one and that has not happened yet."""
+
+    def extend(self, seconds: float) -> None:
+        """Give all attempts under way so much more time."""
+
+
+class RateLimiter(Protocol):
+    """The promise of the rate."""
+
+    async def acquire(self) -> Permission:
+        """Wait until an attempt may start: about a second at most, since a stop waits as long."""

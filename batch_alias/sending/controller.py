@@ -32,6 +32,7 @@ class ControllerRules:
     near: float = 0.2  # how far from the rate that was refused is near, to both sides
     slow_climb: float = 0.01  # for a clean window near the rate that was refused
     fast_climb: float = 0.2  # and elsewhere
+    used: float = 0.75  # of the rate: if less was, nothing is known about a higher one
     floor: float = 0.02  # of the full rate: always tried
     restart: float = 0.1  # of the full rate: after an outage
     longest_pause: float = 300.0  # that a server's Retry-After is honoured
@@ -106,6 +107,10 @@ class RateController:
         self.paused_until = max(self.paused_until, now + min(seconds, self._rules.longest_pause))
         return is_new
 
+    def forget_refusals(self) -> None:
+        """Climb fast again: what was refused beside other requests may be granted without them."""
+        self._refused = None
+
     def restart(self, *, now: float) -> None:
         """Begin again at a low rate after an outage."""
         rules = self._rules
@@ -122,7 +127,8 @@ class RateController:
         if share <= rules.tolerated or signals <= rules.stray:
             # Only if the rate was used: the first responses of a run come to a window that is nearly empty.
             self._clean, self._since = self.rate if granted > self.rate / 2 else 0.0, now
-            self._climb()
+            if granted > self.rate * rules.used:
+                self._climb()
             return None
         lower = min(self.rate * (1 - share), 0.95 * granted)
         lower = max(lower, self.rate * (1 - rules.deepest_cut))

@@ -13,8 +13,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from batch_alias.model import HARMLESS, Event, Kind, Operation, Outcome, Permission, Response, Row, Second
-from batch_alias.sending import Timing
+from batch_alias.model import HARMLESS, Event, Kind, Operation, Outcome, Permission, Row, Second
+from batch_alias.sending import Connection, RateLimiter, Service, Timing
 from batch_alias.sending.metrics import Metrics
 from batch_alias.sending.response_handler import ResponseHandler
 from batch_alias.sending.work_queue import Work, WorkQueue
@@ -40,41 +40,6 @@ class Callbacks:
     settle: Callable[[Row, Outcome], None]  # how a call for a row ended
     cut_off: Callable[[Row, Outcome], None]  # the run ended before a call that may have been carried out was confirmed
     record_metrics: RecordMetrics
-
-
-class Connection(Protocol):
-    """Executes one operation at a time."""
-
-    async def execute(
-        self, operation: Operation, *, first: bool = False, permission: Permission | None = None
-    ) -> Response:
-        """Make one attempt, the first one for its row or a later one; whatever goes wrong is in the response.
-
-        The permission is renewed before it is sent if it had to wait for its connection.
-        """
-
-    async def aclose(self) -> None:
-        """Close the connection."""
-
-
-class Service(Protocol):
-    """What sending needs of the client."""
-
-    def connect(self) -> Connection:
-        """One more connection."""
-
-    def leave(self, host: str) -> None:
-        """Move from a host to the other one, if there is one and that has not happened yet."""
-
-    def extend(self, seconds: float) -> None:
-        """Give all attempts under way so much more time."""
-
-
-class RateLimiter(Protocol):
-    """The promise of the rate."""
-
-    async def acquire(self) -> Permission:
-        """Wait until an attempt may start: about a second at most, since a stop waits as long."""
 
 
 class Dispatcher:
@@ -142,6 +107,10 @@ class Dispatcher:
         """Look at once whether an attempt may start: a row was added, or room for one."""
         self._changed.set()
 
+    def forget_refusals(self) -> None:
+        """Look for the highest rate anew: fewer requests of another kind are made beside these."""
+        self._handler.controller.forget_refusals()
+
     @property
     def rate(self) -> float:
         """Attempts per second that the service bears now."""
@@ -175,8 +144,7 @@ class Dispatcher:
                     await self.store_metrics()
                     await self._close_idle(before=now - self._timing.idle)
                 await self._callbacks.feed()
-                is_idle = not self._tasks and self._queue.due(now=now) == math.inf
-                self._handler.check_patience(now=now, is_idle=is_idle)
+                self._handler.check_patience(now=now, is_idle=self._is_idle(now=now))
                 if (wait := self._wait(now=now)) > 0:
                     await self._sleep(wait)
                     continue
@@ -210,6 +178,14 @@ class Dispatcher:
     def _must_end(self) -> bool:
         return self.was_stopped or self._handler.stopped is not None or self._crash is not None
 
+    def _is_idle(self, *, now: float) -> bool:
+        """Whether there is nothing to do but wait for rows."""
+        if self._tasks or self._handler.next_is_check:
+            return False
+        if self._handler.breaker.is_open:
+            return not self._queue.has_untried
+        return self._queue.due(now=now) == math.inf
+
     def _wait(self, *, now: float) -> float:
         """Seconds until an attempt may start: 0 now, infinity when something else must happen first."""
         handler, in_flight = self._handler, len(self._tasks)
@@ -219,8 +195,11 @@ class Dispatcher:
         not_before = handler.controller.next_start
         if handler.breaker.is_open:
             not_before = max(handler.breaker.next_probe_at, handler.controller.paused_until)
-        due = handler.check_at - now if handler.next_is_check else self._queue.due(now=now)
-        return max(not_before - now, due, 0.0)
+        if not_before > now:
+            return not_before - now
+        if handler.next_is_check:
+            return max(handler.refusals.check_at - now, 0.0)
+        return self._queue.due_untried(now=now) if handler.breaker.is_open else self._queue.due(now=now)
 
     async def _sleep(self, seconds: float) -> None:
         self._changed.clear()

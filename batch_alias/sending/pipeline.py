@@ -13,16 +13,17 @@ from operator import attrgetter
 from typing import Protocol
 
 from batch_alias.errors import StoppedByService
-from batch_alias.model import Event, EventKind, Kind, Second, State
-from batch_alias.sending import Timing
+from batch_alias.model import Event, EventKind, Kind, Operation, Row, Second, State
+from batch_alias.sending import RateLimiter, Service, Timing
 from batch_alias.sending.comparison import Steps
-from batch_alias.sending.dispatcher import Callbacks, Dispatcher, RateLimiter, Service
+from batch_alias.sending.dispatcher import Callbacks, Dispatcher
 from batch_alias.sending.metrics import Progress
 from batch_alias.sending.row_steps import RowRecords, RowSteps
+from batch_alias.sending.work_queue import WorkQueue
 from batch_alias.settings import Sending
 
 OPTIONAL_PATIENCE = 30.0
-"""Longest outage of reads to wait out where rows can be sent without them."""
+"""Longest outage of reads to wait out where nobody has asked for them."""
 HEARTBEAT = 0.5
 """Seconds between two checks whether this process stood still."""
 STALL = 1.0
@@ -74,42 +75,51 @@ class Pipeline:
             most_retries=timing.most_retries,
             wake=lambda kind: self._dispatchers[kind].wake(),
             settled=lambda kind, state: self._dispatchers[kind].metrics.settle(state),
-            rate=lambda: self._dispatchers[Kind.WRITE].rate,
+            rate=lambda kind: self._dispatchers[kind].rate,
             wall=wall,
             clock=clock,
         )
-        dispatcher = partial(
-            Dispatcher, service=service, timing=timing, observer=observer, proven=proven, wall=wall, clock=clock
-        )
-        callbacks = partial(Callbacks, feed=self._rows.feed, record_metrics=ledger.record_metrics)
-        patience = min(sending.patience or OPTIONAL_PATIENCE, OPTIONAL_PATIENCE)
         self._dispatchers = {
-            Kind.WRITE: dispatcher(
-                Kind.WRITE,
-                self._rows.write_of,
-                queue=self._rows.writes,
-                callbacks=callbacks(
-                    settle=self._rows.was_written,
-                    cut_off=lambda _row, outcome: self._rows.record(outcome, Kind.WRITE),
-                    may_end=lambda: True,
-                ),
+            kind: Dispatcher(
+                kind,
+                operation,
+                callbacks=callbacks,
+                queue=queue,
+                service=service,
                 limiter=limiter(),
-                sending=sending,
-            ),
-            Kind.READ: dispatcher(
-                Kind.READ,
-                attrgetter("read"),
-                queue=self._rows.reads,
-                callbacks=callbacks(
-                    settle=self._rows.was_read,
-                    cut_off=lambda _row, _outcome: None,
-                    may_end=lambda: not self._is_writing,
-                ),
-                limiter=limiter(),
-                sending=replace(sending, patience=patience) if self._optional else sending,
-            ),
+                sending=replace(sending, patience=self._patience(kind, steps, sending)),
+                timing=timing,
+                observer=observer,
+                proven=proven,
+                wall=wall,
+                clock=clock,
+            )
+            for kind, (operation, queue, callbacks) in self._kinds(ledger).items()
         }
         self._main = self._dispatchers[Kind.WRITE if steps.write else Kind.READ]
+
+    def _kinds(self, ledger: Ledger) -> dict[Kind, tuple[Callable[[Row], Operation], WorkQueue, Callbacks]]:
+        """The call for a row, the rows, and where they come from and go, by kind."""
+        rows, callbacks = self._rows, partial(Callbacks, feed=self._rows.feed, record_metrics=ledger.record_metrics)
+        writing = callbacks(
+            settle=rows.was_written,
+            cut_off=lambda _row, outcome: rows.record(outcome, Kind.WRITE),
+            may_end=lambda: True,
+        )
+        reading = callbacks(
+            settle=rows.was_read,
+            cut_off=lambda _row, _outcome: None,
+            may_end=lambda: not self._is_writing,
+        )
+        return {
+            Kind.WRITE: (rows.write_of, rows.writes, writing),
+            Kind.READ: (attrgetter("read"), rows.reads, reading),
+        }
+
+    def _patience(self, kind: Kind, steps: Steps, sending: Sending) -> float:
+        if kind is Kind.WRITE or steps.verify or not self._optional:
+            return sending.patience
+        return min(sending.patience or OPTIONAL_PATIENCE, OPTIONAL_PATIENCE)
 
     @property
     def was_stopped(self) -> bool:
@@ -118,6 +128,7 @@ class Pipeline:
 
     def stop(self) -> None:
         """Start no new attempts; ``run`` returns when those under way have ended."""
+        self._rows.stop()
         for dispatcher in self._dispatchers.values():
             dispatcher.stop()
 
@@ -186,6 +197,7 @@ class Pipeline:
         elif error is not None:
             self.stop()
         for dispatcher in self._dispatchers.values():
+            dispatcher.forget_refusals()  # the kinds may share one limit
             dispatcher.wake()
         return error
 

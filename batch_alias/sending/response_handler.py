@@ -2,7 +2,7 @@
 
 Two kinds of outcome are held back, because they may say more about the service than about the row:
 
-* A refusal that may concern every row: "invalid parameter" may mean an unknown App Key, a gateway's page a wrong path.
+* A refusal that may concern every row.
 * A row that has used up its attempts on an unhealthy service.
 
 A signed call that changes nothing, made while nothing else is in flight, decides: when it is refused in the same way, a
@@ -13,7 +13,7 @@ it are given back. Otherwise it is the rows.
 import random
 from collections.abc import Callable
 from dataclasses import replace
-from typing import NamedTuple, assert_never
+from typing import assert_never
 
 from batch_alias.errors import StoppedByService
 from batch_alias.logs import log_attempt, log_retry
@@ -21,22 +21,13 @@ from batch_alias.model import Action, EventKind, Outcome, Response, Row, State
 from batch_alias.sending import Timing, retry
 from batch_alias.sending.controller import CircuitBreaker, Patience, RateController
 from batch_alias.sending.metrics import RECENT_ROWS, Metrics
+from batch_alias.sending.refusals import DoubtfulRefusals, Held
 from batch_alias.sending.work_queue import Work, WorkQueue
 from batch_alias.settings import Sending
 from batch_alias.text import duration, percent
 
-DOUBTFUL_ROWS = 3
-"""Rows whose refusal in a row decides that a setting is wrong."""
 NOTABLE_CHANGE = 0.25
 """Share by which the rate must have changed for another event."""
-
-
-class _Held(NamedTuple):
-    """An outcome that is held back, and the response that it is for."""
-
-    work: Work
-    outcome: Outcome
-    response: Response
 
 
 class ResponseHandler:
@@ -71,23 +62,19 @@ class ResponseHandler:
         self._wall = wall
         self._draw = draw
         self._opening = True  # until a row was accepted or refused in this run
-        self._refused: list[_Held] = []  # held back: the refusal may concern every row
-        self._vouched = False  # the call that changes nothing was not refused like the rows
-        self._exhausted: list[_Held] = []  # the service may be unhealthy
-        self._signed_again = False  # the call that changes nothing has been
+        self._exhausted: list[Held] = []  # held back: the service may be unhealthy
         self._misconfigured = 0
         self._patience = Patience(sending.patience)
         self._reported_rate = float(sending.rate)
         self.controller = RateController(sending.rate, timing.controller)
         self.breaker = CircuitBreaker(timing.breaker)
-        self.unclear = False  # the call that changes nothing must show if the rows are wrong or a setting
-        self.check_at = 0.0  # when it may be made
+        self.refusals = DoubtfulRefusals(queue)
         self.stopped: StoppedByService | None = None  # why the run must stop
 
     @property
     def one_at_a_time(self) -> bool:
         """Whether the next request must wait for the response to the one before."""
-        return self._opening or self.unclear or self.breaker.is_open
+        return self._opening or self.refusals.unclear or self.breaker.is_open
 
     @property
     def next_is_check(self) -> bool:
@@ -96,7 +83,7 @@ class ResponseHandler:
         In an outage it is the probe once there is no row left that was not tried before: one that was may be what the
         service cannot process.
         """
-        return not self._queue.has_untried if self.breaker.is_open else self.unclear
+        return not self._queue.expects_untried if self.breaker.is_open else self.refusals.unclear
 
     def handle(self, work: Work, response: Response, *, started: float, now: float, probe: bool) -> None:
         """Act on the response to an attempt, maybe the probe of an outage; times are monotonic readings in seconds."""
@@ -117,55 +104,37 @@ class ResponseHandler:
             self._opening = False
             self._settle(self._exhausted)
         if classification.action is Action.ACCEPT:
-            self._proven, self._vouched = True, False
-            # A probe's success shows that the call that changes nothing cannot decide: it fails by itself.
-            if probe or not self.unclear:
-                self.unclear = False
-                self._settle(self._refused)
+            self._proven = True
+            self._settle(self.refusals.row_accepted(probe=probe))
         self._apply(work, response, now=now)
 
     def checked(self, response: Response, *, started: float, now: float) -> None:
         """Act on the response to the call that changes nothing."""
-        classification, action = response.classification, response.classification.action
         self._metrics.responded(response)
         self._adapt(response, started=started, now=now)
-        if classification.unhealthy:
+        if response.classification.unhealthy:
             self.breaker.suspect(now=now)
             self._probe_failed(response, now=now)
             return
         self._healthy(now=now)
-        refused = next((r for _, _, r in self._refused if not r.classification.is_documented), None)
-        if action is Action.SLOW_DOWN and (refused is None or not classification.is_documented):
-            self.check_at = now + retry.LONGEST_REFUSAL
-            return
-        if action is Action.SIGN_AGAIN and not self._signed_again:
-            self._signed_again = True
-            return
-        self.unclear = self._signed_again = False
-        # What RongCloud says of a user that does not exist is not known: in a job with accepted rows it may be 1002.
-        is_setting = action in {Action.STOP, Action.SIGN_AGAIN} or (classification.systematic and not self._proven)
-        if classification.is_documented and is_setting:
-            self._stop(retry.refusal(response))
-        elif refused is not None and action is not Action.ACCEPT and not classification.is_documented:
-            self._stop(retry.refusal(refused))
-        elif refused is not None and not self._proven:
-            self._vouched = True
-            if len(self._refused) >= DOUBTFUL_ROWS or self._queue.is_empty:
-                self._stop(retry.refusal(refused))
-        else:
-            self._opening = False
-            self._settle(self._refused)
-            self._settle(self._exhausted)
+        match self.refusals.checked(response, proven=self._proven, now=now):
+            case StoppedByService() as why:
+                self._stop(why)
+            case list() as held:
+                self._opening = False
+                self._settle(held)
+                self._settle(self._exhausted)
 
     def check_patience(self, *, now: float, is_idle: bool) -> None:
         """Stop the run when nothing has made progress for too long, unless there was nothing to do."""
-        if is_idle and not (self.breaker.is_open or self.unclear):
+        if is_idle:
             self._patience.renew(now=now)
+            self._suspect_outage(now=now)
         if not self._patience.is_used_up(now=now):
             return
         if self.breaker.is_open:
             problem = "The service has been down for {patience}."
-        elif self.unclear:
+        elif self.refusals.unclear:
             problem = "It could not be found out for {patience} whether the rows are wrong or a setting."
         elif self.controller.paused_until > now or self.controller.lowered:
             problem = "The rate limit has refused every request for {patience}."
@@ -176,12 +145,14 @@ class ResponseHandler:
 
     def settle_last(self, *, now: float) -> None:
         """Go on with what is held back, when no other request is left whose response could decide."""
+        self._suspect_outage(now=now)
+        if not self._exhausted:
+            self._stop(self.refusals.settle_last())
+
+    def _suspect_outage(self, *, now: float) -> None:
+        """Find out if rows are out of attempts because of an outage, when no response is expected that could decide."""
         if self._exhausted:
             self.breaker.suspect(now=now)
-        elif self._refused and self._vouched:
-            self._stop(retry.refusal(self._refused[-1].response))
-        elif self._refused:
-            self.unclear = True
 
     def cut_off(self, under_way: Work | None = None) -> None:
         """Record as unknown what was sent and not confirmed when the run ends: a row under way, or all others."""
@@ -189,7 +160,7 @@ class ResponseHandler:
             history = under_way.history
             works = [Work(under_way.row, replace(history, requests=history.requests + 1, in_doubt=True))]
         else:
-            works = [*self._queue.drain(), *(held.work for held in (*self._exhausted, *self._refused))]
+            works = [*self._queue.drain(), *(held.work for held in (*self._exhausted, *self.refusals.held))]
         for work in works:
             if work.history.requests and work.history.in_doubt:
                 # Not by _record: they are no failures of the service that would stop the run.
@@ -250,14 +221,7 @@ class ResponseHandler:
     def _hold_back(self, work: Work, response: Response) -> None:
         history = work.history.after(response.classification)
         outcome = retry.outcome_of(work.row, history, State.FAILED, response, at=self._wall())
-        self._refused.append(_Held(Work(work.row, history), outcome, response))
-        enough = len(self._refused) >= DOUBTFUL_ROWS or self._queue.is_empty
-        if response.classification.is_documented:
-            self.unclear = self.unclear or enough
-        elif not self._vouched:
-            self.unclear = True
-        elif enough:
-            self._stop(retry.refusal(response))
+        self._stop(self.refusals.hold_back(Held(Work(work.row, history), outcome, response)))
 
     def _apply(self, work: Work, response: Response, *, now: float) -> None:
         decision = retry.decide(
@@ -274,7 +238,7 @@ class ResponseHandler:
             case retry.Settle(state=state, history=history):
                 outcome = retry.outcome_of(work.row, history, state, response, at=self._wall())
                 if response.classification.unhealthy:
-                    self._exhausted.append(_Held(Work(work.row, history), outcome, response))
+                    self._exhausted.append(Held(Work(work.row, history), outcome, response))
                 else:
                     self._record(work.row, outcome)
             case retry.Stop():
@@ -283,7 +247,7 @@ class ResponseHandler:
             case _:
                 assert_never(decision)
 
-    def _settle(self, held: list[_Held]) -> None:
+    def _settle(self, held: list[Held]) -> None:
         while held:
             work, outcome, _ = held.pop(0)
             self._record(work.row, outcome)
@@ -298,5 +262,5 @@ class ResponseHandler:
             share = percent(most)
             self._stop(StoppedByService(problem, advice, share=share, rows=RECENT_ROWS, message=outcome.message))
 
-    def _stop(self, why: StoppedByService) -> None:
+    def _stop(self, why: StoppedByService | None) -> None:
         self.stopped = self.stopped or why

@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol
 from batch_alias.model import Kind, Operation, Outcome, Row, State
 from batch_alias.sending import retry
 from batch_alias.sending.comparison import FOUND_WHEN_READ_BACK, Steps, compare
-from batch_alias.sending.response_handler import DOUBTFUL_ROWS
+from batch_alias.sending.refusals import DOUBTFUL_ROWS
 from batch_alias.sending.retry import History
 from batch_alias.sending.work_queue import LOW, Feeder, PendingRows, Work, WorkQueue
 
@@ -67,7 +67,7 @@ class RowSteps:
         most_retries: No new row is read or sent while more wait to be so again.
         wake: Called when a row was added to the queue of a kind, or there is room in it.
         settled: Called when a row has ended, with what requests showed it.
-        rate: Rows per second that can be sent now.
+        rate: Requests of a kind per second that the service bears now, 0 in an outage.
         wall: The wall clock, seconds since the epoch.
         clock: A monotonic clock in seconds.
     """
@@ -81,7 +81,7 @@ class RowSteps:
         most_retries: int,
         wake: Callable[[Kind], None],
         settled: Callable[[Kind, State], None],
-        rate: Callable[[], float],
+        rate: Callable[[Kind], float],
         wall: Callable[[], float],
         clock: Callable[[], float],
     ) -> None:
@@ -98,9 +98,17 @@ class RowSteps:
         self._unread = 0  # of them those that are to be sent
         self._ready: dict[int, float] = {}  # rows that were read and wait to be sent, and when they were read
         self._can_read = True
+        self._is_stopped = False
         queue = partial(WorkQueue, most_retries=most_retries)
-        self.reads = queue(expects_more=lambda: not self._feeder.is_exhausted, may_take_new=self._has_room)
-        self.writes = queue(expects_more=self._expects_writes, take_away=self._is_stale)
+        # In turn: otherwise a second is spent on reading back, and the next one without anything to read back.
+        self.reads = queue(
+            expects_more=lambda: not self._feeder.is_exhausted, may_take_new=self._has_room, in_turn=True
+        )
+        self.writes = queue(
+            expects_more=self._expects_writes,
+            awaits_new=lambda: self._unread > 0 and self._rate(Kind.READ) > 0,
+            take_away=self._is_stale,
+        )
 
     async def feed_first(self) -> None:
         """Take a few rows from the ledger, which are sent before all others."""
@@ -126,7 +134,8 @@ class RowSteps:
         found = None if outcome.response is None else outcome.response.remark
         if read.purpose is _Purpose.BEFORE:
             self._unread -= 1
-            if found is not None and not read.work.history.in_doubt:
+            # Of a row in doubt it may be the alias that was set, or another one, which it is about to replace.
+            if found is not None and not (read.work.history.in_doubt and found == row.remark):
                 self._records.record_before(row.number, found)
             elif not self._steps.write:
                 self._records.record_unreadable(row.number, outcome.message)
@@ -155,6 +164,10 @@ class RowSteps:
         self._records.record(outcome)
         self._settled(by, outcome.state)
 
+    def stop(self) -> None:
+        """Take no more rows from the ledger."""
+        self._is_stopped = True
+
     def stop_reading(self) -> None:
         """Go on without reading aliases: those of the rows that wait, and all others."""
         self._can_read = False
@@ -164,17 +177,19 @@ class RowSteps:
 
     def end(self) -> None:
         """Record the rows that were sent, and neither confirmed nor read back, when the run ends."""
-        for read in self._waiting.values():
-            outcome, row, history = read.outcome, read.work.row, read.work.history
-            if outcome is None and history.requests and history.in_doubt:
-                outcome = retry.outcome_of(row, history, State.UNKNOWN, None, at=self._wall())
+        # A row may have been read while its queue was not looked at any more.
+        reads = [*self._waiting.values(), *(_Read(_Purpose.BEFORE, work) for work in self.writes.drain())]
+        for _, work, outcome in reads:
+            if outcome is None and work.history.requests and work.history.in_doubt:
+                outcome = retry.outcome_of(work.row, work.history, State.UNKNOWN, None, at=self._wall())
             if outcome is not None:
                 self.record(outcome, Kind.READ)
 
     @property
     def _is_low(self) -> bool:
-        left = len(self.writes) + (len(self.reads) if self._can_read else 0)
-        return left < LOW and not self._feeder.is_exhausted
+        # Not those that were read, so that there are rows to read while they wait.
+        left = self.writes.new - len(self._ready) + (self.reads.new if self._can_read else 0)
+        return left < LOW and not self._feeder.is_exhausted and not self._is_stopped
 
     def _begin(self, row: Row) -> None:
         work = Work(row, History(in_doubt=row.in_doubt))
@@ -216,7 +231,7 @@ class RowSteps:
             message = f"{ended.message}: {why}" if found is None else ended.message
             outcome = retry.outcome_of(row, history, ended.state, None, at=self._wall())
             self.record(replace(outcome, message=message), Kind.READ)
-        elif self._steps.is_guarded(row):
+        elif history.requests:
             self.writes.put_back(work, due=self._clock())
         else:
             self.writes.add(row)
@@ -224,8 +239,12 @@ class RowSteps:
         return ended is None
 
     def _has_room(self) -> bool:
-        """Whether another row may be read: not when many were and are still to be sent."""
-        return len(self._ready) < max(1, AHEAD * self._rate())
+        """Whether another row may be read: not when many were and are still to be sent.
+
+        In an outage of writes it is one for the next probe.
+        """
+        rate = self._rate(Kind.WRITE)
+        return len(self._ready) < AHEAD * rate or not (rate or self.writes.has_untried)
 
     def _expects_writes(self) -> bool:
         return self._steps.write and (not self._feeder.is_exhausted or self._unread > 0)

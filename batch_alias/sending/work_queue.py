@@ -81,7 +81,9 @@ class WorkQueue:
         most_retries: No new row is taken while more rows wait to be sent again.
         expects_more: Whether new rows may be added later.
         may_take_new: Whether a new row may be taken now.
-        take_away: Called with a row that is due to be sent again; returns whether it took it, for it is not to be sent.
+        awaits_new: Whether new rows are about to be added, so that a probe waits for them.
+        in_turn: Whether new rows and those that are due again are taken in turn; otherwise those come first.
+        take_away: Called with a row that could be sent now; returns whether it took it, for it is not to be sent yet.
     """
 
     def __init__(
@@ -90,22 +92,29 @@ class WorkQueue:
         most_retries: int,
         expects_more: Callable[[], bool],
         may_take_new: Callable[[], bool] = lambda: True,
+        awaits_new: Callable[[], bool] = lambda: False,
+        in_turn: bool = False,
         take_away: Callable[[Work, float], bool] = lambda _work, _now: False,
     ) -> None:
         self._most_retries = most_retries
         self._expects_more = expects_more
         self._may_take_new = may_take_new
+        self._awaits_new = awaits_new
+        self._in_turn = in_turn
+        self._is_turn_of_new = False
         self._take_away = take_away
-        self._new: deque[Row] = deque()
+        self._new: deque[Work] = deque()
         self._retries: list[tuple[float, int, Work]] = []
         self._order = count()
 
-    def __len__(self) -> int:
-        return len(self._new) + len(self._retries)
+    @property
+    def new(self) -> int:
+        """How many rows wait to be sent for the first time."""
+        return len(self._new)
 
     def add(self, row: Row) -> None:
         """Send a row after the other new ones."""
-        self._new.append(row)
+        self._new.append(Work(row, History(in_doubt=row.in_doubt)))
 
     def put_back(self, work: Work, *, due: float) -> None:
         """Send a row again, not before a monotonic reading."""
@@ -122,32 +131,51 @@ class WorkQueue:
             if not self._take_away(self._retries[0][2], now):
                 return 0.0
             heapq.heappop(self._retries)
-        if self._has_new:
-            return 0.0
+        while self._has_new:
+            if not self._take_away(self._new[0], now):
+                return 0.0
+            self._new.popleft()
         return self._retries[0][0] - now if self._retries else math.inf
 
     def take(self, *, now: float) -> Work:
         """The row that is sent next. Only while ``due`` is 0."""
-        if self._retries and self._retries[0][0] <= now:
-            return heapq.heappop(self._retries)[2]
-        return self._take_new(0)
+        if not self._retries or self._retries[0][0] > now or (self._is_turn_of_new and self._has_new):
+            self._is_turn_of_new = False
+            return self._new.popleft()
+        self._is_turn_of_new = self._in_turn
+        return heapq.heappop(self._retries)[2]
+
+    def due_untried(self, *, now: float) -> float:
+        """Seconds until a row can be sent that was never sent: 0 now, infinity while there is none."""
+        while self.has_untried:
+            if not self._take_away(self._new[self._last_untried], now):
+                return 0.0
+            del self._new[self._last_untried]
+        return math.inf
 
     def take_untried(self) -> Work:
-        """A row for the probe of an outage; only while it ``has_untried``.
+        """A row for the probe of an outage. Only while ``due_untried`` is 0.
 
         One that was tried may be what fails, and so may its neighbours: sources are sorted. So it is the last one read.
         """
-        return self._take_new(max(index for index, row in enumerate(self._new) if not row.in_doubt))
-
-    def _take_new(self, index: int) -> Work:
-        row = self._new[index]
+        index = self._last_untried
+        work = self._new[index]
         del self._new[index]
-        return Work(row, History(in_doubt=row.in_doubt))
+        return work
 
     @property
     def has_untried(self) -> bool:
         """Whether a row is left that was never sent, in this run or another."""
-        return self._has_new and not all(row.in_doubt for row in self._new)
+        return self._has_new and not all(work.row.in_doubt for work in self._new)
+
+    @property
+    def expects_untried(self) -> bool:
+        """Whether there is such a row, or may be soon."""
+        return self.has_untried or self._awaits_new()
+
+    @property
+    def _last_untried(self) -> int:
+        return max(index for index, work in enumerate(self._new) if not work.row.in_doubt)
 
     def put_back_if_forgiven(self, work: Work) -> bool:
         """Send a row without attempts left again, once it is forgiven; return whether it may be."""

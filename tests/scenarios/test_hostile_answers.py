@@ -4,7 +4,7 @@ import pytest
 
 from batch_alias.errors import ExitCode
 from batch_alias.model import State
-from tests.support.faults import ENDLESS_BODY, GZIP_BOMB, HOSTILE, HUGE_BODY, INVALID_UTF8, Script
+from tests.support.faults import ENDLESS_BODY, GZIP_BOMB, HOSTILE, HUGE_BODY, INVALID_UTF8, Script, coded, on_writes
 
 REFUSED = [fault for fault in HOSTILE if fault is not INVALID_UTF8]
 """Those that are no success: invalid UTF-8 beside code 200 is one, since RongCloud's code is what counts."""
@@ -20,10 +20,11 @@ def test_a_hostile_response_now_and_then_costs_no_row(fault, run, sandbox, setti
     assert (summary.retries > 0) is (fault in REFUSED)
 
 
-def test_a_row_without_another_response_is_unknown_and_the_report_quotes_it(
+def test_a_row_without_another_response_that_is_not_read_back_is_unknown_and_the_report_quotes_it(
     run, sandbox, settings_for, write_csv, results
 ):
-    served = sandbox(Script(lambda number: REFUSED[number // 4 % len(REFUSED)] if number % 4 == 2 else None))
+    hostile = on_writes(lambda number: REFUSED[number // 4 % len(REFUSED)] if number % 4 == 2 else None, coded(1005))
+    served = sandbox(hostile)
     summary = run(settings_for(write_csv(80), served, attempts=1))
     assert summary.exit_code == ExitCode.NOT_ALL_ACCEPTED
     unknown = results().of(State.UNKNOWN)

@@ -45,7 +45,7 @@ class FakeLedger:
     def __init__(self, rows: list[Row]) -> None:
         self.rows = rows
         self.outcomes: dict[int, Outcome] = {}
-        self.before: dict[int, str] = {}
+        self.before = {row.number: row.before for row in rows if row.before is not None}
         self.unreadable: dict[int, str] = {}
         self.found: dict[int, str] = {}
         self.seconds: list[Second] = []
@@ -103,6 +103,12 @@ def answer() -> type[Answer]:
     return Answer
 
 
+@pytest.fixture(scope="session")
+def always() -> "Callable[..., Script]":
+    """The script that answers every request alike."""
+    return lambda **what: lambda _service, _row: Answer(**what)
+
+
 @dataclass(frozen=True, slots=True)
 class Start:
     """A request as the service saw it."""
@@ -118,22 +124,24 @@ class FakeService:
     Args:
         loop: The clock.
         script: From the requests so far and the row's number to the answer.
-        reading: The same for calls to read a row's alias.
+        reading: The same for reads, the call that changes nothing among them; without it they read what is set, and
+            the script answers that call.
         latency: Seconds an answer takes unless it says otherwise.
     """
 
-    def __init__(self, loop, script: "Script", reading: "Script", latency: float) -> None:
+    def __init__(self, loop, script: "Script", reading: "Script | None", latency: float) -> None:
         self.loop = loop
         self._script = script
         self._reading = reading
         self._latency = latency
         self.aliases: dict[int, str] = {}
+        self.ledger: FakeLedger | None = None
         self.reads: list[Start] = []
         self.hosts = ["one", "two"]
         self.starts: list[Start] = []
         self.sent: list[int] = []  # the rows of all requests, in their order
         self.attempts: Counter[int] = Counter()  # requests by row
-        self.under_way: set[int] = set()
+        self.under_way: Counter[int] = Counter()  # requests by row
         self.most_under_way = 0
         self.opened = self.closed = 0
         self.extended = 0.0
@@ -151,11 +159,11 @@ class FakeService:
 
     async def execute(self, operation: Operation, *, first: bool) -> Response:
         row = CHECK if operation == HARMLESS else int(operation.user_id.removeprefix("u"))
-        assert row not in self.under_way, "never two attempts of one row at once"
+        assert row == CHECK or not self.under_way[row], "never two attempts of one row at once"
         began, host = self.loop.time(), self.hosts[0]
-        is_read = operation.call is Call.READ and row != CHECK
+        is_read = operation.call is Call.READ and (row != CHECK or self._reading is not None)
         if is_read:
-            said = self._reading(self, row)
+            said = Answer() if self._reading is None else self._reading(self, row)
             self.reads.append(Start(began, row, host))
         else:
             assert row == CHECK or first == (row not in self.attempts)
@@ -166,12 +174,12 @@ class FakeService:
             if (said.code == 200 and said.failure is None) if said.carried_out is None else said.carried_out:
                 self.aliases[row] = operation.remark or ""
         alias = self.aliases.get(row, "")
-        self.under_way.add(row)
-        self.most_under_way = max(self.most_under_way, len(self.under_way))
+        self.under_way[row] += 1
+        self.most_under_way = max(self.most_under_way, self.under_way.total())
         try:
             await asyncio.sleep(self._latency if said.latency is None else said.latency)
         finally:
-            self.under_way.discard(row)
+            self.under_way[row] -= 1
         status = said.status or (CODES[said.code].status if said.code in CODES else 200)
         failed = said.failure is not None
         return Response(
@@ -244,7 +252,7 @@ def send(driven) -> Callable[..., Run]:
         proven: bool = False,
         doubted: Collection[int] = (),
         steps: Steps = PLAIN,
-        reading: "Script" = lambda _service, _row: Answer(),
+        reading: "Script | None" = None,
         aliases: Mapping[int, str] = MappingProxyType({}),
         rows: list[Row] | None = None,
         meanwhile=None,
@@ -256,6 +264,7 @@ def send(driven) -> Callable[..., Run]:
             ledger = FakeLedger(
                 [replace(row, in_doubt=True) if row.number in doubted else row for row in rows or rows_of(count)]
             )
+            service.ledger = ledger
             settings = Sending(**sending)
             events: list[Event] = []
             pipeline = Pipeline(
@@ -282,7 +291,7 @@ def send(driven) -> Callable[..., Run]:
             run.seconds = loop.time()
             if beside is not None:
                 await beside
-            assert not service.under_way
+            assert not service.under_way.total()
             return run
 
         return driven(main)

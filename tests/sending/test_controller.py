@@ -1,3 +1,5 @@
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -96,6 +98,25 @@ def test_it_climbs_back_to_the_full_rate(controller, windows):
     assert not controller.lowered
 
 
+def test_it_does_not_climb_while_less_is_sent(controller):
+    controller.restart(now=0.0)
+    for number in range(600):
+        respond(controller, 1, 0.05, now=number / 6)
+    assert controller.rate == pytest.approx(10)
+    for second in range(100, 160):
+        respond(controller, math.ceil(controller.rate), 0.05, now=float(second))
+    assert controller.rate > 50
+
+
+def test_what_was_refused_beside_other_requests_can_be_forgotten(controller, windows):
+    windows(101)
+    windows(0, 6)
+    rate = controller.rate
+    controller.forget_refusals()
+    windows(0)
+    assert controller.rate == pytest.approx(min(100, rate * (1 + RULES.fast_climb)))
+
+
 def test_after_an_outage_it_begins_low_and_climbs_fast(controller, windows):
     controller.restart(now=windows.now)
     assert controller.rate == pytest.approx(10)
@@ -190,5 +211,5 @@ def test_whatever_happens_it_stays_between_a_floor_and_the_full_rate(events, ful
         assert controller.paused_until <= now + RULES.longest_pause
     for _ in range(500):
         now += 0.2
-        respond(controller, 10, 0.05, now)
+        respond(controller, max(10, math.ceil(controller.rate / 5)), 0.05, now)
     assert controller.rate == full or controller.rate > 0.5 * full

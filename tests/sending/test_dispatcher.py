@@ -12,12 +12,6 @@ from batch_alias.sending.work_queue import PAGE
 from tests.sending.conftest import CHECK
 
 
-@pytest.fixture
-def always(answer):
-    """The script that answers every request alike."""
-    return lambda **what: lambda _service, _row: answer(**what)
-
-
 def test_every_row_is_sent_once_and_accepted(send, always):
     sent = send(always(), count=2 * PAGE + 50)
     assert set(sent.ledger.states().values()) == {State.ACCEPTED}

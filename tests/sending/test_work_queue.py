@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batch_alias.sending.retry import History
 from batch_alias.sending.work_queue import LOW, PAGE, Feeder, Work, WorkQueue
 
 
@@ -36,7 +37,7 @@ class FedQueue(WorkQueue):
         await self._feeder.feed_first(3)
 
     async def refill(self) -> None:
-        while len(self) < LOW and not self._feeder.is_exhausted:
+        while self.new < LOW and not self._feeder.is_exhausted:
             await self._feeder.feed()
 
 
@@ -119,6 +120,41 @@ def test_a_row_put_back_waits_until_it_is_due_and_then_goes_before_new_ones(tabl
     queue.put_back(first, due=5.0)
     assert take(queue, 4.9).row.number == 3
     assert take(queue, 5.0) == first
+
+
+def test_new_rows_and_those_put_back_may_be_taken_in_turn(rows):
+    queue = WorkQueue(most_retries=10, expects_more=lambda: False, in_turn=True)
+    for row in rows(6):
+        queue.add(row)
+    for _ in range(3):
+        queue.put_back(queue.take(now=0.0), due=1.0)
+    assert queue.due(now=0.0) == 0.0
+    assert [take(queue, 1.0).row.number for _ in range(6)] == [2, 5, 3, 6, 4, 7]
+
+
+def test_a_row_that_is_taken_away_is_not_taken(rows):
+    away = {2, 3, 6}
+    queue = WorkQueue(most_retries=10, expects_more=lambda: False, take_away=lambda work, _now: work.row.number in away)
+    for row in rows(5):
+        queue.add(row)
+    assert queue.due_untried(now=0.0) == 0.0
+    assert queue.take_untried().row.number == 5
+    assert take(queue).row.number == 4
+    queue.put_back(Work(rows(1)[0], History(requests=1)), due=0.0)
+    assert queue.due(now=0.0) == queue.due_untried(now=0.0) == math.inf
+    assert queue.is_empty
+
+
+def test_a_probe_waits_for_rows_that_are_about_to_be_added(rows):
+    coming = [True]
+    queue = WorkQueue(most_retries=10, expects_more=lambda: False, awaits_new=lambda: coming[0])
+    assert queue.expects_untried
+    assert queue.due_untried(now=0.0) == math.inf
+    queue.add(rows(1)[0])
+    coming[0] = False
+    assert queue.expects_untried
+    queue.take_untried()
+    assert not queue.expects_untried
 
 
 def test_rows_put_back_go_in_the_order_in_which_they_are_due(table):

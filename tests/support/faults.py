@@ -4,10 +4,10 @@ import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
-from itertools import chain, repeat
+from itertools import chain, count, repeat
 
 from batch_alias.sandbox import Draw, Fault, FaultPlan, Faults
-from batch_alias.sandbox.emulator import Request, Response, page, refusal, success
+from batch_alias.sandbox.emulator import READ, SET, Request, Response, page, refusal, success
 from batch_alias.sandbox.faults import Effect, uniform
 
 HUGE = 8 * 2**20
@@ -122,6 +122,13 @@ class Script:
         """See ``FaultPlan``."""
         draw, fault = self.others.draw(number, elapsed, path), self.script(number)
         return draw if fault is None else replace(draw, fault=fault)
+
+
+def on_writes(script: Callable[[int], Fault | None], reading: Fault | None = None) -> FaultPlan:
+    """A fault by the number of the request to set an alias, counted from 0, and one for all reads."""
+    numbers = count()
+    writing = Script(lambda _number: script(next(numbers)))
+    return OnPath(SET, writing, OnPath(READ, Script(lambda _number: reading)))
 
 
 @dataclass(frozen=True)
