@@ -8,8 +8,8 @@ from dataclasses import replace
 from typing import Protocol
 
 from batch_alias.model import HARMLESS, Call, Event, EventKind, Kind, Operation, Outcome, Row, Second, State
-from batch_alias.sending import Timing
-from batch_alias.sending.dispatcher import Callbacks, Dispatcher, Service
+from batch_alias.sending import Service, Timing
+from batch_alias.sending.dispatcher import Callbacks, Dispatcher
 from batch_alias.sending.limiter import RateLimiter
 from batch_alias.sending.metrics import Progress
 from batch_alias.sending.work_queue import LOW, Feeder, PendingRows, WorkQueue
@@ -129,7 +129,7 @@ class MemberLookup:
             self._ledger.end_groups(reject=self._reject)
 
     async def _feed(self) -> None:
-        while len(self._queue) < LOW and not self._feeder.is_exhausted:
+        while self._queue.new < LOW and not self._feeder.is_exhausted:
             await self._feeder.feed()
             await asyncio.sleep(0)
 
