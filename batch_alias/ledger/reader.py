@@ -23,9 +23,21 @@ _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 _READ_BACK = "state = 'accepted' AND found IS NOT NULL AND verified_at >= max(finished_at, ?)"
 """What holds for an accepted row that was read back after it was sent for the last time, and since another time."""
-_ONLY_ABSENT = "EXISTS (SELECT 1 FROM meta WHERE key = 'only_absent')"
-_WOULD_CONFLICT = f"(before != expected OR (before != '' AND {_ONLY_ABSENT}))"
-_WOULD_CHANGE = f"state = 'pending' AND before != remark AND {_WOULD_CONFLICT} IS NOT TRUE"
+_CHANGE = """
+CASE
+    WHEN before IS NULL THEN iif(state != 'pending', '', iif(message = '', 'unread', 'unreadable'))
+    WHEN state IN ('unchanged', 'conflict') THEN state
+    WHEN before = remark THEN 'unchanged'
+    WHEN state = 'pending' AND (
+        before != expected OR (before != '' AND EXISTS (SELECT 1 FROM meta WHERE key = 'only_absent'))
+    ) THEN 'conflict'
+    WHEN remark = '' THEN 'clear'
+    WHEN before = '' THEN 'set'
+    ELSE 'replace'
+END AS change
+"""
+"""What a row changes, or would change: see ``RowRecord``."""
+_COLUMNS = ", ".join([*RowRecord._fields[:-1], _CHANGE])
 _REPEATS = "FROM rows AS early JOIN rows AS late ON late.number = early.superseded_by WHERE early.state = 'superseded'"
 
 
@@ -75,28 +87,27 @@ class LedgerReader:
         """Every row, or the rows in some states, in the source's order."""
         return self._rows(f"state IN ({', '.join('?' * len(states))})" if states else "TRUE", states)
 
-    def compared(self) -> Iterator[RowRecord]:
-        """The rows of which the alias was read before they were sent, or to be."""
-        return self._rows("before IS NOT NULL")
-
     def plan(self) -> Plan:
         """What sending the pending rows would do, by the aliases that were read."""
-        conditions = {
-            "first": f"{_WOULD_CHANGE} AND before = ''",
-            "replaced": f"{_WOULD_CHANGE} AND before != '' AND remark != ''",
-            "cleared": f"{_WOULD_CHANGE} AND remark = ''",
-            "unchanged": "before = remark",
-            "conflict": f"before != remark AND {_WOULD_CONFLICT}",
-            "unreadable": "before IS NULL AND message != ''",
-            "unread": "before IS NULL AND message = ''",
-        }
-        counts = ", ".join(f"count(*) FILTER (WHERE {condition}) AS {name}" for name, condition in conditions.items())
-        [found] = self._query(f"SELECT {counts} FROM rows WHERE state = 'pending'")
-        return Plan(**dict(found))
+        query = f"SELECT {_CHANGE}, count(*) FROM rows WHERE state = 'pending' GROUP BY change"
+        names = {"set": "first", "replace": "replaced", "clear": "cleared"}
+        return Plan(**{names.get(change, change): rows for change, rows in self._query(query)})
 
     def planned_changes(self) -> Iterator[RowRecord]:
         """The pending rows that would change an alias that was read."""
-        return self._rows(_WOULD_CHANGE)
+        return self._rows("state = 'pending' AND change IN ('set', 'replace', 'clear')")
+
+    def changes(self) -> dict[str, tuple[int, int]]:
+        """How many of the rows of which the alias was read change what, and how many of them were accepted."""
+        query = (
+            f"SELECT {_CHANGE}, count(*), count(*) FILTER (WHERE state = 'accepted')"
+            " FROM rows WHERE before IS NOT NULL GROUP BY change"
+        )
+        return {change: (rows, accepted) for change, rows, accepted in self._query(query)}
+
+    def changing(self, change: str) -> Iterator[RowRecord]:
+        """The rows with a change, of those of which the alias was read."""
+        return self._rows("before IS NOT NULL AND change = ?", (change,))
 
     def differing(self, *, since: float = 0.0) -> Iterator[RowRecord]:
         """The accepted rows that were read back since a time, and of which another alias was found."""
@@ -177,18 +188,12 @@ class LedgerReader:
         """What happened in each second of all runs, or of the last one, in their order."""
         where = "WHERE run = (SELECT max(id) FROM runs)" if of_last_run else ""
         columns = "at, kind, requests, retries, refusals, settled, codes, latencies"
-        query = f"SELECT {columns} FROM seconds {where} ORDER BY rowid"
-        for at, kind, requests, retries, refusals, settled, codes, latencies in self._query(query):
-            yield Second(
-                at=at,
-                kind=Kind(kind),
-                requests=requests,
-                retries=retries,
-                refusals=refusals,
-                settled=Counter(json.loads(settled)),
-                codes=Counter(json.loads(codes)),
-                latencies=Counter({int(bucket): count for bucket, count in json.loads(latencies).items()}),
-            )
+        for found in self._query(f"SELECT {columns} FROM seconds {where} ORDER BY rowid"):
+            second = Second(**{**dict(found), "kind": Kind(found["kind"])})
+            second.settled = Counter(json.loads(found["settled"]))
+            second.codes = Counter(json.loads(found["codes"]))
+            second.latencies = Counter({int(bucket): count for bucket, count in json.loads(found["latencies"]).items()})
+            yield second
 
     def events(self) -> list[Event]:
         """The events of all runs, in their order."""
@@ -208,7 +213,7 @@ class LedgerReader:
         return self.counts().begun or self.was_killed()
 
     def _rows(self, where: str, values: Sequence[object] = ()) -> Iterator[RowRecord]:
-        query = f"SELECT {', '.join(RowRecord._fields)} FROM rows WHERE {where} ORDER BY number"
+        query = f"SELECT {_COLUMNS} FROM rows WHERE {where} ORDER BY number"
         return map(RowRecord._make, self._query(query, values))
 
     def _query(self, query: str, values: Sequence[object] = ()) -> Iterator[sqlite3.Row]:

@@ -28,7 +28,7 @@ class JobInfo:
 
 
 class RowRecord(NamedTuple):
-    """A row of the source and where it stands. The names are those of the table ``rows``."""
+    """A row of the source and where it stands. But for the last one, the names are those of the table ``rows``."""
 
     number: int
     user_id: str
@@ -47,6 +47,9 @@ class RowRecord(NamedTuple):
     found: str | None
     verified_at: float | None
     expected: str | None
+    # As the alias was when it was first read: "set", "replace", "clear", "unchanged" or "conflict". Where it was not
+    # read, "unread" or "unreadable" for a pending row, and otherwise empty.
+    change: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,13 +99,13 @@ class Repeat:
 class Plan:
     """What sending the pending rows would do, by the aliases that were read: how many rows of each kind."""
 
-    first: int  # no alias is set
-    replaced: int  # another alias is set
-    cleared: int  # an alias is set, and none is wanted
-    unchanged: int  # the alias is as the row wants it
-    conflict: int  # the alias is not one that the row may replace
-    unreadable: int  # the alias could not be read
-    unread: int  # the alias was not read yet
+    first: int = 0  # no alias is set
+    replaced: int = 0  # another alias is set
+    cleared: int = 0  # an alias is set, and none is wanted
+    unchanged: int = 0  # the alias is as the row wants it
+    conflict: int = 0  # the alias is not one that the row may replace
+    unreadable: int = 0  # the alias could not be read
+    unread: int = 0  # the alias was not read yet
 
     @property
     def rows(self) -> int:

@@ -10,8 +10,7 @@ from tempfile import TemporaryDirectory
 
 from batch_alias.errors import ReportError
 from batch_alias.ledger import LedgerReader
-from batch_alias.reports.plan import write_plan
-from batch_alias.reports.rows import write_differs, write_not_accepted, write_results
+from batch_alias.reports.rows import write_differs, write_not_accepted, write_plan, write_results
 from batch_alias.reports.summary import Summary, summarize
 from batch_alias.reports.wording import Step, next_steps
 

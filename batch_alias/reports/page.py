@@ -15,8 +15,7 @@ from batch_alias.model import State
 from batch_alias.problems import PROBLEMS
 from batch_alias.reports import wording
 from batch_alias.reports.charts import draw
-from batch_alias.reports.plan import CHANGES, changes
-from batch_alias.reports.rows import NOT_DONE, why
+from batch_alias.reports.rows import CHANGES, NOT_DONE, why
 from batch_alias.reports.summary import Summary
 from batch_alias.reports.timeline import Timeline
 from batch_alias.text import count, duration, excerpt, proportion
@@ -25,6 +24,8 @@ MOST_ROWS = 1000
 """Rows that were not accepted and are shown; ``not-accepted.csv`` has all."""
 MOST_LINES = 100
 """Lines of every other table."""
+EXAMPLES = 5
+"""Rows that are shown as examples of a change."""
 MOST_TEXT = 160
 
 
@@ -42,7 +43,7 @@ def write(path: Path, folder: Path, ledger: LedgerReader, summary: Summary) -> N
         states=_states(summary),
         causes=wording.causes(ledger.rows(*NOT_DONE)),
         warnings=warnings,
-        changes=changes(ledger),
+        changes=_changes(ledger),
         change_meanings=CHANGES,
         charts=draw(Timeline(ledger)) if summary.requests or summary.reads else [],
         events=ledger.events(),
@@ -59,6 +60,20 @@ def _states(summary: Summary) -> list[tuple[State, int, str]]:
     # No row can be in these unless aliases were read first.
     compared = {State.UNCHANGED, State.CONFLICT}
     return [count for count in counts if count[0] not in compared or count[1] or summary.changes]
+
+
+def _changes(ledger: LedgerReader) -> list[dict[str, object]]:
+    found = ledger.changes()
+    return [
+        {
+            "name": name,
+            "rows": found[name][0],
+            "accepted": found[name][1],
+            "examples": list(islice(ledger.changing(name), EXAMPLES)),
+        }
+        for name in CHANGES
+        if name in found
+    ]
 
 
 @cache

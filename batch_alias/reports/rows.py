@@ -1,8 +1,8 @@
-"""The reports row by row, as CSV: ``results.csv``, ``not-accepted.csv`` and ``differs.csv``."""
+"""The reports row by row, as CSV: ``plan.csv``, ``results.csv``, ``not-accepted.csv`` and ``differs.csv``."""
 
 import csv
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from batch_alias.ledger import JobInfo, LedgerReader, RowRecord
@@ -12,11 +12,36 @@ from batch_alias.text import timestamp
 _ROW = ("row", "userId", "groupId", "remark")
 _READ_BACK = ("found", "verified_at")
 HEADER = (*_ROW, "state", "code", "message", "attempts", "request_id", "finished_at", "before", *_READ_BACK)
+PLAN_HEADER = ("row", "userId", "groupId", "action", "before", "after", "message")
+CHANGES: Mapping[str, str] = {
+    "set": "no alias was set",
+    "replace": "another alias was set",
+    "clear": "an alias was set, and is to be removed",
+    State.UNCHANGED: "the alias was so already",
+    State.CONFLICT: "the alias is not the one that may be replaced",
+}
+"""What a row can change whose alias was read first, in the order in which it is shown."""
 REASON = "batch_alias_reason"
 NOT_DONE = tuple(state for state in State if state not in DONE_STATES)
 """The states of rows that are not done."""
 
 Cells = Sequence[str | int | None]
+
+
+def write_plan(path: Path, ledger: LedgerReader) -> None:
+    """Write what a run would do about every row of the source, as far as the aliases have been read.
+
+    The action is a change, ``unread``, ``unreadable``, or for a row that is not to be sent its state.
+    """
+    write_table(path, PLAN_HEADER, map(_planned, ledger.rows()))
+
+
+def _planned(row: RowRecord) -> Cells:
+    action, message = row.state, row.message
+    if row.state == State.PENDING:
+        action = row.change
+        message = row.message if action == "unreadable" else ""  # it was read after all
+    return row.number, row.user_id, row.group_id, action, row.before, row.remark, message
 
 
 def write_results(path: Path, ledger: LedgerReader) -> None:

@@ -9,7 +9,7 @@ from itertools import accumulate
 
 from batch_alias.ledger import LedgerReader
 from batch_alias.model import LATENCY_STEP, Kind, Second
-from batch_alias.reports.plan import changes
+from batch_alias.reports.rows import CHANGES
 from batch_alias.text import timestamp
 from batch_alias.version import __version__
 
@@ -56,7 +56,7 @@ class Summary:
 def summarize(ledger: LedgerReader, *, exit_code: int | None, stopped: str) -> Summary:
     """Add up what a ledger holds."""
     info, counts, runs = ledger.info(), ledger.counts(), ledger.runs()
-    read_back = ledger.read_back()
+    read_back, changes = ledger.read_back(), ledger.changes()
     totals = {kind: Second(at=0, kind=kind) for kind in Kind}
     for second in ledger.seconds():
         total = totals[second.kind]
@@ -78,7 +78,7 @@ def summarize(ledger: LedgerReader, *, exit_code: int | None, stopped: str) -> S
         runs=len(runs),
         started_at=(timestamp(runs[0].started_at) or "") if runs else "",
         ended_at=(timestamp(runs[-1].ended_at) or "") if runs else "",
-        changes={change.name: change.rows for change in changes(ledger)},
+        changes={name: changes.get(name, (0, 0))[0] for name in CHANGES} if changes else {},
         reads=read.requests,
         read_refusals=read.refusals,
         verified=read_back.same,

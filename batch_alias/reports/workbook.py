@@ -22,8 +22,7 @@ from xlsxwriter.worksheet import Worksheet  # type: ignore[import-untyped]  # th
 
 from batch_alias.ledger import LedgerReader
 from batch_alias.model import State
-from batch_alias.reports.plan import CHANGES
-from batch_alias.reports.rows import HEADER, NOT_DONE, Cells, result, why
+from batch_alias.reports.rows import CHANGES, HEADER, NOT_DONE, Cells, result, why
 from batch_alias.reports.summary import Summary
 from batch_alias.reports.wording import STATE_MEANINGS, advise, causes, conclude, facts, next_steps
 

@@ -89,6 +89,7 @@ def a_row(state: State, **values: object) -> RowRecord:
         found=None,
         verified_at=None,
         expected=None,
+        change="",
     )
     return row._replace(**values)
 
