@@ -15,7 +15,8 @@ from typing import Never
 from tqdm import tqdm
 
 from batch_alias.errors import BatchAliasError
-from batch_alias.job import MOST_SHOWN, Job
+from batch_alias.job import Job
+from batch_alias.ledger import FIRST_ROWS
 from batch_alias.model import Event, State
 from batch_alias.render import Estimate, problem_lines, progress_text, read_back_lines, state_counts
 from batch_alias.reports import Summary, next_steps
@@ -99,7 +100,7 @@ class Console:
             self.say(line)
         if job.settings.comparing.verify:
             found = job.ledger.read_back()
-            for line in read_back_lines(found, list(islice(job.ledger.differing(), MOST_SHOWN))):
+            for line in read_back_lines(found, list(islice(job.ledger.differing(), FIRST_ROWS))):
                 self.say(line)
             if found.unread:
                 self.warn(f"Next      Read the others back: batch-alias verify {shlex.quote(str(job.folder))}")

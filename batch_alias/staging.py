@@ -85,7 +85,7 @@ def connected(
     Raises:
         UsageError: There is no target, or the client cannot be set up as the settings or the environment say.
     """
-    target = settings.target or Target()  # which raises UsageError: it names none
+    target = settings.required_target
     with ExitStack() as stack:
         if target.sandbox:
             sandbox = stack.enter_context(serve(Sandbox()))

@@ -1,16 +1,14 @@
 """The work of the commands on a job: it is staged, sent, read back, undone, and reported.
 
-``opening`` opens jobs, ``undo`` those that take others back, and ``library`` does the work from Python.
+``opening`` opens jobs, and ``library`` does the work from Python.
 """
 
-from batch_alias.job.findings import MOST_SHOWN, Planned, Verified
+from batch_alias.job.findings import Planned, Verified
 from batch_alias.job.job import Job, Observer
 from batch_alias.job.library import plan_job, run_job, undo_job, verify_job, write_job_reports
-from batch_alias.job.opening import OpenJob, open_job
-from batch_alias.job.undo import open_undo
+from batch_alias.job.opening import OpenJob, open_job, open_undo
 
 __all__ = [
-    "MOST_SHOWN",
     "Job",
     "Observer",
     "OpenJob",

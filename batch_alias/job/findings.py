@@ -1,13 +1,13 @@
-"""What reading the aliases of a job has found."""
+"""What reading the aliases of a job has found, and which of its accepted rows are read back."""
 
 import json
-from dataclasses import asdict, dataclass
+import random
+import time
+from dataclasses import asdict, dataclass, replace
+from itertools import islice
 
-from batch_alias.ledger import Plan, ReadBack, RowRecord
+from batch_alias.ledger import FIRST_ROWS, VERIFICATION, Ledger, Plan, ReadBack, RowRecord
 from batch_alias.model import StateCounts
-
-MOST_SHOWN = 5
-"""Rows that are shown as examples."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,3 +51,48 @@ def _row(row: RowRecord) -> dict[str, object]:
 
 def _as_json(found: dict[str, object]) -> str:
     return json.dumps(found, ensure_ascii=False, indent=2)
+
+
+class Verification:
+    """The accepted rows that are read back, selected in the ledger.
+
+    They are those of the last verification that had no end, if it had the same sample, and new ones otherwise.
+
+    Args:
+        sample: How many random rows; ``None`` for all.
+    """
+
+    def __init__(self, ledger: Ledger, sample: int | None) -> None:
+        chosen = json.loads(ledger.meta(VERIFICATION) or "{}")
+        if not chosen or chosen["sample"] != sample:
+            # No secret: a number to repeat the choice.
+            chosen = {"since": time.time(), "sample": sample, "seed": random.randrange(2**32)}  # noqa: S311
+            ledger.set_meta(VERIFICATION, json.dumps(chosen))
+        self.sample = sample
+        self.seed: int = chosen["seed"]
+        self.left = ledger.select_accepted(**chosen)
+        self._ledger = ledger
+        self._since: float = chosen["since"]
+        found = ledger.read_back(since=self._since)
+        self._rows = self.left + found.same + found.different
+
+    def found(self) -> ReadBack:
+        """What was found until now."""
+        found = self._ledger.read_back(since=self._since)
+        return replace(found, unread=self._rows - found.same - found.different)
+
+    def end(self) -> None:
+        """Note that it is at its end."""
+        self._ledger.set_meta(VERIFICATION, "")
+
+    def verified(self, *, exit_code: int, stopped: str) -> Verified:
+        """What was found, with the first rows that differ."""
+        first = list(islice(self._ledger.differing(since=self._since), FIRST_ROWS))
+        return Verified(
+            read_back=self.found(),
+            sample=self.sample,
+            seed=self.seed,
+            first=first,
+            exit_code=exit_code,
+            stopped=stopped,
+        )

@@ -7,10 +7,9 @@ from dataclasses import asdict, replace
 from itertools import islice
 
 from batch_alias.errors import BatchAliasError, ExitCode, LedgerError, StoppedByService
-from batch_alias.job.findings import MOST_SHOWN, Planned, Verified
-from batch_alias.job.refusals import asked_for, too_many_changes, too_many_rejected
-from batch_alias.job.verification import Verification
-from batch_alias.ledger import TARGET, Ledger, ProblemCount
+from batch_alias.job.findings import Planned, Verification, Verified
+from batch_alias.job.refusals import too_many_changes, too_many_rejected
+from batch_alias.ledger import FIRST_ROWS, TARGET, Ledger, ProblemCount
 from batch_alias.model import Event, EventKind
 from batch_alias.reports import Summary, write_plan_report, write_reports
 from batch_alias.rongcloud.client import Client
@@ -20,11 +19,13 @@ from batch_alias.sending.limiter import WINDOW, RateLimiter, sending_seconds
 from batch_alias.sending.members import MemberLookup, Watch
 from batch_alias.sending.metrics import Progress
 from batch_alias.sending.pipeline import Pipeline
-from batch_alias.settings import Sending, Settings
+from batch_alias.settings import Settings
 from batch_alias.version import __version__
 
 Observer = Callable[[Event], None]
 """Called with each event of a run, from the event loop's thread."""
+Result = Callable[[], tuple[int, ExitCode]]
+"""Says when a command is at its end how many rows are left to do, and the exit code if that is not for a stop."""
 _STAYS_ON = ("compare", "only_absent")
 """Steps that are done for the rest of a job once they were: facts in its ledger, by the name of the step."""
 
@@ -44,7 +45,7 @@ class Job:
         self.folder = settings.job_folder
         self.ledger = ledger
         self.target = client.target
-        self.target_name = asked_for(settings).name
+        self.target_name = settings.required_target.name
         self.left_out: ProblemCount | None = None  # rows of the job that this one takes back, which it cannot
         self.under_way = self.to_send  # rows that are sent or read by what was begun last, or is begun first
         self._client = client
@@ -119,7 +120,7 @@ class Job:
         )
         if lookup.groups:
             with watch(lookup):
-                await self._do("members", lookup, self._noted(), self._looked_up)
+                await self._do("members", lookup, self._noted(Steps()), self._looked_up)
             if self._end[0] in {ExitCode.INTERRUPTED, ExitCode.STOPPED}:
                 return False
         self._pipeline, self.unreadable = None, lookup.unreadable
@@ -140,26 +141,18 @@ class Job:
             if self.under_way:
                 await asyncio.sleep(WINDOW)  # for the rate: what comes now does not know what was read last
         self.under_way = self.to_send
-        if not self.under_way:
-            self._end = self._sent()[1], ""
-            return
         self.ledger.select_to_send(failed=self.settings.source is None)
         steps = self.steps
-        pipeline = self._make_pipeline(steps, self.settings.sending, observer)
-        await self._do("run", pipeline, self._noted(steps), self._sent)
+        await self._do_steps("run", steps, self._noted(steps), self._sent, observer, limit=self.settings.sending.limit)
 
     async def plan(self, observer: Observer = ignore) -> None:
         """Read the aliases of the pending rows that were not read; see ``plan_job``."""
         if not await self.look_up_members(observer):
             return
         self.under_way = self.ledger.plan().left
-        if not self.under_way:
-            self._end = self._planned()[1], ""
-            return
         self.ledger.select_unread()
         steps = replace(self.steps, compare=True, write=False)
-        pipeline = self._make_pipeline(steps, replace(self.settings.sending, limit=None), observer)
-        await self._do("plan", pipeline, self._noted(steps), self._planned)
+        await self._do_steps("plan", steps, self._noted(steps), self._planned, observer)
 
     def choose_to_verify(self, sample: int | None) -> int:
         """Choose accepted rows to be read back, see ``Verification``; return how many are left of them."""
@@ -170,20 +163,30 @@ class Job:
     async def verify(self, observer: Observer = ignore) -> None:
         """Read the rows that were chosen back; see ``verify_job``."""
         chosen = self.verification
-        if chosen.left:
-            sending = replace(self.settings.sending, limit=None)
-            pipeline = self._make_pipeline(Steps(write=False, verify=True), sending, observer)
-            await self._do("verify", pipeline, {"sample": chosen.sample, "seed": chosen.seed}, self._verified)
-        else:
-            self._end = self._verified()[1], ""
+        steps, noted = Steps(write=False, verify=True), {"sample": chosen.sample, "seed": chosen.seed}
+        await self._do_steps("verify", steps, noted, self._verified, observer)
         if self._end[0] in {ExitCode.DONE, ExitCode.NOT_ALL_ACCEPTED}:
             chosen.end()
 
-    def _make_pipeline(self, steps: Steps, sending: Sending, observer: Observer) -> Pipeline:
+    async def _do_steps(
+        self,
+        command: str,
+        steps: Steps,
+        noted: Mapping[str, object],
+        result: Result,
+        observer: Observer,
+        *,
+        limit: int | None = None,
+    ) -> None:
+        """Do the steps of a command for the selected rows, if there are any; see ``_do``."""
+        if not self.under_way:
+            self._end = result()[1], ""
+            return
         for name in _STAYS_ON:
             if getattr(steps, name):
                 self.ledger.set_meta(name, "")
-        return Pipeline(
+        sending = replace(self.settings.sending, limit=limit)
+        pipeline = Pipeline(
             steps,
             ledger=self.ledger,
             service=self._client,
@@ -193,11 +196,12 @@ class Job:
             observer=observer,
             proven=self.ledger.counts().accepted > 0,
         )
+        await self._do(command, pipeline, noted, result)
 
-    def _noted(self, steps: Steps | None = None) -> dict[str, object]:
+    def _noted(self, steps: Steps) -> dict[str, object]:
         """The settings that are kept with a run, beside those of sending."""
         given = {name: value for name, value in asdict(self.settings.comparing).items() if value not in (None, False)}
-        stays = {name: True for name in _STAYS_ON if steps is not None and getattr(steps, name)}
+        stays = {name: True for name in _STAYS_ON if getattr(steps, name)}
         return {"max_rejected": self.settings.max_rejected} | given | stays
 
     async def _do(
@@ -205,14 +209,11 @@ class Job:
         command: str,
         pipeline: Pipeline | MemberLookup,
         noted: Mapping[str, object],
-        result: Callable[[], tuple[int, ExitCode]],
+        result: Result,
     ) -> None:
-        """Make the requests of a command, and record how that ended.
-
-        ``result`` is called at the end: how many rows are left to do, and the exit code if that is not for a stop.
-        """
+        """Make the requests of a command, and record how that ended."""
         self._pipeline = pipeline
-        self.ledger.set_meta(TARGET, asked_for(self.settings).fingerprint)
+        self.ledger.set_meta(TARGET, self.settings.required_target.fingerprint)
         settings = {"masked_key": self.target.masked_key, **asdict(self.settings.sending), **noted}
         self.ledger.begin_run(command, target=self.target_name, version=__version__, settings=settings)
         try:
@@ -272,12 +273,13 @@ class Job:
         """Write ``plan.csv``; return what sending would do."""
         write_plan_report(self.folder, self.ledger)
         code, stopped = self._end
-        counts, plan, first = (
-            self.ledger.counts(),
-            self.ledger.plan(),
-            list(islice(self.ledger.planned_changes(), MOST_SHOWN)),
+        return Planned(
+            counts=self.ledger.counts(),
+            plan=self.ledger.plan(),
+            first=list(islice(self.ledger.planned_changes(), FIRST_ROWS)),
+            exit_code=code,
+            stopped=stopped,
         )
-        return Planned(counts=counts, plan=plan, first=first, exit_code=code, stopped=stopped)
 
     def report_verification(self) -> Verified:
         """Write the reports; return what was found in the rows that were read back."""

@@ -3,7 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Callable, Coroutine
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -12,8 +12,7 @@ from typing import Any, TypeVar
 from batch_alias.errors import Interrupted
 from batch_alias.job.findings import Planned, Verified
 from batch_alias.job.job import Job, Observer, ignore
-from batch_alias.job.opening import open_job
-from batch_alias.job.undo import open_undo
+from batch_alias.job.opening import OpenJob, open_job, open_undo
 from batch_alias.ledger import LedgerReader
 from batch_alias.reports import Summary, write_reports
 from batch_alias.sending import Timing
@@ -77,7 +76,7 @@ async def undo_job(settings: Settings, *, observer: Observer = ignore, timing: T
 
 
 async def _perform(
-    opened: Callable[..., AbstractContextManager[Job]],
+    opened: OpenJob,
     work: Callable[[Job], Coroutine[Any, Any, None]],
     report: Callable[[Job], T],
 ) -> T:

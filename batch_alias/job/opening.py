@@ -1,23 +1,41 @@
-"""Opening a job: it is staged, or has been, and is locked."""
+"""Opening a job: one that sets the aliases of a source, or one that takes back what another job has set."""
 
-from collections.abc import Iterator
+import csv
+import logging
+import shlex
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from typing import Protocol
+from dataclasses import replace
+from pathlib import Path
 
+from batch_alias.errors import LedgerError, ReportError
 from batch_alias.job.job import Job
-from batch_alias.job.refusals import asked_for, check_target
-from batch_alias.ledger import Ledger, LedgerReader, locked
-from batch_alias.model import EventKind
+from batch_alias.job.refusals import check_target
+from batch_alias.ledger import FIRST_ROWS, LEDGER, Ledger, LedgerReader, ProblemCount, locked
+from batch_alias.model import EventKind, State
 from batch_alias.sending import Timing
-from batch_alias.settings import Settings
-from batch_alias.staging import OnRead, connected, staged
+from batch_alias.settings import Comparing, Empty, Format, Reading, Settings
+from batch_alias.staging import OnRead, connected, sha256_of, staged
+from batch_alias.text import count
 
+OpenJob = Callable[..., AbstractContextManager[Job]]
+"""``open_job``, ``open_undo``, or one of them with some arguments; the rest is to be given."""
+UNDO_SOURCE = "undo.csv"
+UNDO_FOLDER = "undo.aliases"
+"""What a job that takes another one back is made from, and its own folder: both in the folder of that job."""
+_UNDO_READING = Reading(
+    user_column="userId",
+    group_column="groupId",
+    remark_column="before",
+    expect_column="expected",
+    empty=Empty.CLEAR,
+    encoding="utf-8-sig",
+    delimiter="comma",
+    format=Format.CSV,
+    verbatim=True,
+)
 
-class OpenJob(Protocol):
-    """Opens a job for a block; see ``open_job``."""
-
-    def __call__(self, settings: Settings, *, on_read: OnRead) -> AbstractContextManager[Job]:
-        """Open it."""
+_LOG = logging.getLogger("batch_alias.undo")
 
 
 @contextmanager
@@ -44,6 +62,83 @@ def open_job(
             ledger.forget_before()
         job = Job(settings, client, ledger, timing)
         if settings.source is not None:
-            ledger.keep_members(settings.others and f"{settings.others} {asked_for(settings).fingerprint}")
+            ledger.keep_members(settings.others and f"{settings.others} {settings.required_target.fingerprint}")
         job.refuse_rejections()
         yield job
+
+
+@contextmanager
+def open_undo(
+    settings: Settings, *, timing: Timing | None = None, on_read: OnRead = lambda _done, _total: None
+) -> Iterator[Job]:
+    """Open the job that takes another one back; both are locked. See ``open_job``.
+
+    It sets each alias that was replaced again, or clears it where there was none, if it is still the one that was set.
+
+    Raises:
+        LedgerError: The aliases that the job replaced are not known, it was sent elsewhere, or an undo was begun and
+            more rows were sent since.
+    """
+    folder = settings.job_folder
+    with ExitStack() as stack:
+        LedgerReader(folder).close()  # before the lock makes a folder
+        stack.enter_context(locked(folder))
+        with LedgerReader(folder) as ledger:
+            check_target(ledger, settings)
+            left_out = _write_source(folder, ledger)
+        undoing = replace(
+            settings,
+            source=folder / UNDO_SOURCE,
+            job=folder / UNDO_FOLDER,
+            reading=_UNDO_READING,
+            max_rejected=1.0,
+            comparing=Comparing(verify=settings.comparing.verify),
+        )
+        job = stack.enter_context(open_job(undoing, timing=timing, on_read=on_read))
+        job.left_out = left_out
+        if left_out.count:
+            _LOG.warning("%s: %s of %s, left out", folder, left_out.message, count(left_out.count, "row"))
+        yield job
+
+
+def _write_source(folder: Path, ledger: LedgerReader) -> ProblemCount:
+    """Write the source of the job that takes another one back; returns the rows that cannot be."""
+    # Those under way when a run was killed are pending.
+    sent = (State.ACCEPTED, State.UNKNOWN, *([State.PENDING] if ledger.was_killed() else []))
+    scratch, known, left_out, first = folder / f"{UNDO_SOURCE}.new", 0, 0, list[int]()
+    try:
+        with scratch.open("w", encoding="utf-8-sig", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(("userId", "groupId", "before", "expected"))
+            for row in ledger.rows(*sent):
+                if row.before is not None:
+                    known += 1
+                    writer.writerow((row.user_id, row.group_id, row.before, row.remark))
+                elif row.state != State.PENDING:
+                    left_out += 1
+                    first += [row.number] if left_out <= FIRST_ROWS else []
+        _refuse_source(folder, scratch, known=known, left_out=left_out)
+        scratch.replace(folder / UNDO_SOURCE)
+    except OSError as error:
+        reason = error.strerror or error
+        raise ReportError("{path} cannot be written: {reason}.", path=folder / UNDO_SOURCE, reason=reason) from error
+    finally:
+        scratch.unlink(missing_ok=True)
+    message = "the alias before was not read"
+    return ProblemCount(name="", message=message, count=left_out, rows=tuple(first))
+
+
+def _refuse_source(folder: Path, source: Path, *, known: int, left_out: int) -> None:
+    if not known + left_out:
+        raise LedgerError("The job {folder} has set no alias.", "There is nothing to undo.", folder=folder)
+    if not known:
+        problem = "The job {folder} cannot be undone: the aliases that it replaced were not read."
+        advice = "A job can be undone if it was run with --compare, or planned before."
+        raise LedgerError(problem, advice, folder=folder)
+    if not (folder / UNDO_FOLDER / LEDGER).exists():
+        return
+    with LedgerReader(folder / UNDO_FOLDER) as ledger:
+        if ledger.info().sha256 != sha256_of(source) and ledger.may_have_sent():
+            problem = "More rows of the job {folder} were sent since its undo was begun."
+            advice = "Finish that with: batch-alias retry {undo}; then rename its folder, and undo what is left."
+            raise LedgerError(problem, advice, folder=folder, undo=shlex.quote(str(folder / UNDO_FOLDER)))

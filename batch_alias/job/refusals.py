@@ -5,13 +5,7 @@ from batch_alias.ledger import TARGET, LedgerReader
 from batch_alias.model import State
 from batch_alias.reports import PLAN
 from batch_alias.settings import Settings
-from batch_alias.settings.target import Target
 from batch_alias.text import percent
-
-
-def asked_for(settings: Settings) -> Target:
-    """The target of the settings. Raises ``UsageError`` if there is none."""
-    return settings.target or Target()  # which raises it
 
 
 def check_target(ledger: LedgerReader, settings: Settings) -> bool:
@@ -23,7 +17,7 @@ def check_target(ledger: LedgerReader, settings: Settings) -> bool:
     Raises:
         LedgerError: It was begun for another target, and rows have an outcome.
     """
-    counts, wanted = ledger.counts(), asked_for(settings).fingerprint
+    counts, wanted = ledger.counts(), settings.required_target.fingerprint
     begun = ledger.meta(TARGET) or wanted
     if begun == wanted or not counts.begun + counts.unchanged + counts.conflict:
         return begun != wanted

@@ -4,7 +4,7 @@ SQL stays in this folder. ``LedgerReader`` reads a ledger without disturbing a r
 """
 
 from batch_alias.ledger.create import create, locked
-from batch_alias.ledger.reader import LEDGER, LedgerReader
+from batch_alias.ledger.reader import FIRST_ROWS, LEDGER, LedgerReader
 from batch_alias.ledger.records import JobInfo, Plan, ProblemCount, ReadBack, Repeat, RowRecord, RunRecord
 from batch_alias.ledger.sqlite import Ledger
 
@@ -14,6 +14,7 @@ VERIFICATION = "verification"
 """The fact that says which rows are being read back: JSON, with the arguments of ``Ledger.select_accepted``."""
 
 __all__ = [
+    "FIRST_ROWS",
     "LEDGER",
     "TARGET",
     "VERIFICATION",

@@ -18,7 +18,7 @@ FORMAT = 3
 APPLICATION_ID = 0x62614C67
 """Distinguishes a ledger from any other SQLite file."""
 FIRST_ROWS = 5
-"""Rows named as examples of a problem."""
+"""Rows that are kept, or shown, as examples."""
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 _READ_BACK = "state = 'accepted' AND found IS NOT NULL AND verified_at >= max(finished_at, ?)"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from batch_alias.ledger import LedgerReader
+from batch_alias.ledger import FIRST_ROWS, LedgerReader
 from batch_alias.model import State
 from batch_alias.problems import PROBLEMS
 from batch_alias.reports import wording
@@ -24,8 +24,6 @@ MOST_ROWS = 1000
 """Rows that were not accepted and are shown; ``not-accepted.csv`` has all."""
 MOST_LINES = 100
 """Lines of every other table."""
-EXAMPLES = 5
-"""Rows that are shown as examples of a change."""
 MOST_TEXT = 160
 
 
@@ -69,7 +67,7 @@ def _changes(ledger: LedgerReader) -> list[dict[str, object]]:
             "name": name,
             "rows": found[name][0],
             "accepted": found[name][1],
-            "examples": list(islice(ledger.changing(name), EXAMPLES)),
+            "examples": list(islice(ledger.changing(name), FIRST_ROWS)),
         }
         for name in CHANGES
         if name in found

@@ -177,6 +177,11 @@ class Settings:
             raise UsageError("Neither a source nor a job was named.", "Name one.")
 
     @property
+    def required_target(self) -> Target:
+        """The target. Raises ``UsageError`` if there is none."""
+        return self.target or Target()  # which raises it: it names none
+
+    @property
     def others(self) -> str:
         """What is done about a row if its user is not in its group: "warn" or "reject"; "" if that is not looked up."""
         members = self.comparing.members or ""
