@@ -1,9 +1,9 @@
 """What a run would do with a source, without sending anything."""
 
 import asyncio
-import csv
 import json
 import tempfile
+from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from itertools import islice
@@ -12,6 +12,7 @@ from pathlib import Path
 from batch_alias.errors import ExitCode, ReportError, UsageError
 from batch_alias.ledger import JobInfo, Ledger, LedgerReader, ProblemCount, Repeat, RowRecord
 from batch_alias.model import State, StateCounts
+from batch_alias.reports.rows import Cells, write_table
 from batch_alias.sending import Timing
 from batch_alias.sending.limiter import sending_seconds
 from batch_alias.sending.members import MemberLookup, Watch
@@ -144,19 +145,21 @@ async def _look_up_members(settings: Settings, ledger: Ledger, watch: Watch) -> 
 
 
 def _write_problems(path: Path, ledger: LedgerReader) -> None:
+    header = ("row", "kind", "reason", "message", "userId", "groupId", "remark")
     try:
-        with path.open("w", encoding="utf-8-sig", newline="") as file:
-            writer = csv.writer(file)
-            writer.writerow(("row", "kind", "reason", "message", "userId", "groupId", "remark"))
-            for row in ledger.rows():
-                values = (row.user_id, row.group_id, row.remark)
-                if row.state != State.PENDING:
-                    writer.writerow((row.number, row.state, row.reason or "repeated", row.message, *values))
-                for warning in filter(None, row.warning.split(",")):
-                    writer.writerow((row.number, "warning", warning, "", *values))
+        write_table(path, header, _problems(ledger))
     except OSError as error:
         reason = error.strerror or error
         raise ReportError("The problems cannot be written to {path}: {reason}.", path=path, reason=reason) from error
+
+
+def _problems(ledger: LedgerReader) -> Iterator[Cells]:
+    for row in ledger.rows():
+        values = (row.user_id, row.group_id, row.remark)
+        if row.state != State.PENDING:
+            yield row.number, row.state, row.reason or "repeated", row.message, *values
+        for warning in filter(None, row.warning.split(",")):
+            yield row.number, "warning", warning, "", *values
 
 
 async def check_source(settings: Settings) -> Check:

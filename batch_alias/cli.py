@@ -29,9 +29,13 @@ CREDENTIALS = "Target (App Key and secret: RONGCLOUD_APP_KEY, RONGCLOUD_APP_SECR
 
 def fill_settings(given: Given, **more: object) -> Settings:
     """The settings of a job that is sent or read."""
-    target, sending, comparing = fill_target(given, os.environ), fill(Sending, given), fill(Comparing, given)
-    given = {name: value for name, value in given.items() if name not in more}
-    return fill(Settings, given, target=target, sending=sending, comparing=comparing, **more)
+    parts = {
+        "reading": fill(Reading, given),
+        "target": fill_target(given, os.environ),
+        "sending": fill(Sending, given),
+        "comparing": fill(Comparing, given),
+    }
+    return fill(Settings, given, **parts, **more)
 
 
 @cloup.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -67,8 +71,7 @@ def run(source: Path, **given: object) -> int:
     """
     from batch_alias import commands
 
-    settings = fill_settings(given, source=source, reading=fill(Reading, given))
-    return commands.run(settings, fill(Output, given))
+    return commands.run(fill_settings(given, source=source), fill(Output, given))
 
 
 @cli.command()
@@ -90,8 +93,7 @@ def plan(source: Path, **given: object) -> int:
     """
     from batch_alias import commands
 
-    settings = fill_settings(given, source=source, reading=fill(Reading, given))
-    return commands.plan(settings, fill(Output, given))
+    return commands.plan(fill_settings(given, source=source), fill(Output, given))
 
 
 @cli.command()

@@ -60,11 +60,16 @@ class Console:
     def say(self, text: str = "") -> None:
         """Print something that a quiet run leaves out."""
         if not self._quiet:
-            self._write(text)
+            self.warn(text)
 
     def warn(self, text: str) -> None:
         """Print something that a quiet run prints too."""
-        self._write(text)
+        if self._printer is None:
+            _print(text)
+            return
+        self._lines.put(text)
+        if not self._printer.is_alive():
+            self._print_queued()
 
     def answer(self, lines: Iterable[str]) -> None:
         """Print what was asked for on standard output."""
@@ -73,9 +78,9 @@ class Console:
 
     def error(self, error: BatchAliasError) -> None:
         """Print what ended the run and what to do."""
-        self._write(f"batch-alias: {self._highlight(error.problem)}")
+        self.warn(f"batch-alias: {self._highlight(error.problem)}")
         if error.advice:
-            self._write(textwrap.indent(error.advice, "  "))
+            self.warn(textwrap.indent(error.advice, "  "))
 
     def confirm(self) -> bool:
         """Ask whether to send."""
@@ -197,14 +202,6 @@ class Console:
 
     def _highlight(self, text: str) -> str:
         return f"\x1b[1;31m{text}\x1b[0m" if self._colour else text
-
-    def _write(self, text: str) -> None:
-        if self._printer is None:
-            _print(text)
-            return
-        self._lines.put(text)
-        if not self._printer.is_alive():
-            self._print_queued()
 
 
 def _print(text: str, bar: "tqdm[Never] | None" = None, end: str = "\n") -> None:

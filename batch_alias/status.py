@@ -39,16 +39,16 @@ class Status:
     """Where a job stands."""
 
     source: str
-    target: str  # empty before the first run
     counts: StateCounts
-    runs: int
-    command: str  # of the last run: "run", "plan" or "verify"; empty before the first one
+    target: str = ""  # empty before the first run
+    runs: int = 0
+    command: str = ""  # of the last run: "run", "plan", "verify" or "members"; empty before the first one
     phase: Phase
-    rate: float  # attempts per second, to send or if only read to read, over the last minute of the last run
-    seconds_left: float | None  # at that rate; None when it is not sending
-    last_attempt_at: float | None  # seconds since the epoch
-    exit_code: int | None  # of the last run; None while it has no end
-    last_event: str  # in a sentence; empty if there was none
+    rate: float = 0.0  # attempts per second, to send or if only read to read, over the last minute of the last run
+    seconds_left: float | None = None  # at that rate; None when it is not sending
+    last_attempt_at: float | None = None  # seconds since the epoch
+    exit_code: int | None = None  # of the last run; None while it has no end
+    last_event: str = ""  # in a sentence; empty if there was none
     read: float | None = None  # the share of the source that has been read, while it is
 
     def as_json(self) -> str:
@@ -98,16 +98,8 @@ def _reading(noted: dict[str, float | str]) -> Status:
     done, total = float(noted["done"]), float(noted["total"])
     return Status(
         source=str(noted["source"]),
-        target="",
         counts=StateCounts(),
-        runs=0,
-        command="",
         phase=Phase.READING if time.time() - float(noted["at"]) < QUIET else Phase.SILENT,
-        rate=0.0,
-        seconds_left=None,
-        last_attempt_at=None,
-        exit_code=None,
-        last_event="",
         read=done / total if total else 0.0,
     )
 

@@ -3,8 +3,9 @@
 SQL stays in this folder. ``LedgerReader`` reads a ledger without disturbing a run; ``Ledger`` is what a run writes to.
 """
 
-from batch_alias.ledger.create import create, locked
-from batch_alias.ledger.reader import FIRST_ROWS, LEDGER, LedgerReader
+from batch_alias.ledger.create import create
+from batch_alias.ledger.file import LEDGER, locked
+from batch_alias.ledger.reader import FIRST_ROWS, LedgerReader
 from batch_alias.ledger.records import JobInfo, Plan, ProblemCount, ReadBack, Repeat, RowRecord, RunRecord
 from batch_alias.ledger.sqlite import Ledger
 

@@ -7,17 +7,14 @@ in SQL (4.5 s for a million rows against 8 s for upserts one by one).
 import json
 import os
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable, Iterable
+from contextlib import closing, suppress
 from dataclasses import asdict
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from filelock import FileLock, Timeout
-
-from batch_alias.errors import LedgerError
-from batch_alias.ledger.reader import APPLICATION_ID, FORMAT, LEDGER, translated
+from batch_alias.ledger.file import APPLICATION_ID, FORMAT, LEDGER, translated
 from batch_alias.ledger.records import JobInfo
 from batch_alias.problems import NOT_A_DATA_ROW, PROBLEMS
 
@@ -25,7 +22,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _UNFINISHED = "ledger.new"
-_LOCK = "ledger.lock"
 _VALUES = ("number", "user_id", "group_id", "remark")
 _INSERT_VALUES = "INSERT INTO rows (number, user_id, group_id, remark, state) VALUES (?, ?, ?, ?, 'pending')"
 _ALL = (*_VALUES, "reason", "message", "warning", "cells", "expected")
@@ -58,28 +54,6 @@ UPDATE rows SET reason = '{NOT_A_DATA_ROW}', message = ?
 WHERE number IN below AND (SELECT count(*) FROM below) <= {_MOST_NOTES}
     AND reason IN ('empty-user-id', 'empty-group-id', 'too-few-fields');
 """
-
-
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Lock a job's folder against every other run, and make it if it does not exist.
-
-    Raises:
-        LedgerError: Another run has locked it, or it cannot be made.
-    """
-    with translated(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / _LOCK, thread_local=False)
-    with translated(folder):
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:  # an OSError as well
-            advice = "Wait until it has ended; two runs of one job would send rows twice."
-            raise LedgerError("The job {folder} is locked by another run.", advice, folder=folder) from None
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def create(

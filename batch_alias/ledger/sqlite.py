@@ -13,7 +13,8 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from batch_alias.errors import LedgerError
-from batch_alias.ledger.reader import LedgerReader, damaged, translated
+from batch_alias.ledger.file import damaged, translated
+from batch_alias.ledger.reader import LedgerReader
 from batch_alias.model import Event, Outcome, Row, Second
 from batch_alias.problems import PROBLEMS
 
@@ -175,21 +176,9 @@ class Ledger(LedgerReader):
         return list({row.number: row for row in (*first, *last, *middle)}.values())[:most]
 
     def _select(self, more: str, values: Sequence[int] = ()) -> list[Row]:
-        columns = "number, user_id, group_id, remark, state = 'unknown', before, expected"
-        return [
-            Row(
-                number=number,
-                user_id=user_id,
-                group_id=group_id,
-                remark=remark,
-                in_doubt=bool(in_doubt),
-                before=before,
-                expected=expected,
-            )
-            for number, user_id, group_id, remark, in_doubt, before, expected in self._query(
-                f"SELECT {columns} FROM rows WHERE {self._selected} {more}", values
-            )
-        ]
+        columns = "number, user_id, group_id, remark, state = 'unknown' AS in_doubt, before, expected"
+        found = self._query(f"SELECT {columns} FROM rows WHERE {self._selected} {more}", values)
+        return [Row(**{**dict(row), "in_doubt": bool(row["in_doubt"])}) for row in found]
 
     def record(self, outcome: Outcome) -> None:
         """Record a row's outcome. Synchronous: nothing may be awaited between a response and this."""

@@ -12,9 +12,9 @@ from batch_alias.errors import ReportError
 from batch_alias.ledger import LedgerReader
 from batch_alias.reports.rows import write_differs, write_not_accepted, write_plan, write_results
 from batch_alias.reports.summary import Summary, summarize
-from batch_alias.reports.wording import Step, next_steps
+from batch_alias.reports.wording import next_steps
 
-__all__ = ["PLAN", "Step", "Summary", "next_steps", "write_plan_report", "write_reports"]
+__all__ = ["PLAN", "Summary", "next_steps", "write_plan_report", "write_reports"]
 
 LEFT = 3600.0
 """Seconds after which an unfinished report is taken for one of a process that was killed, and removed."""
