@@ -37,14 +37,14 @@ def plan_lines(job: Job) -> Iterator[str]:
         yield "Warnings  sent all the same:"
         yield from problem_lines(warnings)
     if counts.superseded:
-        yield f"Repeated  {count(counts.superseded, 'row')}: a later row sets the same user and group"
-    if job.left_out is not None and job.left_out.count:
+        yield f"Repeated  {count(counts.superseded, 'row')}: {STATE_MEANINGS[State.SUPERSEDED]}"
+    if job.left_out is not None:
         yield "Left out  not to be undone:"
         yield from problem_lines([job.left_out])
     if job.unreadable:
         yield unreadable_line(job.unreadable)
     if ledger.was_run():
-        ended = counts.accepted + counts.failed + counts.unfinished - job.unfinished
+        ended = counts.accepted + (0 if job.sends_failed else counts.failed)
         yield f"Resumed   {count(ended, 'row')} ended in an earlier run"
     if job.to_send:
         if (plan := ledger.plan()).left < plan.rows:
@@ -130,7 +130,7 @@ def check_lines(check: Check) -> Iterator[str]:
     rows, users, groups = count(counts.pending, "row"), count(check.users, "user"), count(check.groups, "group")
     yield f"To send   {rows} for {users} in {groups}; about {duration(round(check.seconds))} at {check.rate} per second"
     if counts.superseded:
-        yield f"Repeated  {count(counts.superseded, 'row')}: a later row sets the same user and group:"
+        yield f"Repeated  {count(counts.superseded, 'row')}: {STATE_MEANINGS[State.SUPERSEDED]}:"
         yield f"          {check.same:,} with the same alias, {check.conflicting:,} with another one"
         for repeat in check.repeats:
             alias = "the same" if repeat.same else "another"

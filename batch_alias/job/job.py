@@ -46,7 +46,7 @@ class Job:
         self.ledger = ledger
         self.target = client.target
         self.target_name = settings.required_target.name
-        self.left_out: ProblemCount | None = None  # rows of the job that this one takes back, which it cannot
+        self.left_out: ProblemCount | None = None  # rows of another job that cannot be taken back, if any
         self.under_way = self.to_send  # rows that are sent or read by what was begun last, or is begun first
         self._client = client
         self._timing = timing
@@ -57,14 +57,14 @@ class Job:
     @property
     def to_send(self) -> int:
         """How many rows the next ``send`` sends."""
-        left = self.unfinished
+        counts = self.ledger.counts()
+        left = counts.unfinished + (counts.failed if self.sends_failed else 0)
         return min(left, self.settings.sending.limit or left)
 
     @property
-    def unfinished(self) -> int:
-        """How many rows are left to be sent: without a source in the settings the failed ones too."""
-        counts = self.ledger.counts()
-        return counts.unfinished + (counts.failed if self.settings.source is None else 0)
+    def sends_failed(self) -> bool:
+        """Whether the failed rows are sent again as well: without a source in the settings."""
+        return self.settings.source is None
 
     @property
     def steps(self) -> Steps:
@@ -141,7 +141,7 @@ class Job:
             if self.under_way:
                 await asyncio.sleep(WINDOW)  # for the rate: what comes now does not know what was read last
         self.under_way = self.to_send
-        self.ledger.select_to_send(failed=self.settings.source is None)
+        self.ledger.select_to_send(failed=self.sends_failed)
         steps = self.steps
         await self._do_steps("run", steps, self._noted(steps), self._sent, observer, limit=self.settings.sending.limit)
 

@@ -95,8 +95,8 @@ def open_undo(
             comparing=Comparing(verify=settings.comparing.verify),
         )
         job = stack.enter_context(open_job(undoing, timing=timing, on_read=on_read))
-        job.left_out = left_out
         if left_out.count:
+            job.left_out = left_out
             _LOG.warning("%s: %s of %s, left out", folder, left_out.message, count(left_out.count, "row"))
         yield job
 

@@ -21,7 +21,7 @@ from batch_alias.problems import NOT_A_DATA_ROW, PROBLEMS
 if TYPE_CHECKING:
     import pandas as pd
 
-_UNFINISHED = "ledger.new"
+_NEW = "ledger.new"
 _VALUES = ("number", "user_id", "group_id", "remark")
 _INSERT_VALUES = "INSERT INTO rows (number, user_id, group_id, remark, state) VALUES (?, ?, ?, ?, 'pending')"
 _ALL = (*_VALUES, "reason", "message", "warning", "cells", "expected")
@@ -70,7 +70,7 @@ def create(
     Raises:
         LedgerError: The ledger cannot be written.
     """
-    unfinished = folder / _UNFINISHED
+    unfinished = folder / _NEW
     try:
         with translated(unfinished):
             unfinished.unlink(missing_ok=True)  # left by a process that was killed

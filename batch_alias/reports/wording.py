@@ -14,6 +14,7 @@ from batch_alias import problems
 from batch_alias.errors import ExitCode
 from batch_alias.ledger import JobInfo, RowRecord, RunRecord
 from batch_alias.model import Failure, State
+from batch_alias.reports.rows import CHANGES, why
 from batch_alias.reports.summary import Summary
 from batch_alias.rongcloud.codes import CODES, FAILURES, UNKNOWN_CODE
 from batch_alias.settings import Comparing, Reading, Sending, Settings
@@ -24,10 +25,10 @@ MOST_CAUSES = 200
 """Causes that are counted separately: a service that invents a code for every row must not fill the memory."""
 STATE_MEANINGS: Mapping[State, str] = {
     State.ACCEPTED: "RongCloud accepted the alias",
-    State.UNCHANGED: "not sent: the alias was so already",
+    State.UNCHANGED: f"not sent: {CHANGES[State.UNCHANGED]}",
     State.SUPERSEDED: "a later row sets the same user and group",
     State.REJECTED: "not sent: something is wrong with the row",
-    State.CONFLICT: "not sent: the alias is not the one that may be replaced",
+    State.CONFLICT: f"not sent: {CHANGES[State.CONFLICT]}",
     State.FAILED: "refused by the service, or never reached it",
     State.UNKNOWN: "sent, but not confirmed: it may or may not be set",
     State.PENDING: "not sent yet",
@@ -92,7 +93,7 @@ def conclude(summary: Summary) -> Conclusion:
         return Conclusion("warning", f"{so_far}; {left:,} not sent yet.")
     were = "was" if left == 1 else "were"
     conflicts = count(states[State.CONFLICT], "conflict")
-    detail = f"{conflicts}: the alias is not the one that may be replaced." if states[State.CONFLICT] else ""
+    detail = f"{conflicts}: {CHANGES[State.CONFLICT]}." if states[State.CONFLICT] else ""
     return Conclusion("warning", f"{left:,} of {count(summary.rows, 'row')} {were} not accepted.", detail)
 
 
@@ -110,7 +111,7 @@ def _all_done(summary: Summary) -> Conclusion:
     if summary.verified:
         details.append(f"Read back and as sent: {count(summary.verified, 'row')}.")
     if superseded := summary.states[State.SUPERSEDED]:
-        details.append(f"{count(superseded, 'row')} not sent: a later row sets the same user and group.")
+        details.append(f"{count(superseded, 'row')} not sent: {STATE_MEANINGS[State.SUPERSEDED]}.")
     return Conclusion("warning" if summary.differs else "good", sentence, " ".join(details))
 
 
@@ -120,31 +121,32 @@ def next_steps(summary: Summary, folder: Path, info: JobInfo) -> list[Step]:
     ``not-accepted.csv`` keeps the columns of the source below their names, so where they were named they are again;
     what an empty alias means is said again too.
     """
-    states, steps = summary.states, []
+    states, steps, given = summary.states, list[Step](), _given(info)
     note = "with the same --region, --url or --sandbox"
+
+    def run(name: str, settings: Mapping[str, object]) -> str:
+        return " ".join(["batch-alias run", shlex.quote(str(folder / name)), *flags(settings)])
+
     if states[State.PENDING]:
         rows = count(states[State.PENDING], "row")
         steps.append(
             Step(text=f"Send {rows} not sent yet: batch-alias run with the same source continues where it ended.")
         )
-    again = states[State.FAILED] + states[State.UNKNOWN]
-    if again:
-        text = f"Send {count(again, 'failed or unknown row')} again: setting an alias twice does no harm."
+    if unaccepted := states[State.FAILED] + states[State.UNKNOWN]:
+        text = f"Send {count(unaccepted, 'failed or unknown row')} again: setting an alias twice does no harm."
         steps.append(Step(text=text, command=f"batch-alias retry {shlex.quote(str(folder))}", note=note))
     if states[State.REJECTED]:
         text = f"Correct {count(states[State.REJECTED], 'rejected row')} in not-accepted.csv and run that file."
         columns = ("user_column", "group_column", "remark_column", "expect_column")
         names = dict(zip(columns, info.column_names.values(), strict=False))
-        given = {name: names.get(name, value) for name, value in _given(info).items() if name in {*columns, "empty"}}
-        command = ["batch-alias run", shlex.quote(str(folder / "not-accepted.csv")), *flags(given)]
-        steps.append(Step(text=text, command=" ".join(command), note=note))
+        kept = {name: names.get(name, value) for name, value in given.items() if name in {*columns, "empty"}}
+        steps.append(Step(text=text, command=run("not-accepted.csv", kept), note=note))
     if states[State.CONFLICT]:
         steps.append(Step(text=f"Decide about {count(states[State.CONFLICT], 'conflict')}. {_AFTER_CONFLICT}"))
     if summary.differs:
         text = f"Look at {count(summary.differs, 'row')} in differs.csv; to send them again, run that file."
-        given = {name: value for name, value in _given(info).items() if name == "empty"}
-        command = ["batch-alias run", shlex.quote(str(folder / "differs.csv")), *flags(given)]
-        steps.append(Step(text=text, command=" ".join(command), note=note))
+        kept = {name: value for name, value in given.items() if name == "empty"}
+        steps.append(Step(text=text, command=run("differs.csv", kept), note=note))
     return steps
 
 
@@ -188,7 +190,7 @@ def causes(rows: Iterable[RowRecord]) -> list[Cause]:
 def _cause(row: RowRecord) -> str:
     """A short name of which there are few, whatever the service says in its messages."""
     if row.state == State.PENDING:
-        return "not sent yet"
+        return why(row)
     if row.reason:
         return row.reason
     if row.code is not None:
