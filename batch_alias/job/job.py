@@ -26,6 +26,8 @@ Observer = Callable[[Event], None]
 """Called with each event of a run, from the event loop's thread."""
 Result = Callable[[], tuple[int, ExitCode]]
 """Says when a command is at its end how many rows are left to do, and the exit code if that is not for a stop."""
+_FINISHED = {ExitCode.DONE, ExitCode.NOT_ALL_ACCEPTED}
+"""The exit codes of a command that came to its end."""
 _STAYS_ON = ("compare", "only_absent")
 """Steps that are done for the rest of a job once they were: facts in its ledger, by the name of the step."""
 
@@ -133,7 +135,7 @@ class Job:
             return
         if self.is_planned_first:
             await self.plan(observer)
-            if self._end[0] not in {ExitCode.DONE, ExitCode.NOT_ALL_ACCEPTED}:
+            if self._end[0] not in _FINISHED:
                 return
             if (error := too_many_changes(self.ledger, self.settings)) is not None:
                 write_plan_report(self.folder, self.ledger)
@@ -165,7 +167,7 @@ class Job:
         chosen = self.verification
         steps, noted = Steps(write=False, verify=True), {"sample": chosen.sample, "seed": chosen.seed}
         await self._do_steps("verify", steps, noted, self._verified, observer)
-        if self._end[0] in {ExitCode.DONE, ExitCode.NOT_ALL_ACCEPTED}:
+        if self._end[0] in _FINISHED:
             chosen.end()
 
     async def _do_steps(

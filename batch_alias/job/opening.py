@@ -1,11 +1,11 @@
 """Opening a job: one that sets the aliases of a source, or one that takes back what another job has set."""
 
-import csv
 import logging
 import shlex
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 from batch_alias.errors import LedgerError, ReportError
@@ -13,6 +13,7 @@ from batch_alias.job.job import Job
 from batch_alias.job.refusals import check_target
 from batch_alias.ledger import FIRST_ROWS, LEDGER, Ledger, LedgerReader, ProblemCount, locked
 from batch_alias.model import EventKind, State
+from batch_alias.reports.rows import write_table
 from batch_alias.sending import Timing
 from batch_alias.settings import Comparing, Empty, Format, Reading, Settings
 from batch_alias.staging import OnRead, connected, sha256_of, staged
@@ -95,50 +96,47 @@ def open_undo(
             comparing=Comparing(verify=settings.comparing.verify),
         )
         job = stack.enter_context(open_job(undoing, timing=timing, on_read=on_read))
-        if left_out.count:
-            job.left_out = left_out
+        job.left_out = left_out
+        if left_out is not None:
             _LOG.warning("%s: %s of %s, left out", folder, left_out.message, count(left_out.count, "row"))
         yield job
 
 
-def _write_source(folder: Path, ledger: LedgerReader) -> ProblemCount:
-    """Write the source of the job that takes another one back; returns the rows that cannot be."""
+def _write_source(folder: Path, ledger: LedgerReader) -> ProblemCount | None:
+    """Write the source of the job that takes another one back; returns the rows that cannot be, if there are any."""
     # Those under way when a run was killed are pending.
     sent = (State.ACCEPTED, State.UNKNOWN, *([State.PENDING] if ledger.was_killed() else []))
-    scratch, known, left_out, first = folder / f"{UNDO_SOURCE}.new", 0, 0, list[int]()
-    try:
-        with scratch.open("w", encoding="utf-8-sig", newline="") as file:
-            writer = csv.writer(file)
-            writer.writerow(("userId", "groupId", "before", "expected"))
-            for row in ledger.rows(*sent):
-                if row.before is not None:
-                    known += 1
-                    writer.writerow((row.user_id, row.group_id, row.before, row.remark))
-                elif row.state != State.PENDING:
-                    left_out += 1
-                    first += [row.number] if left_out <= FIRST_ROWS else []
-        _refuse_source(folder, scratch, known=known, left_out=left_out)
-        scratch.replace(folder / UNDO_SOURCE)
-    except OSError as error:
-        reason = error.strerror or error
-        raise ReportError("{path} cannot be written: {reason}.", path=folder / UNDO_SOURCE, reason=reason) from error
-    finally:
-        scratch.unlink(missing_ok=True)
-    message = "the alias before was not read"
-    return ProblemCount(name="", message=message, count=left_out, rows=tuple(first))
-
-
-def _refuse_source(folder: Path, source: Path, *, known: int, left_out: int) -> None:
-    if not known + left_out:
-        raise LedgerError("The job {folder} has set no alias.", "There is nothing to undo.", folder=folder)
-    if not known:
+    unread = (row.number for row in ledger.rows(State.ACCEPTED, State.UNKNOWN) if row.before is None)
+    first = tuple(islice(unread, FIRST_ROWS))
+    if all(row.before is None for row in ledger.rows(*sent)):
+        if not first:
+            raise LedgerError("The job {folder} has set no alias.", "There is nothing to undo.", folder=folder)
         problem = "The job {folder} cannot be undone: the aliases that it replaced were not read."
         advice = "A job can be undone if it was run with --compare, or planned before."
         raise LedgerError(problem, advice, folder=folder)
+    source, scratch = folder / UNDO_SOURCE, folder / f"{UNDO_SOURCE}.new"
+    read = (row for row in ledger.rows(*sent) if row.before is not None)
+    values = ((row.user_id, row.group_id, row.before, row.remark) for row in read)
+    try:
+        write_table(scratch, ("userId", "groupId", "before", "expected"), values)
+        _check_begun(folder, sha256_of(scratch))
+        scratch.replace(source)
+    except OSError as error:
+        reason = error.strerror or error
+        raise ReportError("{path} cannot be written: {reason}.", path=source, reason=reason) from error
+    finally:
+        scratch.unlink(missing_ok=True)
+    left_out = len(first) + sum(1 for _ in unread)
+    problem = "the alias before was not read"
+    return ProblemCount(name="", message=problem, count=left_out, rows=first) if left_out else None
+
+
+def _check_begun(folder: Path, sha256: str) -> None:
+    """Raise ``LedgerError`` if an undo of a job was begun with another source."""
     if not (folder / UNDO_FOLDER / LEDGER).exists():
         return
     with LedgerReader(folder / UNDO_FOLDER) as ledger:
-        if ledger.info().sha256 != sha256_of(source) and ledger.may_have_sent():
+        if ledger.info().sha256 != sha256 and ledger.may_have_sent():
             problem = "More rows of the job {folder} were sent since its undo was begun."
             advice = "Finish that with: batch-alias retry {undo}; then rename its folder, and undo what is left."
             raise LedgerError(problem, advice, folder=folder, undo=shlex.quote(str(folder / UNDO_FOLDER)))
