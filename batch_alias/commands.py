@@ -25,8 +25,7 @@ def run(settings: Settings, output: Output, *, opened: OpenJob = open_job) -> in
         raise UsageError("There is no terminal to ask whether to send.", "Pass --yes to send without asking.")
     with _open(settings, output, console, opened) as job:
         if _perform(job, job.look_up_members(console.event, console.looking_up), console):
-            for line in plan_lines(job):
-                console.say(line)
+            console.say(*plan_lines(job))
             if job.to_send and not confirmed and not console.confirm():
                 raise Interrupted("This run has sent nothing.")
             with console.progress(job.progress, lambda: job.under_way):
@@ -45,8 +44,7 @@ def plan(settings: Settings, output: Output) -> int:
     console = Console(quiet=output.quiet)
     with _open(settings, output, console, open_job) as job:
         if _perform(job, job.look_up_members(console.event, console.looking_up), console):
-            for line in reading_lines(job, job.ledger.plan().left):
-                console.say(line)
+            console.say(*reading_lines(job, job.ledger.plan().left))
             with console.progress(job.progress, lambda: job.under_way):
                 _perform(job, job.plan(console.event), console)
         found = job.report_plan()
@@ -60,8 +58,7 @@ def verify(settings: Settings, output: Output, *, sample: int | None) -> int:
     """Read the accepted rows of a job back, or a random sample of them."""
     console = Console(quiet=output.quiet)
     with _open(settings, output, console, open_job) as job:
-        for line in reading_lines(job, job.choose_to_verify(sample)):
-            console.say(line)
+        console.say(*reading_lines(job, job.choose_to_verify(sample)))
         with console.progress(job.progress, lambda: job.under_way):
             _perform(job, job.verify(console.event), console)
         found = job.report_verification()

@@ -57,10 +57,10 @@ class Console:
         """Whether a person can be asked."""
         return self._terminal and sys.stdin.isatty()
 
-    def say(self, text: str = "") -> None:
-        """Print something that a quiet run leaves out."""
-        if not self._quiet:
-            self.warn(text)
+    def say(self, *lines: str) -> None:
+        """Print lines that a quiet run leaves out."""
+        for line in () if self._quiet else lines:
+            self.warn(line)
 
     def warn(self, text: str) -> None:
         """Print something that a quiet run prints too."""
@@ -101,12 +101,10 @@ class Console:
         self.stopped(summary.stopped)
         counts = job.ledger.counts()
         self.say(f"Done      {state_counts(counts)} of {count(counts.rows, 'row')}")
-        for line in problem_lines(job.ledger.problems(State.REJECTED, State.FAILED, State.UNKNOWN)):
-            self.say(line)
+        self.say(*problem_lines(job.ledger.problems(State.REJECTED, State.FAILED, State.UNKNOWN)))
         if job.settings.comparing.verify:
             found = job.ledger.read_back()
-            for line in read_back_lines(found, list(islice(job.ledger.differing(), FIRST_ROWS))):
-                self.say(line)
+            self.say(*read_back_lines(found, list(islice(job.ledger.differing(), FIRST_ROWS))))
             if found.unread:
                 self.warn(f"Next      Read the others back: batch-alias verify {shlex.quote(str(job.folder))}")
         self.say(f"Reports   {job.folder}: report.html, results.csv, not-accepted.csv, summary.json")
