@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from batch_alias.console import Console
 from batch_alias.errors import ExitCode, Interrupted, UsageError
-from batch_alias.job import Job, OpenJob, open_job
+from batch_alias.job import Job, OpenJob, Planned, Verified, open_job
 from batch_alias.logs import logging_to
 from batch_alias.render import plan_lines, planned_lines, reading_lines, verified_lines
 from batch_alias.settings import Output, Settings
@@ -48,10 +48,7 @@ def plan(settings: Settings, output: Output) -> int:
             with console.progress(job.progress, lambda: job.under_way):
                 _perform(job, job.plan(console.event), console)
         found = job.report_plan()
-    console.stopped(found.stopped)
-    console.flush()
-    console.answer([found.as_json()] if output.json else planned_lines(found, job.folder))
-    return found.exit_code
+    return _answer(found, planned_lines(found, job.folder), output, console)
 
 
 def verify(settings: Settings, output: Output, *, sample: int | None) -> int:
@@ -62,10 +59,7 @@ def verify(settings: Settings, output: Output, *, sample: int | None) -> int:
         with console.progress(job.progress, lambda: job.under_way):
             _perform(job, job.verify(console.event), console)
         found = job.report_verification()
-    console.stopped(found.stopped)
-    console.flush()
-    console.answer([found.as_json()] if output.json else verified_lines(found, job.folder))
-    return found.exit_code
+    return _answer(found, verified_lines(found, job.folder), output, console)
 
 
 @contextlib.contextmanager
@@ -87,6 +81,14 @@ def _perform(job: Job, work: Coroutine[Any, Any, T], console: Console) -> T:
     # The event loop has reset it; from here on SIGTERM is again what Ctrl-C is.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     return done
+
+
+def _answer(found: Planned | Verified, lines: Iterator[str], output: Output, console: Console) -> int:
+    """Print what reading has found, and why it stopped; return its exit code."""
+    console.stopped(found.stopped)
+    console.flush()
+    console.answer([found.as_json()] if output.json else lines)
+    return found.exit_code
 
 
 class _Executor(ThreadPoolExecutor):

@@ -18,7 +18,7 @@ from batch_alias.reports.rows import CHANGES, why
 from batch_alias.reports.summary import Summary
 from batch_alias.rongcloud.codes import CODES, FAILURES, UNKNOWN_CODE
 from batch_alias.settings import Comparing, Reading, Sending, Settings
-from batch_alias.settings.options import as_typed, options
+from batch_alias.settings.options import as_typed, flag, options
 from batch_alias.text import count
 
 MOST_CAUSES = 200
@@ -267,10 +267,9 @@ def flags(settings: Mapping[str, object]) -> list[str]:
     """Settings as flags of the command line, quoted for a shell; those that are not set are left out."""
     found = []
     for name, value in settings.items():
-        flag = f"--{name.replace('_', '-')}"
         if value is True:
-            found.append(flag)
+            found.append(flag(name))
         elif value is not None and value is not False:
             values = value if isinstance(value, list | tuple) else [value]
-            found += [f"{flag} {shlex.quote(as_typed(each, _UNITS.get(name)))}" for each in values]
+            found += [f"{flag(name)} {shlex.quote(as_typed(each, _UNITS.get(name)))}" for each in values]
     return found

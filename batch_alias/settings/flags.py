@@ -8,7 +8,7 @@ import click
 import cloup
 from click.core import ParameterSource
 
-from batch_alias.settings.options import Setting, Unit, as_typed, options
+from batch_alias.settings.options import Setting, Unit, as_typed, flag, options
 from batch_alias.settings.target import Secret, Target
 
 T = TypeVar("T")
@@ -59,7 +59,7 @@ def flags(title: str, settings: type, *names: str) -> Callable[[F], F]:
 
 def _flag(setting: Setting) -> Callable[[F], F]:
     option, default = setting.option, setting.default
-    names = [f"--{setting.name.replace('_', '-')}", *filter(None, [option.short]), setting.name]
+    names = [flag(setting.name), *filter(None, [option.short]), setting.name]
     variables = [*filter(None, [option.variable]), f"BATCH_ALIAS_{setting.name.upper()}"]
     if setting.type is bool:
         return cloup.option(*names, is_flag=True, envvar=variables, help=option.help)

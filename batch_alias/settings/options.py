@@ -58,6 +58,11 @@ def options(settings: type) -> list[Setting]:
     return found
 
 
+def flag(name: str) -> str:
+    """The flag of a setting: ``--max-rejected``."""
+    return f"--{name.replace('_', '-')}"
+
+
 def as_typed(value: object, unit: Unit | None) -> str:
     """A value as it is typed for its flag."""
     if unit is None or not isinstance(value, int | float) or not math.isfinite(value):
@@ -85,5 +90,6 @@ def validate(settings: object) -> None:
             permitted = f"{least} or more" if option.most == math.inf else f"{least} to {most}"
         else:
             continue
-        flag = f"--{setting.name.replace('_', '-')}"
-        raise UsageError("{flag} is {value}.", "It may be {permitted}.", flag=flag, value=shown, permitted=permitted)
+        raise UsageError(
+            "{flag} is {value}.", "It may be {permitted}.", flag=flag(setting.name), value=shown, permitted=permitted
+        )

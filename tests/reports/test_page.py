@@ -4,6 +4,7 @@ from dataclasses import asdict
 
 import pytest
 
+from batch_alias.ledger import FIRST_ROWS
 from batch_alias.model import Event, EventKind, Kind, State
 from batch_alias.problems import WARNINGS
 
@@ -73,6 +74,15 @@ def test_what_a_compared_job_changed_is_shown_before_and_after(job):
         ["5", "u5", "g", "conflict", "other ≠ new", "conflict"],
     ]
     assert ["1", "conflict", "an alias is set"] in [row[:3] for row in page.tables["Why rows were not accepted"]]
+
+
+def test_a_few_rows_of_each_change_are_shown(job):
+    job.stage(*({"remark": "new"} for _ in range(FIRST_ROWS + 2)))
+    job.run(before=dict.fromkeys(range(2, FIRST_ROWS + 4), "old"))
+    job.write()
+    table = job.page().tables["Before and after"]
+    assert table[1][::2] == ["replace", f"{FIRST_ROWS + 2}"]
+    assert [row[0] for row in table if "old → new" in row] == [f"{number}" for number in range(2, FIRST_ROWS + 2)]
 
 
 def test_rows_that_differ_are_shown_with_both_values(job):
