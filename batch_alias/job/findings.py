@@ -1,4 +1,4 @@
-"""What reading the aliases of a job has found, and which of its accepted rows are read back."""
+"""What was found in a job: by reading its aliases, and whether too many rows are rejected or would change."""
 
 import json
 import random
@@ -6,8 +6,12 @@ import time
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 
-from batch_alias.ledger import FIRST_ROWS, VERIFICATION, Ledger, Plan, ReadBack, RowRecord
-from batch_alias.model import StateCounts
+from batch_alias.errors import SourceError
+from batch_alias.ledger import FIRST_ROWS, VERIFICATION, Ledger, LedgerReader, Plan, ReadBack, RowRecord
+from batch_alias.model import State, StateCounts
+from batch_alias.reports import PLAN
+from batch_alias.settings import Settings
+from batch_alias.text import percent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,3 +100,46 @@ class Verification:
             exit_code=exit_code,
             stopped=stopped,
         )
+
+
+def too_many_rejected(ledger: LedgerReader, settings: Settings) -> SourceError | None:
+    """The error when too many rows are rejected and no row has been sent; the reports name them."""
+    counts, most = ledger.counts(), settings.max_rejected
+    if ledger.was_run() or not ledger.too_many_rejected(most):
+        return None
+    worst = ledger.problems(State.REJECTED)[0]
+    problem = "{rejected:,} of {rows:,} rows are rejected, more than --max-rejected {most} permits;"
+    if counts.rejected == counts.rows:
+        problem = "No row can be sent: {rejected:,} of {rows:,} are rejected;"
+    return SourceError(
+        problem + " nothing was sent. Most frequent, {count:,} × {name}: row {row}: {message}",
+        "See {path}. If most rows have one problem, check which column was taken for which, and how the file was"
+        " saved.",
+        rejected=counts.rejected,
+        rows=counts.rows,
+        most=percent(most),
+        count=worst.count,
+        name=worst.name,
+        row=worst.rows[0],
+        message=worst.message,
+        path=settings.job_folder / "not-accepted.csv",
+    )
+
+
+def too_many_changes(ledger: LedgerReader, settings: Settings) -> SourceError | None:
+    """The error when too many pending rows would replace an alias, or may since it could not be read."""
+    plan, most = ledger.plan(), settings.comparing.max_changes
+    if most is None or plan.changes + plan.left <= most * plan.rows:
+        return None
+    problem = "{changes:,} of {rows:,} rows would replace an alias"
+    if plan.left:
+        problem += ", and {left:,} may, since theirs could not be read"
+    return SourceError(
+        problem + ": more than --max-changes {most} permits. Nothing was sent.",
+        "See {path}. If that is as it should be, run again with a higher share, or without the flag.",
+        changes=plan.changes,
+        rows=plan.rows,
+        left=plan.left,
+        most=percent(most),
+        path=settings.job_folder / PLAN,
+    )

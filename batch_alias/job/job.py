@@ -7,8 +7,7 @@ from dataclasses import asdict, replace
 from itertools import islice
 
 from batch_alias.errors import BatchAliasError, ExitCode, LedgerError, StoppedByService
-from batch_alias.job.findings import Planned, Verification, Verified
-from batch_alias.job.refusals import too_many_changes, too_many_rejected
+from batch_alias.job.findings import Planned, Verification, Verified, too_many_changes, too_many_rejected
 from batch_alias.ledger import FIRST_ROWS, TARGET, Ledger, ProblemCount
 from batch_alias.model import Event, EventKind
 from batch_alias.reports import Summary, write_plan_report, write_reports

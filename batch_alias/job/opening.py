@@ -10,8 +10,7 @@ from pathlib import Path
 
 from batch_alias.errors import LedgerError, ReportError
 from batch_alias.job.job import Job
-from batch_alias.job.refusals import check_target
-from batch_alias.ledger import FIRST_ROWS, LEDGER, Ledger, LedgerReader, ProblemCount, locked
+from batch_alias.ledger import FIRST_ROWS, LEDGER, TARGET, Ledger, LedgerReader, ProblemCount, locked
 from batch_alias.model import EventKind, State
 from batch_alias.reports.rows import write_table
 from batch_alias.sending import Timing
@@ -59,13 +58,34 @@ def open_job(
             ledger = stack.enter_context(Ledger(folder))
         else:
             ledger = stack.enter_context(staged(settings.source, settings.reading, folder, on_read))
-        if check_target(ledger, settings):
+        if _check_target(ledger, settings):
             ledger.forget_before()
         job = Job(settings, client, ledger, timing)
         if settings.source is not None:
             ledger.keep_members(settings.others and f"{settings.others} {settings.required_target.fingerprint}")
         job.refuse_rejections()
         yield job
+
+
+def _check_target(ledger: LedgerReader, settings: Settings) -> bool:
+    """Make sure that a job is for the target of the settings.
+
+    Returns:
+        Whether it was begun for another one, which may be corrected since no row has an outcome.
+
+    Raises:
+        LedgerError: It was begun for another target, and rows have an outcome.
+    """
+    counts, wanted = ledger.counts(), settings.required_target.fingerprint
+    begun = ledger.meta(TARGET) or wanted
+    if begun == wanted or not counts.begun + counts.unchanged + counts.conflict:
+        return begun != wanted
+    places = {"begun": begun.partition(" ")[2], "wanted": wanted.partition(" ")[2]}
+    problem = "The job {folder} was begun for {begun}; this run is for {wanted}."
+    if places["begun"] == places["wanted"]:
+        problem = "The job {folder} was begun for another App Key."
+    advice = "Give this run a folder of its own: --job DIR; or delete that folder if it is not needed."
+    raise LedgerError(problem, advice, folder=settings.job_folder, **places)
 
 
 @contextmanager
@@ -85,7 +105,7 @@ def open_undo(
         LedgerReader(folder).close()  # before the lock makes a folder
         stack.enter_context(locked(folder))
         with LedgerReader(folder) as ledger:
-            check_target(ledger, settings)
+            _check_target(ledger, settings)
             left_out = _write_source(folder, ledger)
         undoing = replace(
             settings,
