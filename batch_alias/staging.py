@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from batch_alias.errors import LedgerError, SourceError
-from batch_alias.ledger import LEDGER, JobInfo, Ledger, LedgerReader, create, locked
+from batch_alias.ledger import LEDGER, STAYS_ON, JobInfo, Ledger, LedgerReader, create, locked
 from batch_alias.rongcloud.client import Client
 from batch_alias.sandbox import Sandbox
 from batch_alias.sandbox.server import serve
@@ -43,7 +43,8 @@ def staged(
 ) -> Iterator[Ledger]:
     """A job's ledger, locked: the one in its folder, or a new one filled from the source.
 
-    A job that has sent nothing yet is staged again when the source has changed.
+    A job that has sent nothing yet is staged again when the source has changed; the aliases that a plan has read for
+    it are kept.
 
     Args:
         source: The file of rows; ``-`` is standard input.
@@ -118,18 +119,20 @@ def _belongs(folder: Path, source: Path, reading: Reading) -> bool:
         return False
     with LedgerReader(folder) as ledger:
         info, sent = ledger.info(), ledger.may_have_sent()
+        compared = any(ledger.meta(fact) is not None for fact in STAYS_ON)
     sha256 = sha256_of(source)
     if (info.sha256, info.reading) == (sha256, _identity(reading)):
         return True
-    if not sent:
+    is_read_alike = info.reading == _identity(reading)
+    if not sent and (is_read_alike or not compared):
         return False
-    if info.sha256 == sha256:
-        problem = "The job {folder} was begun with {source} read in another way (columns, sheet)."
+    if not is_read_alike and (info.sha256 == sha256 or not sent):
+        problem = "The job {folder} was begun with {source} read in another way, by other flags (columns, sheet)."
     elif info.source == source.name:
         problem = "{source} has changed since the job {folder} was begun, and some of its rows have been sent."
     else:
         problem = "The job {folder} belongs to another source, {other}."
-    advice = "Give this one a folder of its own: --job DIR"
+    advice = "Pass the flags that it was begun with, or give this one a folder of its own: --job DIR"
     raise LedgerError(problem, advice, folder=folder, source=source, other=info.source)
 
 

@@ -8,7 +8,7 @@ from itertools import islice
 
 from batch_alias.errors import BatchAliasError, ExitCode, LedgerError, StoppedByService
 from batch_alias.job.findings import Planned, Verification, Verified, too_many_changes, too_many_rejected
-from batch_alias.ledger import FIRST_ROWS, TARGET, Ledger, ProblemCount
+from batch_alias.ledger import FIRST_ROWS, STAYS_ON, TARGET, Ledger, ProblemCount
 from batch_alias.model import Event, EventKind
 from batch_alias.reports import Summary, write_plan_report, write_reports
 from batch_alias.rongcloud.client import Client
@@ -27,8 +27,6 @@ Result = Callable[[], tuple[int, ExitCode]]
 """Says when a command is at its end how many rows are left to do, and the exit code if that is not for a stop."""
 _FINISHED = {ExitCode.DONE, ExitCode.NOT_ALL_ACCEPTED}
 """The exit codes of a command that came to its end."""
-_STAYS_ON = ("compare", "only_absent")
-"""Steps that are done for the rest of a job once they were: facts in its ledger, by the name of the step."""
 
 
 def ignore(_event: Event) -> None:
@@ -71,7 +69,7 @@ class Job:
     def steps(self) -> Steps:
         """What the next ``send`` does for each row. A comparison or a guard that was used once stays on."""
         comparing, ledger = self.settings.comparing, self.ledger
-        compare, only_absent = (getattr(comparing, name) or ledger.meta(name) is not None for name in _STAYS_ON)
+        compare, only_absent = (getattr(comparing, name) or ledger.meta(name) is not None for name in STAYS_ON)
         compare = compare or only_absent or self.is_expecting
         return Steps(compare=compare, only_absent=only_absent, verify=comparing.verify)
 
@@ -183,7 +181,7 @@ class Job:
         if not self.under_way:
             self._end = result()[1], ""
             return
-        for name in _STAYS_ON:
+        for name in STAYS_ON:
             if getattr(steps, name):
                 self.ledger.set_meta(name, "")
         sending = replace(self.settings.sending, limit=limit)
@@ -202,7 +200,7 @@ class Job:
     def _noted(self, steps: Steps) -> dict[str, object]:
         """The settings that are kept with a run, beside those of sending."""
         given = {name: value for name, value in asdict(self.settings.comparing).items() if value not in (None, False)}
-        stays = {name: True for name in _STAYS_ON if getattr(steps, name)}
+        stays = {name: True for name in STAYS_ON if getattr(steps, name)}
         return {"max_rejected": self.settings.max_rejected} | given | stays
 
     async def _do(

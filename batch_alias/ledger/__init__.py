@@ -6,17 +6,26 @@ SQL stays in this folder. ``LedgerReader`` reads a ledger without disturbing a r
 from batch_alias.ledger.create import create
 from batch_alias.ledger.file import LEDGER, locked
 from batch_alias.ledger.reader import FIRST_ROWS, LedgerReader
-from batch_alias.ledger.records import JobInfo, Plan, ProblemCount, ReadBack, Repeat, RowRecord, RunRecord
+from batch_alias.ledger.records import (
+    STAYS_ON,
+    TARGET,
+    JobInfo,
+    Plan,
+    ProblemCount,
+    ReadBack,
+    Repeat,
+    RowRecord,
+    RunRecord,
+)
 from batch_alias.ledger.sqlite import Ledger
 
-TARGET = "target"
-"""The fact that says where a job's rows are sent to; noted before the first attempt of all."""
 VERIFICATION = "verification"
 """The fact that says which rows are being read back: JSON, with the arguments of ``Ledger.select_accepted``."""
 
 __all__ = [
     "FIRST_ROWS",
     "LEDGER",
+    "STAYS_ON",
     "TARGET",
     "VERIFICATION",
     "JobInfo",

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from batch_alias.ledger.file import APPLICATION_ID, FORMAT, LEDGER, translated
-from batch_alias.ledger.records import JobInfo
+from batch_alias.ledger.records import STAYS_ON, TARGET, JobInfo
 from batch_alias.problems import NOT_A_DATA_ROW, PROBLEMS
 
 if TYPE_CHECKING:
@@ -41,6 +41,11 @@ WHERE rows.state = 'pending' AND rows.group_id = last.group_id AND rows.user_id 
     AND rows.number < last.number;
 DROP INDEX key;
 """
+_KEEP_READ = """
+UPDATE rows SET before = read.before
+FROM (SELECT group_id, user_id, before FROM old.rows WHERE state = 'pending' AND before IS NOT NULL) AS read
+WHERE rows.state = 'pending' AND read.group_id = rows.group_id AND read.user_id = rows.user_id;
+"""
 _CASE = "ids-differ-only-in-case"
 _MOST_NOTES = 20
 """Rows below the table; more of them are rows of which the ids were lost."""
@@ -62,7 +67,8 @@ def create(
     """Fill a new ledger with checked rows and resolve duplicates: the last row for a (group, user) wins.
 
     Args:
-        folder: The job's folder; a ledger in it is replaced once the new one is complete.
+        folder: The job's folder. A ledger in it, of which no row was sent, is replaced once the new one is complete;
+            the aliases that were read for it are kept, and what has to be done to its rows for the rest of the job.
         batches: Frames as ``Source.batches`` yields them.
         describe: Called when all batches are read.
         strict: Reject ids that differ only in case, instead of warning of them.
@@ -79,6 +85,9 @@ def create(
             db = sqlite3.connect(unfinished, isolation_level=None)
         with closing(db):
             _fill(db, unfinished, batches, describe, strict=strict)
+            if (folder / LEDGER).exists():
+                with translated(folder / LEDGER):
+                    _keep_read(db, folder / LEDGER)
         with translated(unfinished):
             for companion in ("-wal", "-shm"):
                 (folder / f"{LEDGER}{companion}").unlink(missing_ok=True)
@@ -117,6 +126,16 @@ def _fill(
             f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {FORMAT};"
             "PRAGMA synchronous = FULL; PRAGMA journal_mode = WAL;"
         )
+
+
+def _keep_read(db: sqlite3.Connection, ledger: Path) -> None:
+    """Keep of an earlier ledger of the job what was read for it, if its rows are compared."""
+    db.execute("ATTACH ? AS old", (str(ledger),))
+    facts = "SELECT key, value FROM old.meta WHERE key IN (SELECT value FROM json_each(?))"
+    if db.execute(facts, (json.dumps(STAYS_ON),)).fetchone():
+        db.execute(f"INSERT INTO meta {facts}", (json.dumps([TARGET, *STAYS_ON]),))
+        db.execute(_KEEP_READ)
+    db.execute("DETACH old")
 
 
 def _insert(db: sqlite3.Connection, frame: "pd.DataFrame") -> None:

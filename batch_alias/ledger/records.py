@@ -4,6 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
+TARGET = "target"
+"""The fact that says where a job's rows are sent to; noted before the first attempt of all."""
+STAYS_ON = ("compare", "only_absent")
+"""Facts that are noted once they are done for a job, and done for the rest of it: its aliases are read first, and set
+only where none is set.
+"""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobInfo:

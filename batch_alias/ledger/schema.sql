@@ -22,6 +22,7 @@ CREATE TABLE rows (
     before TEXT,                          -- the alias before the row was first sent, '' for none; NULL: not read
     found TEXT,                           -- the alias when it was last read after the row was sent; NULL: not read
     verified_at REAL,                     -- when that was
+    started INTEGER NOT NULL DEFAULT 0,   -- 1: a compared row was about to be sent, so it may have been
     expected TEXT                         -- the alias that must be set when it is sent, '' for none; NULL: any
 );
 

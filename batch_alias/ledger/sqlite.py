@@ -176,7 +176,8 @@ class Ledger(LedgerReader):
         return list({row.number: row for row in (*first, *last, *middle)}.values())[:most]
 
     def _select(self, more: str, values: Sequence[int] = ()) -> list[Row]:
-        columns = "number, user_id, group_id, remark, state = 'unknown' AS in_doubt, before, expected"
+        in_doubt = "state = 'unknown' OR (state = 'pending' AND started) AS in_doubt"
+        columns = f"number, user_id, group_id, remark, {in_doubt}, before, expected"
         found = self._query(f"SELECT {columns} FROM rows WHERE {self._selected} {more}", values)
         return [Row(**{**dict(row), "in_doubt": bool(row["in_doubt"])}) for row in found]
 
@@ -195,6 +196,10 @@ class Ledger(LedgerReader):
                 outcome.row,
             ),
         )
+
+    def record_started(self, row: int) -> None:
+        """Record that a row is about to be sent, so that a run that is killed leaves it in doubt."""
+        self._write("UPDATE rows SET started = 1 WHERE number = ?", (row,))
 
     def record_before(self, row: int, alias: str) -> None:
         """Record the alias that a row is about to replace; the first one that was read stays."""

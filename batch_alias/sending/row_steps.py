@@ -35,6 +35,9 @@ class RowRecords(PendingRows, Protocol):
     def record_before(self, row: int, alias: str) -> None:
         """Keep the alias that a row is about to replace, unless there is an earlier one."""
 
+    def record_started(self, row: int) -> None:
+        """Keep that a compared row is about to be sent."""
+
     def record_unreadable(self, row: int, message: str) -> None:
         """Keep why the alias of a row that is not sent could not be read."""
 
@@ -124,6 +127,9 @@ class RowSteps:
 
     def write_of(self, row: Row) -> Operation:
         """What is sent for a row. With it gone, another may be read."""
+        if self._steps.compare:
+            # After a kill the alias that was set must not be taken for one that was there before.
+            self._records.record_started(row.number)
         if self._ready.pop(row.number, None) is not None:
             self._wake(Kind.READ)
         return row.write

@@ -55,16 +55,36 @@ def test_a_run_applies_its_plan_without_reading_again(settings):
 
 
 def test_the_source_of_a_plan_may_be_corrected(settings, write_csv, ledger_of):
-    _, given = settings()
+    served, given = settings()
     asyncio.run(plan_job(given))
     write_csv([*ROWS[:4], ("u6", "g", "more")])
+    read = served.stats().requests
     assert asyncio.run(plan_job(given)).plan.first == 2
+    assert served.stats().requests - read == 1, "what was read for the other rows is kept"
     with ledger_of(given) as ledger:
         assert not ledger.was_run()
     assert asyncio.run(run_job(given)).states["accepted"] == 4
     write_csv(ROWS)
     with pytest.raises(LedgerError, match="has changed"):
         asyncio.run(plan_job(given))
+
+
+def test_a_guard_outlasts_a_correction_of_the_source(settings, write_csv):
+    served, given = settings(Comparing(only_absent=True))
+    asyncio.run(plan_job(given))
+    write_csv([("u1", "g", "newer"), *ROWS[1:]])
+    summary = asyncio.run(run_job(replace(given, comparing=Comparing())))
+    assert summary.states["conflict"] == 2
+    assert served.aliases() == BEFORE | {("g", "u1"): "newer"}
+
+
+def test_a_planned_job_is_not_read_in_another_way(settings):
+    served, given = settings()
+    asyncio.run(plan_job(given))
+    with pytest.raises(LedgerError, match="by other flags"):
+        asyncio.run(run_job(replace(given, reading=Reading())))
+    assert served.aliases() == BEFORE
+    assert asyncio.run(run_job(given)).exit_code == ExitCode.DONE
 
 
 def test_what_was_read_of_another_target_is_forgotten(settings, sandbox, target_of):

@@ -7,8 +7,10 @@ import pytest
 
 from batch_alias.errors import ExitCode
 from batch_alias.ledger import LedgerReader
+from batch_alias.model import State
 from batch_alias.sandbox import Faults, Sandbox
 from batch_alias.sandbox.emulator import READ, SET
+from batch_alias.sending.comparison import FOUND_WHEN_READ_BACK
 from tests.support.faults import OnPath
 from tests.support.processes import Ended
 
@@ -84,6 +86,19 @@ def test_killed_and_undone_at_once_nothing_that_was_sent_stays(steps, sandbox):
     served = sandbox(LATENCY, aliases=before())
     steps("run", served, "--compare", killed_at=900)
     assert served.aliases() != before()
+    ended = steps("undo", served)
+    assert ended.code == ExitCode.DONE, ended.err
+    assert served.aliases() == before()
+
+
+def test_what_was_sent_when_a_run_was_killed_is_found_by_the_next_one_and_taken_back(steps, sandbox, tmp_path):
+    served = sandbox(LATENCY, aliases=before())
+    for killed_at in (300, 500, 700):
+        steps("run", served, "--compare", killed_at=killed_at)
+    assert steps("run", served).code == ExitCode.DONE
+    with LedgerReader(tmp_path / "job") as ledger:
+        assert all(row.before == row.remark for row in ledger.rows(State.UNCHANGED))
+        assert any(row.message == FOUND_WHEN_READ_BACK for row in ledger.rows(State.ACCEPTED))
     ended = steps("undo", served)
     assert ended.code == ExitCode.DONE, ended.err
     assert served.aliases() == before()

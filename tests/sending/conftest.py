@@ -45,6 +45,7 @@ class FakeLedger:
     def __init__(self, rows: list[Row]) -> None:
         self.rows = rows
         self.outcomes: dict[int, Outcome] = {}
+        self.started: set[int] = set()
         self.before = {row.number: row.before for row in rows if row.before is not None}
         self.unreadable: dict[int, str] = {}
         self.found: dict[int, str] = {}
@@ -68,6 +69,9 @@ class FakeLedger:
 
     def record_before(self, row: int, alias: str) -> None:
         self.before.setdefault(row, alias)
+
+    def record_started(self, row: int) -> None:
+        self.started.add(row)
 
     def record_unreadable(self, row: int, message: str) -> None:
         self.unreadable[row] = message
