@@ -152,6 +152,7 @@ def test_a_plan_prints_what_would_change_and_a_run_applies_it(batch_alias, sourc
     assert "3 accepted, 2 unchanged, 1 rejected of 6 rows\n" in ended.err
 
 
+@pytest.mark.slow
 def test_a_verification_prints_what_differs(batch_alias, source, credentials, served):
     ended = batch_alias("run", source(), "--verify", "--yes")
     assert (ended.code, "Verified  5 as set, 0 different\n" in ended.err) == (ExitCode.DONE, True)

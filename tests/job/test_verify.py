@@ -64,6 +64,7 @@ def test_a_verification_elsewhere_is_refused(sent, sandbox, target_of):
         asyncio.run(verify_job(replace(given, target=target_of(sandbox()))))
 
 
+@pytest.mark.slow
 def test_a_run_that_verifies_ends_with_1_when_some_differ(sandbox, settings_for, write_csv):
     served = sandbox(on_request=lambda request: interfere(request))
 

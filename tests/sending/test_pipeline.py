@@ -46,6 +46,7 @@ def stop_at(seconds):
     return stop
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("latency", [0.005, 0.05, 1.0])
 def test_reads_beside_writes_cost_the_run_no_time(latency, send, always):
     plain = send(always(), count=3000, latency=latency)
@@ -67,6 +68,7 @@ def test_rows_that_are_read_twice_are_read_at_the_full_rate(send, always):
     assert sent.seconds <= 4000 / 98 + VERIFY_AFTER + 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steps", [COMPARE, VERIFY, Steps(compare=True, verify=True)])
 @pytest.mark.parametrize("count_refused", [False, True])
 def test_a_limit_that_reads_and_writes_share_is_used_by_both(count_refused, steps, send, answer):
@@ -116,6 +118,7 @@ def test_reads_that_do_not_work_at_all_do_not_stop_a_plain_run(how, steps, patie
     assert sent.pipeline.progress().outage is None
 
 
+@pytest.mark.slow
 def test_reads_that_do_not_work_hold_the_writes_up_for_no_time(send, answer, always):
     def script(_service, row):
         return answer(failure=Failure.DROPPED) if row == 50 else answer()
@@ -135,6 +138,7 @@ def test_reads_that_are_refused_stop_a_run_that_needs_them(how, steps, send, alw
     assert len(sent.service.reads) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steps", [COMPARE, ONLY_ABSENT, PLAN, READ_BACK, VERIFY])
 @pytest.mark.parametrize("how", [DOWN, LOST, {"code": 1008}])
 def test_an_outage_of_reads_is_waited_out(how, steps, send, always, answer):
@@ -158,6 +162,7 @@ def test_an_outage_of_reads_that_does_not_end_uses_up_the_patience(steps, send, 
     assert not set(sent.ledger.states().values()) - {State.ACCEPTED}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steps", [PLAIN, COMPARE, ONLY_ABSENT, VERIFY])
 @pytest.mark.parametrize("how", [DOWN, LOST])
 def test_an_outage_of_writes_is_waited_out(how, steps, send, answer):
@@ -188,6 +193,7 @@ def test_an_outage_of_everything_while_comparing_is_waited_out(send, answer):
     assert 2 <= len(probes) <= 20
 
 
+@pytest.mark.slow
 def test_a_reader_that_had_nothing_to_do_for_long_has_its_whole_patience(send, answer, always):
     # A row is lost after an hour, while reads do not work.
     lost = outage(answer, 3600, 3601, failure=Failure.DROPPED, carried_out=True)
@@ -197,6 +203,7 @@ def test_a_reader_that_had_nothing_to_do_for_long_has_its_whole_patience(send, a
     assert len(sent.ledger.found) == 1
 
 
+@pytest.mark.slow
 def test_a_writer_that_had_nothing_to_do_for_long_has_its_whole_patience(send, answer):
     right = {row: f"name {row}" for row in range(2, 4000)}
     sent = send(outage(answer, 3990, 4040, **DOWN), count=4000, rate=1, steps=COMPARE, aliases=right, patience=60)

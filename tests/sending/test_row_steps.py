@@ -55,6 +55,7 @@ def test_a_row_in_doubt_keeps_what_it_is_about_to_replace_but_not_what_it_may_ha
     assert sent.service.sent == [3]
 
 
+@pytest.mark.slow
 def test_rows_that_are_right_already_are_not_sent(send, always):
     right = {number: f"name {number}" for number in range(2, 5_002)}
     sent = send(always(), count=5_000, steps=COMPARE, aliases=right)
