@@ -81,10 +81,10 @@ _AS_TEXT = "Store the ids as text in the program that writes the file, and enter
 _CELL_AS_TEXT = "Format the column as text and enter the value again."
 _QUOTE_IT = "Check for a missing separator; put a value that contains one, or a line break, in quotes."
 _FILL_IN = "Fill it in, or delete the row."
-_FILL_IN_OR_CLEAR = "Fill it in, or delete the row; to clear the alias, pass --empty clear."
 _CHECK_COLUMNS = "Check that the columns are the right ones."
 
 _EMPTY = "Column {column} is empty."
+_EMPTY_REMARK = "Column {column} is empty; with --empty clear the alias is cleared."
 _DATE = "Column {column} holds the date or time {value}; the text that is shown for it is not in the file."
 
 _REJECTIONS = (
@@ -163,7 +163,7 @@ _REJECTIONS = (
         ("group_id",),
         lambda value: len(value) > LONGEST_GROUP_ID,
     ),
-    Problem("empty-remark", _EMPTY, _FILL_IN_OR_CLEAR, ("remark",), not_),
+    Problem("empty-remark", _EMPTY_REMARK, _FILL_IN, ("remark",), not_),
     Problem(
         "blank-cell",
         "Column {column} shows nothing, but is not truly empty: white space, a formula, a merged cell, a missing key.",

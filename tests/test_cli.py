@@ -316,7 +316,8 @@ def test_a_check_as_json_names_columns_and_has_no_json_inside_a_string(batch_ali
 
 def test_a_check_shows_what_is_cleared_and_expected_and_what_to_do_about_a_rejection(batch_alias, source):
     shown = batch_alias("check", source("u9,g,"), "--max-rejected", "50%").out
-    assert "Fill it in, or delete the row; to clear the alias, pass --empty clear.\n" in shown
+    assert "Column 'remark' is empty; with --empty clear the alias is cleared.\n" in shown
+    assert "Fill it in, or delete the row.\n" in shown
     Path("names.csv").write_text("userId,groupId,remark,was\nu1,g,,old\nu2,g,b,\n")
     flags = ("--empty", "clear", "--expect-column", "was")
     shown = batch_alias("check", "names.csv", *flags).out

@@ -45,8 +45,9 @@ def test_every_rejection_has_advice(name):
     assert ("--accept" in advice(name)) == (name in ACCEPTABLE)
 
 
-def test_the_advice_for_an_empty_alias_names_the_flag_that_clears_it():
-    assert advice("empty-remark").endswith("; to clear the alias, pass --empty clear.")
+def test_the_sentence_of_an_empty_alias_names_the_flag_that_clears_it():
+    message = "Column 'alias' is empty; with --empty clear the alias is cleared."
+    assert found("empty-remark", column="'alias'").message == message
 
 
 @pytest.mark.parametrize("name", WARNINGS)
