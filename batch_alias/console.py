@@ -18,7 +18,7 @@ from batch_alias.errors import BatchAliasError
 from batch_alias.job import Job
 from batch_alias.ledger import FIRST_ROWS
 from batch_alias.model import Event, State
-from batch_alias.render import Estimate, problem_lines, progress_text, read_back_lines, state_counts
+from batch_alias.render import Estimate, left_out_lines, problem_lines, progress_text, read_back_lines, state_counts
 from batch_alias.reports import Summary, next_steps
 from batch_alias.sending.limiter import sending_seconds
 from batch_alias.sending.members import MemberLookup
@@ -102,6 +102,8 @@ class Console:
         counts = job.ledger.counts()
         self.say(f"Done      {state_counts(counts)} of {count(counts.rows, 'row')}")
         self.say(*problem_lines(job.ledger.problems(State.REJECTED, State.FAILED, State.UNKNOWN)))
+        for line in left_out_lines(job.ledger):
+            self.warn(line)
         if job.settings.comparing.verify:
             found = job.ledger.read_back()
             self.say(*read_back_lines(found, list(islice(job.ledger.differing(), FIRST_ROWS))))

@@ -8,10 +8,11 @@ from pathlib import Path
 from batch_alias.check import Check
 from batch_alias.doctor import Finding
 from batch_alias.job import Job, Planned, Verified
-from batch_alias.ledger import JobInfo, Plan, ProblemCount, ReadBack, RowRecord
+from batch_alias.ledger import JobInfo, LedgerReader, Plan, ProblemCount, ReadBack, RowRecord
 from batch_alias.model import State, StateCounts
 from batch_alias.problems import PROBLEMS, advice
 from batch_alias.reports import PLAN
+from batch_alias.reports.summary import left_out
 from batch_alias.reports.wording import STATE_MEANINGS
 from batch_alias.sending.comparison import MOST_ALIAS
 from batch_alias.sending.limiter import sending_seconds
@@ -38,9 +39,7 @@ def plan_lines(job: Job) -> Iterator[str]:
         yield from problem_lines(warnings)
     if counts.superseded:
         yield f"Repeated  {count(counts.superseded, 'row')}: {STATE_MEANINGS[State.SUPERSEDED]}"
-    if job.left_out is not None:
-        yield "Left out  not to be undone:"
-        yield from problem_lines([job.left_out])
+    yield from left_out_lines(ledger)
     if job.unreadable:
         yield unreadable_line(job.unreadable)
     if ledger.was_run():
@@ -61,6 +60,13 @@ def plan_lines(job: Job) -> Iterator[str]:
         yield f"To send   {rows} to {job.target_name} as {job.target.masked_key}; about {time}"
     else:
         yield "To send   nothing: the job is finished"
+
+
+def left_out_lines(ledger: LedgerReader) -> Iterator[str]:
+    """The rows of another job that an undo leaves out; none where there are none."""
+    if (left := left_out(ledger)) is not None:
+        yield "Left out  not to be undone:"
+        yield from problem_lines([left])
 
 
 def reading_lines(job: Job, rows: int) -> Iterator[str]:

@@ -181,7 +181,7 @@ def test_an_undo_asks_and_names_what_it_leaves_out(batch_alias, source, credenti
     batch_alias("run", "names.csv", "--compare", "--yes")
     assert batch_alias("undo", "names.aliases").code == ExitCode.USAGE
     ended = batch_alias("undo", "names.aliases", "--yes")
-    assert ended.code == ExitCode.DONE, ended.err
+    assert ended.code == ExitCode.NOT_ALL_ACCEPTED, ended.err
     assert "        1 × the alias before was not read (row 2)\n" in ended.err
     assert "To send   4 rows" in ended.err
     assert served.aliases()["g", "u1"] == "before"

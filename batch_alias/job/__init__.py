@@ -88,7 +88,7 @@ async def undo_job(settings: Settings, *, observer: Observer = ignore, timing: T
 
     Returns:
         The summary of the job that does so, in ``undo.aliases`` in the job's folder. Rows of which the alias before is
-        not known are left out; their number is logged as a warning under ``batch_alias.undo``.
+        not known are left out: their number is in ``left_out`` and logged as a warning under ``batch_alias.undo``.
     """
     return await _perform(partial(open_undo, settings, timing=timing), partial(Job.send, observer=observer), Job.report)
 

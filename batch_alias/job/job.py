@@ -8,9 +8,10 @@ from itertools import islice
 
 from batch_alias.errors import BatchAliasError, ExitCode, LedgerError, StoppedByService
 from batch_alias.job.findings import Planned, Verification, Verified, too_many_changes, too_many_rejected
-from batch_alias.ledger import FIRST_ROWS, STAYS_ON, TARGET, Ledger, ProblemCount
+from batch_alias.ledger import FIRST_ROWS, STAYS_ON, TARGET, Ledger
 from batch_alias.model import Event, EventKind
 from batch_alias.reports import Summary, write_plan_report, write_reports
+from batch_alias.reports.summary import left_out
 from batch_alias.rongcloud.client import Client
 from batch_alias.sending import Timing
 from batch_alias.sending.comparison import Steps
@@ -45,7 +46,6 @@ class Job:
         self.ledger = ledger
         self.target = client.target
         self.target_name = settings.required_target.name
-        self.left_out: ProblemCount | None = None  # rows of another job that cannot be taken back, if any
         self.under_way = self.to_send  # rows that are sent or read by what was begun last, or is begun first
         self._client = client
         self._timing = timing
@@ -249,7 +249,7 @@ class Job:
 
     def _sent(self) -> tuple[int, ExitCode]:
         counts = self.ledger.counts()
-        is_done = counts.all_done
+        is_done = counts.all_done and left_out(self.ledger) is None
         if is_done and self.settings.comparing.verify:
             found = self.ledger.read_back()
             is_done = not found.different + found.unread

@@ -1,10 +1,11 @@
 """Opening a job: one that sets the aliases of a source, or one that takes back what another job has set."""
 
+import json
 import logging
 import shlex
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from batch_alias.job.job import Job
 from batch_alias.ledger import FIRST_ROWS, LEDGER, TARGET, Ledger, LedgerReader, ProblemCount, locked
 from batch_alias.model import EventKind, State
 from batch_alias.reports.rows import write_table
+from batch_alias.reports.summary import LEFT_OUT
 from batch_alias.sending import Timing
 from batch_alias.settings import Comparing, Empty, Format, Reading, Settings
 from batch_alias.staging import OnRead, connected, sha256_of, staged
@@ -116,7 +118,7 @@ def open_undo(
             comparing=Comparing(verify=settings.comparing.verify),
         )
         job = stack.enter_context(open_job(undoing, timing=timing, on_read=on_read))
-        job.left_out = left_out
+        job.ledger.set_meta(LEFT_OUT, "" if left_out is None else json.dumps(asdict(left_out)))
         if left_out is not None:
             _LOG.warning("%s: %s of %s, left out", folder, left_out.message, count(left_out.count, "row"))
         yield job

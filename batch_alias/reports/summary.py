@@ -7,11 +7,14 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from itertools import accumulate
 
-from batch_alias.ledger import LedgerReader
+from batch_alias.ledger import LedgerReader, ProblemCount
 from batch_alias.model import LATENCY_STEP, Kind, Second
 from batch_alias.reports.rows import CHANGES
 from batch_alias.text import timestamp
 from batch_alias.version import __version__
+
+LEFT_OUT = "left_out"
+"""The fact that says which rows of another job an undo leaves out: a ``ProblemCount`` as JSON."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +39,7 @@ class Summary:
     read_refusals: int  # of them, by the rate limit
     verified: int  # accepted rows that were read back and are as they were sent
     differs: int  # accepted rows of which another alias was found
+    left_out: int  # of an undo: rows of its job that it leaves out, since their alias before was not read
     sending_seconds: float  # of the runs that send
     requests: int
     retries: int  # requests that were not the first for their row in a run
@@ -83,6 +87,7 @@ def summarize(ledger: LedgerReader, *, exit_code: int | None, stopped: str) -> S
         read_refusals=read.refusals,
         verified=read_back.same,
         differs=read_back.different,
+        left_out=0 if (left := left_out(ledger)) is None else left.count,
         sending_seconds=round(sending, 3),
         requests=sent.requests,
         retries=sent.retries,
@@ -95,6 +100,12 @@ def summarize(ledger: LedgerReader, *, exit_code: int | None, stopped: str) -> S
         exit_code=exit_code,
         stopped=stopped,
     )
+
+
+def left_out(ledger: LedgerReader) -> ProblemCount | None:
+    """The rows of another job that an undo leaves out, if there are any."""
+    found = json.loads(ledger.meta(LEFT_OUT) or "{}")
+    return ProblemCount(**{**found, "rows": tuple(found["rows"])}) if found else None
 
 
 def percentiles(latencies: Mapping[int, int]) -> dict[str, float]:

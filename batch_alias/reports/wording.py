@@ -71,6 +71,16 @@ class Cause(NamedTuple):
 
 def conclude(summary: Summary) -> Conclusion:
     """The result of a job."""
+    found = _conclude(summary)
+    if not summary.left_out:
+        return found
+    are, their = ("is", "its") if summary.left_out == 1 else ("are", "their")
+    left_out = f"{count(summary.left_out, 'row')} of the job {are} left out: {their} alias before was not read."
+    tone = "warning" if found.tone == "good" else found.tone
+    return Conclusion(tone, found.sentence, f"{found.detail} {left_out}".strip())
+
+
+def _conclude(summary: Summary) -> Conclusion:
     states = summary.states
     done = states[State.ACCEPTED] + states[State.UNCHANGED]
     left = summary.rows - done - states[State.SUPERSEDED]

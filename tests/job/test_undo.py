@@ -5,9 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from batch_alias import run_job, undo_job
+from batch_alias import commands, run_job, undo_job
 from batch_alias.errors import ExitCode, LedgerError
-from batch_alias.settings import Comparing, Reading
+from batch_alias.job import open_undo
+from batch_alias.settings import Comparing, Output, Reading
 
 BEFORE = {("g", "u1"): ' old, "quoted"\r\n ', ("g", "u2"): "two\u200b", ("g", "u3"): "=3"}
 ROWS = [("u1", "g", "new 1"), ("u2", "g", ""), ("u3", "g", "new 3"), ("u4", "g", "new 4")]
@@ -54,12 +55,22 @@ def test_a_job_that_was_not_compared_cannot_be_undone(settings):
         asyncio.run(undo_job(given))
 
 
-def test_rows_without_the_alias_before_are_counted_and_named(settings, caplog):
+def test_rows_without_the_alias_before_are_counted_and_named(settings, caplog, capsys):
     served, given = settings
     asyncio.run(run_job(replace(given, comparing=Comparing(), sending=replace(given.sending, limit=1))))
     asyncio.run(run_job(given))
-    assert asyncio.run(undo_job(given)).rows == 3
+    summary = asyncio.run(undo_job(given))
+    assert (summary.rows, summary.left_out, summary.exit_code) == (3, 1, ExitCode.NOT_ALL_ACCEPTED)
     assert "1 row, left out" in caplog.text
+    page = (undone(given).job_folder / "report.html").read_text()
+    assert "1 row of the job is left out: its alias before was not read." in page
+    assert "Nothing is left to do" not in page
+    assert commands.run(given, Output(yes=True, quiet=True), opened=open_undo) == ExitCode.NOT_ALL_ACCEPTED
+    assert capsys.readouterr().err.splitlines() == [
+        "Left out  not to be undone:",
+        "        1 × the alias before was not read (row 2)",
+    ]
+    assert asyncio.run(run_job(undone(given))).exit_code == ExitCode.NOT_ALL_ACCEPTED
     assert served.aliases() == BEFORE | {("g", "u1"): "new 1"}
 
 

@@ -37,6 +37,7 @@ def a_summary(
     changes: dict[str, int] | None = None,
     verified: int = 0,
     differs: int = 0,
+    left_out: int = 0,
     **states: int,
 ) -> Summary:
     counts = StateCounts(**states)
@@ -56,6 +57,7 @@ def a_summary(
         read_refusals=0,
         verified=verified,
         differs=differs,
+        left_out=left_out,
         sending_seconds=1.0,
         requests=1,
         retries=0,
@@ -114,6 +116,8 @@ def a_row(state: State, **values: object) -> RowRecord:
             "warning",
             "2 of 9 accepted rows not as sent when read back.",
         ),
+        (a_summary(accepted=2, left_out=1), "warning", "All 2 aliases were accepted."),
+        (a_summary(4, pending=2, left_out=1), "bad", "Stopped by the service: 0 of 2 rows accepted."),
         (a_summary(0, accepted=2, unknown=1), "warning", "1 of 3 rows was not accepted."),
         (a_summary(accepted=288, failed=9, rejected=3), "warning", "12 of 300 rows were not accepted."),
         (a_summary(accepted=299, failed=1), "warning", "1 of 300 rows was not accepted."),
@@ -145,6 +149,11 @@ def test_the_result_in_a_sentence(summary, tone, sentence):
         (
             a_summary(1, accepted=2, verified=1, differs=1),
             "All 2 aliases were accepted. Read back and as sent: 1 row.",
+        ),
+        (a_summary(accepted=2, left_out=1), "1 row of the job is left out: its alias before was not read."),
+        (
+            a_summary(accepted=2, verified=2, left_out=3),
+            "Read back and as sent: 2 rows. 3 rows of the job are left out: their alias before was not read.",
         ),
         (a_summary(None, pending=1), "The last run was killed, or is still running."),
     ],
