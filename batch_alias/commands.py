@@ -26,6 +26,8 @@ def run(settings: Settings, output: Output, *, opened: OpenJob = open_job) -> in
     with _open(settings, output, console, opened) as job:
         if _perform(job, job.look_up_members(console.event, console.looking_up), console):
             console.say(*plan_lines(job))
+            if job.to_send and settings.comparing.max_changes is not None and not job.is_planned_first:
+                console.warn("Warning   --max-changes is not applied: rows have been sent already")
             if job.to_send and not confirmed and not console.confirm():
                 raise Interrupted("This run has sent nothing.")
             with console.progress(job.progress, lambda: job.under_way):

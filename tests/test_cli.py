@@ -146,10 +146,20 @@ def test_a_plan_prints_what_would_change_and_a_run_applies_it(batch_alias, sourc
     assert found["changes"][2] == {"row": 4, "userId": "u2", "groupId": "g", "before": "before", "after": "name 2"}
     ended = batch_alias("run", "names.csv", "--max-rejected", "50%", "--max-changes", "10%", "--yes")
     assert ended.code == ExitCode.SOURCE
-    assert "1 of 5 rows would replace an alias: more than --max-changes 10% permits. Nothing was sent." in ended.err
+    assert (
+        "1 of 5 rows would replace or clear an alias: more than --max-changes 10% permits. Nothing was sent."
+        in ended.err
+    )
     ended = batch_alias("run", "names.csv", "--max-rejected", "50%", "--max-changes", "20%", "--yes")
     assert "Planned   2 set for the first time, 1 replaced, 2 unchanged\n" in ended.err
     assert "3 accepted, 2 unchanged, 1 rejected of 6 rows\n" in ended.err
+
+
+def test_max_changes_is_said_not_to_be_applied_once_rows_were_sent(batch_alias, source, credentials):
+    batch_alias("run", source(), "--limit", "1", "--yes")
+    ended = batch_alias("run", "names.csv", "--max-changes", "0%", "--quiet", "--yes")
+    assert ended.code == ExitCode.DONE
+    assert ended.err == "Warning   --max-changes is not applied: rows have been sent already\n"
 
 
 @pytest.mark.slow

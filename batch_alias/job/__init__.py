@@ -53,7 +53,8 @@ async def run_job(settings: Settings, *, observer: Observer = ignore, timing: Ti
 
     Raises:
         UsageError: There is no target, or the client cannot be set up as the settings or the environment say.
-        SourceError: The source cannot be used, or more of its rows would replace an alias than ``max_changes`` permits;
+        SourceError: The source cannot be used, or more of its rows would replace or clear an alias than ``max_changes``
+            permits;
             nothing was sent.
         LedgerError: The ledger cannot be used.
         ReportError: A report could not be written; the ledger is complete.

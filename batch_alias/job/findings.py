@@ -127,11 +127,11 @@ def too_many_rejected(ledger: LedgerReader, settings: Settings) -> SourceError |
 
 
 def too_many_changes(ledger: LedgerReader, settings: Settings) -> SourceError | None:
-    """The error when too many pending rows would replace an alias, or may since it could not be read."""
+    """The error when too many pending rows would replace or clear an alias, or may since it could not be read."""
     plan, most = ledger.plan(), settings.comparing.max_changes
     if most is None or plan.changes + plan.left <= most * plan.rows:
         return None
-    problem = "{changes:,} of {rows:,} rows would replace an alias"
+    problem = "{changes:,} of {rows:,} rows would replace or clear an alias"
     if plan.left:
         problem += ", and {left:,} may, since theirs could not be read"
     return SourceError(

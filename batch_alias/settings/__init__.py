@@ -141,7 +141,7 @@ class Comparing:
     only_absent: Annotated[bool, Option("Set an alias only where none is set.")] = False
     max_changes: Annotated[
         float | None,
-        Option("Send nothing when more of the rows would replace an alias.", unit=Unit.SHARE, least=0, most=1),
+        Option("Send nothing when more of the rows would replace or clear an alias.", unit=Unit.SHARE, least=0, most=1),
     ] = None
     members: Annotated[
         str | None, Option("Look up who is in each group; warn of others, or reject them.", choices=("warn", "reject"))

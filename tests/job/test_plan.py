@@ -120,7 +120,9 @@ def test_too_many_changes_are_refused_before_anything_is_sent(planned, settings,
     served, given = settings(Comparing(max_changes=0.3))
     if planned:
         asyncio.run(plan_job(given))
-    with pytest.raises(SourceError, match=r"2 of 5 rows would replace an alias: more than --max-changes 30% permits"):
+    with pytest.raises(
+        SourceError, match=r"2 of 5 rows would replace or clear an alias: more than --max-changes 30% permits"
+    ):
         asyncio.run(run_job(given))
     assert served.stats().sets == 0
     assert (given.job_folder / "plan.csv").exists()
@@ -133,7 +135,7 @@ def test_too_many_changes_are_refused_before_anything_is_sent(planned, settings,
 def test_an_alias_that_could_not_be_read_may_be_a_change(settings, sandbox):
     served = sandbox(Script(lambda number: coded(1002) if number == 2 else None))
     _, given = settings(Comparing(max_changes=0.1), served=served)
-    with pytest.raises(SourceError, match="0 of 5 rows would replace an alias, and 1 may, since theirs could not be"):
+    with pytest.raises(SourceError, match="0 of 5 rows would replace or clear an alias, and 1 may, since theirs could"):
         asyncio.run(run_job(given))
 
 
