@@ -48,8 +48,10 @@ def plan_lines(job: Job) -> Iterator[str]:
     if job.to_send:
         if (plan := ledger.plan()).left < plan.rows:
             yield f"Planned   {_plan(plan)}"
+        is_guarded = job.steps.only_absent or job.is_expecting
         checks = {
-            "each alias is read before it is set": job.steps.compare,
+            # What was read by a plan is not read again, unless it is guarded.
+            "each alias is read before it is set": job.steps.compare and (plan.left or is_guarded),
             "it is set only where none is": job.steps.only_absent,
             "only where it is the expected one": job.is_expecting,
             "it is read back": job.steps.verify,

@@ -1,10 +1,11 @@
+import asyncio
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import pytest
 
-from batch_alias.job import open_job
+from batch_alias.job import open_job, plan_job
 from batch_alias.ledger import ProblemCount
 from batch_alias.model import State, StateCounts
 from batch_alias.render import plan_lines, problem_lines, progress_text, state_counts, unreadable_line
@@ -77,6 +78,17 @@ def test_progress_in_a_few_words():
     assert progress_text(now, None) == "2 unknown, 98/s"
     assert progress_text(now, 61.2) == "2 unknown, 98/s, 1 min 1 s left"
     assert progress_text(replace(now, recent_reads=97), None) == "2 unknown, 98/s and 97 reads/s"
+
+
+@pytest.mark.parametrize(
+    ("guarded", "shown"), [(False, []), (True, ["Checks    each alias is read before it is set, "])]
+)
+def test_a_planned_job_is_said_to_be_read_again_only_if_it_is_guarded(guarded, shown, settings_for, sandbox, write_csv):
+    settings = settings_for(write_csv(3), sandbox(), comparing=Comparing(only_absent=guarded))
+    asyncio.run(plan_job(settings))
+    with open_job(settings) as job:
+        lines = [line for line in plan_lines(job) if line.startswith("Checks")]
+    assert [line[: len(start)] for line, start in zip(lines, shown, strict=True)] == shown
 
 
 @pytest.mark.parametrize(
