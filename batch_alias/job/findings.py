@@ -37,7 +37,7 @@ class Verified:
 
     read_back: ReadBack  # of the rows that were to be read back
     sample: int | None  # how many rows that was to be at most; None for all
-    seed: int  # what the sample depends on
+    seed: int | None  # what the sample depends on; None for all
     first: list[RowRecord]  # the first of those with another alias
     exit_code: int
     stopped: str  # why reading ended early; empty when it did not
@@ -95,7 +95,7 @@ class Verification:
         return Verified(
             read_back=self.found(),
             sample=self.sample,
-            seed=self.seed,
+            seed=None if self.sample is None else self.seed,
             first=first,
             exit_code=exit_code,
             stopped=stopped,

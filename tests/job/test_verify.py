@@ -25,6 +25,7 @@ def test_all_are_as_they_were_set(sent):
     _, given = sent
     found = asyncio.run(verify_job(given))
     assert (found.read_back, found.exit_code) == (ReadBack(same=10, different=0, unread=0), ExitCode.DONE)
+    assert found.seed is None, "all are read"
 
 
 def test_what_another_writer_changed_differs_and_stays_accepted(sent, ledger_of):
