@@ -107,12 +107,13 @@ class Console:
         if job.settings.comparing.verify:
             found = job.ledger.read_back()
             self.say(*read_back_lines(found, list(islice(job.ledger.differing(), FIRST_ROWS))))
-            if found.unread:
-                self.warn(f"Next      Read the others back: batch-alias verify {shlex.quote(str(job.folder))}")
         self.say(f"Reports   {job.folder}: report.html, results.csv, not-accepted.csv, summary.json")
         for step in next_steps(summary, job.folder, job.ledger.info()):
             self.warn(f"Next      {step.text}")
-            self.warn(f"          {step.command or same_command()}{f', {step.note}' if step.note else ''}")
+            if command := same_command() if step.is_same else step.command:
+                self.warn(f"          {command}{f', {step.note}' if step.note else ''}")
+        if job.settings.comparing.verify and job.ledger.read_back().unread:
+            self.warn(f"Next      Read the others back: batch-alias verify {shlex.quote(str(job.folder))}")
 
     def reading(self, done: int, total: int) -> None:
         """Show how far the source has been read, in bytes."""

@@ -13,6 +13,8 @@ from batch_alias.__main__ import main
 from batch_alias.cli import cli
 from batch_alias.errors import ExitCode
 from batch_alias.ledger import locked
+from batch_alias.sandbox.emulator import READ
+from tests.support.faults import OnPath, Script, coded
 from tests.support.processes import Ended, environment_of, finish, run_python
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
@@ -160,6 +162,27 @@ def test_max_changes_is_said_not_to_be_applied_once_rows_were_sent(batch_alias, 
     ended = batch_alias("run", "names.csv", "--max-changes", "0%", "--quiet", "--yes")
     assert ended.code == ExitCode.DONE
     assert ended.err == "Warning   --max-changes is not applied: rows have been sent already\n"
+
+
+def test_a_step_that_is_to_be_decided_names_no_command(batch_alias, source, credentials, served):
+    served.set_alias("g", "u1", "theirs")
+    ended = batch_alias("run", source(), "--only-absent", "--yes")
+    assert ended.code == ExitCode.NOT_ALL_ACCEPTED
+    assert ended.err.splitlines()[-1].startswith("Next      Decide about 1 conflict. ")
+
+
+def test_what_is_left_is_sent_by_the_same_command(batch_alias, source, credentials):
+    ended = batch_alias("run", source(), "--limit", "1", "--yes")
+    assert ended.err.splitlines()[-1].startswith("          batch-alias run ")
+
+
+def test_rows_that_were_not_read_back_are_named_after_the_reports(batch_alias, source, credentials, served):
+    served.faults = OnPath(READ, Script(lambda _number: coded(1002)))
+    ended = batch_alias("run", source(), "--verify", "--yes")
+    assert ended.code == ExitCode.NOT_ALL_ACCEPTED
+    reports, following = ended.err.splitlines()[-2:]
+    assert reports.startswith("Reports   ")
+    assert following == "Next      Read the others back: batch-alias verify names.aliases"
 
 
 @pytest.mark.slow

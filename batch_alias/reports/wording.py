@@ -35,10 +35,6 @@ STATE_MEANINGS: Mapping[State, str] = {
 }
 """In the order in which the states are shown."""
 
-_AFTER_CONFLICT = (
-    "Look at the alias that is set. Correct the expected one in not-accepted.csv and run that file, or run it without"
-    " --only-absent and --expect-column to replace the alias."
-)
 _GROUPS = (Reading, Sending, Comparing, Settings)
 _UNITS = {setting.name: setting.option.unit for kind in _GROUPS for setting in options(kind)}
 _DONE_WITH = {"run": "Sent with", "plan": "Planned with", "verify": "Verified with"}
@@ -57,8 +53,9 @@ class Step:
     """Something to do next."""
 
     text: str
-    command: str = ""  # that does it; empty for the command that was run, which only the terminal knows
+    command: str = ""  # that does it, if there is one
     note: str = ""  # what has to be added to the command
+    is_same: bool = False  # whether the command that was run does it, which only the terminal knows
 
 
 class Cause(NamedTuple):
@@ -76,8 +73,7 @@ def conclude(summary: Summary) -> Conclusion:
         return found
     are, their = ("is", "its") if summary.left_out == 1 else ("are", "their")
     left_out = f"{count(summary.left_out, 'row')} of the job {are} left out: {their} alias before was not read."
-    tone = "warning" if found.tone == "good" else found.tone
-    return Conclusion(tone, found.sentence, f"{found.detail} {left_out}".strip())
+    return found._replace(detail=f"{found.detail} {left_out}".strip())
 
 
 def _conclude(summary: Summary) -> Conclusion:
@@ -122,52 +118,69 @@ def _all_done(summary: Summary) -> Conclusion:
         details.append(f"Read back and as sent: {count(summary.verified, 'row')}.")
     if superseded := summary.states[State.SUPERSEDED]:
         details.append(f"{count(superseded, 'row')} not sent: {STATE_MEANINGS[State.SUPERSEDED]}.")
-    return Conclusion("warning" if summary.differs else "good", sentence, " ".join(details))
+    return Conclusion("warning" if summary.differs or summary.left_out else "good", sentence, " ".join(details))
 
 
 def next_steps(summary: Summary, folder: Path, info: JobInfo) -> list[Step]:
     """What to do next about the job in a folder, in the order in which to do it; empty when every row is done.
 
     ``not-accepted.csv`` keeps the columns of the source below their names, so where they were named they are again;
-    what an empty alias means is said again too.
+    what an empty alias means is said again too. No flag reads a file verbatim: what is left of an undo is only retried.
     """
-    states, steps, given = summary.states, list[Step](), _given(info)
+    states, steps, given, is_undo = summary.states, list[Step](), _given(info), _is_undo(info)
     note = "with the same --region, --url or --sandbox"
+    retry = f"batch-alias retry {shlex.quote(str(folder))}"
 
     def run(name: str, settings: Mapping[str, object]) -> str:
         return " ".join(["batch-alias run", shlex.quote(str(folder / name)), *flags(settings)])
 
     if states[State.PENDING]:
-        rows = count(states[State.PENDING], "row")
-        steps.append(
-            Step(text=f"Send {rows} not sent yet: batch-alias run with the same source continues where it ended.")
-        )
+        text = f"Send {count(states[State.PENDING], 'row')} not sent yet: {_continuing(info)}"
+        steps.append(Step(text=text, command=retry, note=note) if is_undo else Step(text=text, is_same=True))
     if unaccepted := states[State.FAILED] + states[State.UNKNOWN]:
         text = f"Send {count(unaccepted, 'failed or unknown row')} again: setting an alias twice does no harm."
-        steps.append(Step(text=text, command=f"batch-alias retry {shlex.quote(str(folder))}", note=note))
-    if states[State.REJECTED]:
+        steps.append(Step(text=text, command=retry, note=note))
+    if states[State.REJECTED] and not is_undo:
         text = f"Correct {count(states[State.REJECTED], 'rejected row')} in not-accepted.csv and run that file."
         columns = ("user_column", "group_column", "remark_column", "expect_column")
         names = dict(zip(columns, info.column_names.values(), strict=False))
         kept = {name: names.get(name, value) for name, value in given.items() if name in {*columns, "empty"}}
         steps.append(Step(text=text, command=run("not-accepted.csv", kept), note=note))
     if states[State.CONFLICT]:
-        steps.append(Step(text=f"Decide about {count(states[State.CONFLICT], 'conflict')}. {_AFTER_CONFLICT}"))
+        steps.append(Step(text=f"Decide about {count(states[State.CONFLICT], 'conflict')}. {_after_conflict(info)}"))
     if summary.differs:
-        text = f"Look at {count(summary.differs, 'row')} in differs.csv; to send them again, run that file."
+        text = f"Look at {count(summary.differs, 'row')} in differs.csv"
         kept = {name: value for name, value in given.items() if name == "empty"}
-        steps.append(Step(text=text, command=run("differs.csv", kept), note=note))
+        again = Step(text=f"{text}; to send them again, run that file.", command=run("differs.csv", kept), note=note)
+        steps.append(Step(text=f"{text}.") if is_undo else again)
     return steps
 
 
-def advise(row: RowRecord) -> str:
-    """What to do about a row that was not accepted."""
+def _is_undo(info: JobInfo) -> bool:
+    """Whether a job takes another one back: only such a source is read verbatim."""
+    return bool(info.reading.get("verbatim"))
+
+
+def _continuing(info: JobInfo) -> str:
+    how = "retry with the folder of the undo" if _is_undo(info) else "run with the same source"
+    return f"batch-alias {how} continues where it ended."
+
+
+def _after_conflict(info: JobInfo) -> str:
+    if _is_undo(info):
+        return "Look at the alias that is set: it was set since. To replace it, set it with a job of its own."
+    guards = "--only-absent and --expect-column, or with the expected alias corrected, if it has one"
+    return f"Look at the alias that is set. To replace it, run not-accepted.csv without {guards}."
+
+
+def advise(row: RowRecord, info: JobInfo) -> str:
+    """What to do about a row of a job that was not accepted."""
     correct = "Correct the row and run not-accepted.csv."
     match State(row.state), row.code:
         case State.REJECTED, _:
             return problems.advice(row.reason) or correct
         case State.CONFLICT, _:
-            return _AFTER_CONFLICT
+            return _after_conflict(info)
         case State.FAILED, None if row.message.startswith("HTTP "):
             return "A gateway refuses this row: look for characters such as < and > in its alias."
         case State.FAILED, None:
@@ -179,7 +192,7 @@ def advise(row: RowRecord) -> str:
         case State.UNKNOWN, _:
             return "Send it again with batch-alias retry: setting an alias twice does no harm."
         case State.PENDING, _:
-            return "Send it: batch-alias run with the same source continues where it ended."
+            return f"Send it: {_continuing(info)}"
         case _:
             return ""
 
@@ -263,7 +276,9 @@ def facts(info: JobInfo, runs: Sequence[RunRecord]) -> dict[str, list[str]]:
         found["Sent to"] = [run.target]
         if key:
             found["App Key"] = [str(key)]
-        found[_DONE_WITH.get(run.command, run.command)] = flags(settings)
+        seed = settings.pop("seed", None)  # no flag either, and used for a sample only
+        sampled = [] if seed is None or settings.get("sample") is None else [f"seed {seed}"]
+        found[_DONE_WITH.get(run.command, run.command)] = flags(settings) + sampled
     return {name: values for name, values in found.items() if values}
 
 

@@ -72,7 +72,8 @@ def write(path: Path, folder: Path, ledger: LedgerReader, summary: Summary, *, m
         try:
             formats = _formats(book)
             _write_summary(_add_sheet(book, "Summary"), formats, _summary_lines(folder, ledger, summary))
-            left = ((*row[:5], why(row), advise(row)) for row in ledger.rows(*NOT_DONE))
+            info = ledger.info()
+            left = ((*row[:5], why(row), advise(row, info)) for row in ledger.rows(*NOT_DONE))
             _write_rows(book, formats, "Not accepted", NOT_ACCEPTED, left, most_rows)
             _write_rows(book, formats, "Results", RESULTS, map(result, ledger.rows()), most_rows)
             book.close()
@@ -183,7 +184,7 @@ def _summary_lines(folder: Path, ledger: LedgerReader, summary: Summary) -> Iter
         yield "Read back: another alias", summary.differs, "accepted rows, which are in differs.csv"
     yield empty
     yield from (
-        (cause.example.state, cause.rows, f"{cause.name}: {advise(cause.example)}")
+        (cause.example.state, cause.rows, f"{cause.name}: {advise(cause.example, info)}")
         for cause in causes(ledger.rows(*NOT_DONE))
     )
     yield empty

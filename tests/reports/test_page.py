@@ -256,9 +256,12 @@ def test_the_settings_are_shown_as_flags_and_the_key_masked(job):
     assert page.facts["App Key"] == "abc…xyz"
     assert page.facts["Sent with"] == "--rate 100 --max-failed 10%"
     assert "Verified with" not in page.facts
-    job.run(command="verify", sample=5)
+    job.run(command="verify", sample=None, seed=7)
     job.write()
-    assert job.page().facts["Verified with"] == "--rate 100 --sample 5"
+    assert job.page().facts["Verified with"] == "--rate 100"
+    job.run(command="verify", sample=5, seed=7)
+    job.write()
+    assert job.page().facts["Verified with"] == "--rate 100 --sample 5 seed 7"
     assert job.page().facts["Sent with"] == "--rate 100 --max-failed 10%"
     assert [line[4] for line in page.tables["Job"][1:]] == ["killed, or still running", "interrupted (exit code 130)"]
 

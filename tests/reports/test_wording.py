@@ -180,13 +180,15 @@ def test_the_commands_of_next_steps_can_be_pasted_into_a_shell():
     assert "2 failed or unknown rows" in steps[1].text
     assert "1 rejected row " in steps[2].text
     assert [bool(step.note) for step in steps] == [False, True, True]
+    assert [step.is_same for step in steps] == [True, False, False]
 
 
 def test_what_the_source_was_read_with_is_said_again_as_far_as_it_is_not_usual():
     names = {"user_column": None, "remark_column": "D", "expect_column": "4"}
     reading = asdict(Reading(**names, empty="clear", format="csv", verbatim=True)) | {"accept": []}
     info = replace(INFO, header=("userId", "was", "groupId", "new"), columns=(0, 2, 3, 1), reading=reading)
-    [step] = next_steps(a_summary(rejected=1), Path("job"), info)
+    sent = replace(info, reading=reading | {"verbatim": False})
+    [step] = next_steps(a_summary(rejected=1), Path("job"), sent)
     command = "batch-alias run job/not-accepted.csv --remark-column new --expect-column was --empty clear"
     assert step.command == command
     assert facts(info, [])["Read with"] == ["--remark-column D", "--expect-column 4", "--empty clear", "--format csv"]
@@ -198,6 +200,20 @@ def test_conflicts_have_a_step_without_a_command():
     (step,) = next_steps(a_summary(accepted=1, unchanged=1, conflict=3), Path("job"), INFO)
     assert step.text.startswith("Decide about 3 conflicts. ")
     assert not step.command
+    assert not step.is_same
+
+
+def test_what_is_left_of_an_undo_is_only_retried():
+    info = replace(INFO, reading=asdict(Reading(empty="clear", format="csv", verbatim=True)))
+    summary = a_summary(accepted=1, pending=1, failed=1, rejected=1, conflict=1, differs=1)
+    steps = next_steps(summary, Path("job/undo.aliases"), info)
+    retry = "batch-alias retry job/undo.aliases"
+    assert [step.command for step in steps] == [retry, retry, "", ""]
+    assert not any(step.is_same for step in steps)
+    told = [step.text for step in steps] + [advise(a_row(state), info) for state in (State.PENDING, State.CONFLICT)]
+    for text in told:
+        assert "same source" not in text
+        assert "not-accepted.csv" not in text
 
 
 def test_rows_that_differ_can_be_sent_again():
@@ -212,7 +228,7 @@ def test_rows_that_differ_can_be_sent_again():
 
 @pytest.mark.parametrize("reason", REJECTIONS)
 def test_a_rejected_row_has_the_advice_of_its_reason(reason):
-    advice = advise(a_row(State.REJECTED, reason=reason))
+    advice = advise(a_row(State.REJECTED, reason=reason), INFO)
     assert advice.startswith(REJECTIONS[reason].advice)
     assert (f"--accept {reason}" in advice) == (reason in ACCEPTABLE)
 
@@ -229,17 +245,17 @@ def test_a_rejected_row_has_the_advice_of_its_reason(reason):
     ],
 )
 def test_a_failed_row_has_the_advice_of_its_code(code, message, advice):
-    assert advice in advise(a_row(State.FAILED, code=code, message=message))
+    assert advice in advise(a_row(State.FAILED, code=code, message=message), INFO)
 
 
 @pytest.mark.parametrize("state", NOT_DONE)
 def test_a_row_that_is_not_done_has_advice_even_for_unknown_reasons_and_codes(state):
-    assert advise(a_row(state, reason="from-a-later-version", code=4711)).endswith(".")
+    assert advise(a_row(state, reason="from-a-later-version", code=4711), INFO).endswith(".")
 
 
 @pytest.mark.parametrize("state", DONE_STATES)
 def test_a_row_that_is_done_has_no_advice(state):
-    assert advise(a_row(state)) == ""
+    assert advise(a_row(state), INFO) == ""
 
 
 def test_rows_are_counted_by_cause_whatever_the_rest_of_the_message_says():
