@@ -56,7 +56,7 @@ class UsageError(BatchAliasError):
 
 
 class SourceError(BatchAliasError):
-    """The source cannot be read, its columns are not clear, or too many rows are rejected or would replace an alias."""
+    """The source cannot be read, its columns are not clear, or too many rows are rejected or would change aliases."""
 
     exit_code = ExitCode.SOURCE
 

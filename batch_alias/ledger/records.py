@@ -121,7 +121,7 @@ class Plan:
 
     @property
     def changes(self) -> int:
-        """Rows that would replace an alias that is set."""
+        """Rows that would replace or clear an alias."""
         return self.replaced + self.cleared
 
     @property
