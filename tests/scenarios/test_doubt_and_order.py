@@ -37,14 +37,17 @@ IN_DOUBT = [HANG_AFTER, HANG_BEFORE, DROP_AFTER, DROP_BEFORE, INTERNAL_TIMEOUT]
 
 @pytest.fixture
 def run_in_doubt(run_with_hangs, settings_for, write_csv):
-    """Send 70 rows once each, of which every seventh has a fault, and all reads maybe another one."""
+    """Send 70 rows once each, of which every eighth has a fault, and all reads maybe another one.
+
+    These are 9: with 10 in flight that hang, a fast service would be sent no others.
+    """
 
     def run_once(served, fault, reading=None):
-        served.faults = on_writes(lambda number: fault if number % 7 == 3 else None, reading)
+        served.faults = on_writes(lambda number: fault if number % 8 == 3 else None, reading)
 
         def hanging():
             stats = served.stats()
-            return (sets(served), stats.in_flight) == (70, 10)
+            return (sets(served), stats.in_flight) == (70, 9)
 
         return run_with_hangs(settings_for(write_csv(70), served, attempts=1), hanging)
 
@@ -58,14 +61,14 @@ def test_a_row_in_doubt_that_cannot_be_read_back_is_unknown_and_read_by_the_next
     served = sandbox()
     assert run_in_doubt(served, fault, reading=coded(1005)).exit_code == ExitCode.NOT_ALL_ACCEPTED
     unknown = results().of(State.UNKNOWN)
-    assert len(unknown) >= 10  # a response may come too late for another one
+    assert len(unknown) >= 9  # a response may come too late for another one
     assert results().states == {State.ACCEPTED: 70 - len(unknown), State.UNKNOWN: len(unknown)}
     assert all(row["message"] and row["request_id"] and row["attempts"] == "1" for row in unknown)
 
     served.faults = Faults()
     source = settings_for(None, served).job_folder.parent / "rows.csv"
     assert run(settings_for(source, served, attempts=1)).exit_code == ExitCode.DONE
-    assert sets(served) == 70 + (0 if fault.carried_out else 10)
+    assert sets(served) == 70 + (0 if fault.carried_out else 9)
     assert results().states == {State.ACCEPTED: 70}
     assert served.aliases() == results().accepted
 
@@ -75,15 +78,15 @@ def test_a_row_in_doubt_is_accepted_if_it_is_found_when_it_is_read_back(fault, r
     served = sandbox()
     summary = run_in_doubt(served, fault)
     assert sets(served) == 70
-    assert served.stats().reads >= 10
+    assert served.stats().reads >= 9
     assert served.aliases() == results().accepted
     if fault.carried_out:
         assert summary.exit_code == ExitCode.DONE
         found = [row for row in results().rows if row["message"] == FOUND_WHEN_READ_BACK]
-        assert len(found) >= 10  # a response may come too late for another one
+        assert len(found) >= 9  # a response may come too late for another one
         assert all(row["code"] == "200" and row["attempts"] == "1" for row in found)
     else:
-        assert results().states == {State.ACCEPTED: 60, State.UNKNOWN: 10}
+        assert results().states == {State.ACCEPTED: 61, State.UNKNOWN: 9}
 
 
 def test_retry_sends_failed_and_unknown_rows_and_run_only_unknown_ones(run, sandbox, settings_for, write_csv, results):
