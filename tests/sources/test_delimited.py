@@ -61,9 +61,9 @@ def test_values_are_read_as_written_or_rejected(tmp_path_factory, rows, dialect,
 @pytest.mark.parametrize("quotes", OTHER_QUOTES)
 @given(rows=ROWS, dialect=DIALECTS)
 def test_values_in_other_quotes_are_read_as_written_or_rejected(tmp_path_factory, rows, dialect, quotes):
+    """Not by their numbers: two lines that become one field, which is rejected, count as one row."""
     rows = [(f"u{n}", row[1], f"g{n}", row[3]) for n, row in enumerate(without(rows, "\r\n\\"))]
-    for number, found in sent(tmp_path_factory, as_text(rows, dialect | quotes)).items():
-        assert found == values(rows[number - 2])
+    assert set(sent(tmp_path_factory, as_text(rows, dialect | quotes)).values()) <= set(map(values, rows))
 
 
 @settings(max_examples=2 * settings().max_examples)
