@@ -26,7 +26,7 @@ class ControllerRules:
 
     window: float = 1.0  # over which the share of signals is taken,
     responses: int = 10  # or longer, until there are so many
-    tolerated: float = 0.1  # signals that do not lower the rate,
+    tolerated: float = 0.08  # signals that do not lower the rate,
     stray: int = 2  # nor do so few: in ten responses two are often noise
     deepest_cut: float = 0.7
     near: float = 0.2  # how far from the rate that was refused is near, to both sides
