@@ -22,7 +22,7 @@ from batch_alias.version import __version__
 
 SOURCE = "A CSV, TSV, Excel, JSON Lines or Parquet file: a user id, a group id and an alias per row; - is stdin."
 JOB = "The folder of a job that has been run."
-READING = ("rate", "max_in_flight", "attempts", "timeout", "patience", "max_failed")
+READ_FLAGS = ("rate", "max_in_flight", "attempts", "timeout", "patience", "max_failed")
 """The flags of sending that hold for commands that only read."""
 CREDENTIALS = "Target (App Key and secret: RONGCLOUD_APP_KEY, RONGCLOUD_APP_SECRET)"
 
@@ -78,7 +78,7 @@ def run(source: Path, **given: object) -> int:
 @cloup.argument("source", type=PATH, help=SOURCE)
 @flags("Job", Settings, "job", "max_rejected")
 @flags(CREDENTIALS, Target)
-@flags("Reading aliases", Sending, *READING)
+@flags("Reading aliases", Sending, *READ_FLAGS)
 @flags("Comparing", Comparing, "only_absent", "members")
 @flags("Reading the source", Reading)
 @flags("Output", Output, "quiet", "verbose", "log", "json")
@@ -175,7 +175,7 @@ def retry(job: Path, **given: object) -> int:
     help="Read N random rows only.  [default: all]",
 )
 @flags(CREDENTIALS, Target)
-@flags("Reading aliases", Sending, *READING)
+@flags("Reading aliases", Sending, *READ_FLAGS)
 @flags("Output", Output, "quiet", "verbose", "log", "json")
 @flags("Reports", Settings, "xlsx")
 def verify(job: Path, sample: int | None, **given: object) -> int:

@@ -8,6 +8,7 @@ import sys
 import textwrap
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Never
@@ -18,7 +19,7 @@ from batch_alias.errors import BatchAliasError
 from batch_alias.job import Job
 from batch_alias.ledger import FIRST_ROWS
 from batch_alias.model import Event, State
-from batch_alias.render import Estimate, left_out_lines, problem_lines, progress_text, read_back_lines, state_counts
+from batch_alias.render import left_out_lines, problem_lines, progress_text, read_back_lines, state_counts
 from batch_alias.reports import Summary, next_steps
 from batch_alias.sending.limiter import sending_seconds
 from batch_alias.sending.members import MemberLookup
@@ -30,6 +31,8 @@ REDRAW = 0.2
 """Seconds between two drawings of the bar."""
 LINE = 10.0
 """Seconds between two progress lines where there is no terminal."""
+HORIZON = 30.0
+"""Seconds of progress from which the time left is estimated."""
 LARGE_SOURCE = 8_000_000
 """Bytes of a source from which on reading it shows a bar."""
 
@@ -170,7 +173,7 @@ class Console:
                     _print(text)
 
     def _show(self, progress: Callable[[], Progress | None], total: Callable[[], int], unit: str) -> None:
-        estimate, bar = Estimate(), None
+        estimate, bar = _Estimate(), None
         if self._terminal and not self._quiet:
             # tqdm itself puts ", " before the postfix.
             form = "{percentage:3.0f}%|{bar}| {n:,}/{total:,}{postfix}"
@@ -191,7 +194,7 @@ class Console:
             bar.close()
         self._print_queued()
 
-    def _draw(self, now: Progress, total: int, unit: str, estimate: Estimate, bar: "tqdm[Never] | None") -> None:
+    def _draw(self, now: Progress, total: int, unit: str, estimate: "_Estimate", bar: "tqdm[Never] | None") -> None:
         text = progress_text(now, estimate.seconds_left(now, total))
         if bar is not None:
             bar.total = total
@@ -213,6 +216,26 @@ def _print(text: str, bar: "tqdm[Never] | None" = None, end: str = "\n") -> None
         print(text, file=sys.stderr, end=end, flush=True)
         if bar is not None:
             bar.refresh()
+
+
+class _Estimate:
+    """How long the rest takes, from the rows settled lately: right during a slow-down, silent in an outage."""
+
+    def __init__(self) -> None:
+        self._seen: deque[tuple[float, int]] = deque([(time.monotonic(), 0)])
+
+    def seconds_left(self, progress: Progress, total: int) -> float | None:
+        """Seconds until so many rows are done; ``None`` if that cannot be said."""
+        now, done = time.monotonic(), progress.done
+        if done < self._seen[-1][1]:  # something else has begun
+            self._seen.clear()
+        self._seen.append((now, done))
+        while now - self._seen[0][0] > HORIZON:
+            self._seen.popleft()
+        since, before = self._seen[0]
+        if done <= before or done >= total or now - since < 1:
+            return None
+        return (total - done) * (now - since) / (done - before)
 
 
 def same_command() -> str:

@@ -7,6 +7,8 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Protocol
 
+SUCCESS = 200
+"""RongCloud's code for a call that was accepted."""
 LATENCY_STEP = 1.05
 """Ratio of two neighbouring bounds of the latency histogram: a percentile is exact to 5 %."""
 
@@ -49,7 +51,7 @@ class Call(StrEnum):
     """List the members of a group."""
 
 
-class Kind(StrEnum):
+class RequestKind(StrEnum):
     """What requests are for, as far as they are counted and paced apart."""
 
     WRITE = "write"
@@ -247,7 +249,7 @@ class Second:
     """What happened in one second of the wall clock to requests of a kind; counted up while it lasts."""
 
     at: int  # whole seconds since the epoch
-    kind: Kind = Kind.WRITE
+    kind: RequestKind = RequestKind.WRITE
     requests: int = 0  # attempts started
     retries: int = 0  # those that were not the first for their row in this run
     refusals: int = 0  # responses "over the rate limit"

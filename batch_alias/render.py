@@ -1,7 +1,5 @@
 """A plan, a check, a status, a diagnosis and the progress of a run as lines of text."""
 
-import time
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -12,7 +10,6 @@ from batch_alias.ledger import JobInfo, LedgerReader, Plan, ProblemCount, ReadBa
 from batch_alias.model import State, StateCounts
 from batch_alias.problems import PROBLEMS, advice
 from batch_alias.reports import PLAN
-from batch_alias.reports.summary import left_out
 from batch_alias.reports.wording import STATE_MEANINGS
 from batch_alias.sending.comparison import MOST_ALIAS
 from batch_alias.sending.limiter import sending_seconds
@@ -22,8 +19,6 @@ from batch_alias.text import count, duration, excerpt, quoted
 
 MOST_KINDS = 5
 """Kinds of problem that are listed before and after a run."""
-HORIZON = 30.0
-"""Seconds of progress from which the time left is estimated."""
 
 
 def plan_lines(job: Job) -> Iterator[str]:
@@ -66,7 +61,7 @@ def plan_lines(job: Job) -> Iterator[str]:
 
 def left_out_lines(ledger: LedgerReader) -> Iterator[str]:
     """The rows of another job that an undo leaves out; none where there are none."""
-    if (left := left_out(ledger)) is not None:
+    if (left := ledger.left_out()) is not None:
         yield "Left out  not to be undone:"
         yield from problem_lines([left])
 
@@ -213,26 +208,6 @@ def diagnosis_lines(findings: Sequence[Finding]) -> Iterator[str]:
     width = max(len(finding.subject) for finding in findings)
     for finding in findings:
         yield f"{'ok ' if finding.good else 'BAD'}  {finding.subject:<{width}}  {finding.detail}"
-
-
-class Estimate:
-    """How long the rest takes, from the rows settled lately: right during a slow-down, silent in an outage."""
-
-    def __init__(self) -> None:
-        self._seen: deque[tuple[float, int]] = deque([(time.monotonic(), 0)])
-
-    def seconds_left(self, progress: Progress, total: int) -> float | None:
-        """Seconds until so many rows are done; ``None`` if that cannot be said."""
-        now, done = time.monotonic(), progress.done
-        if done < self._seen[-1][1]:  # something else has begun
-            self._seen.clear()
-        self._seen.append((now, done))
-        while now - self._seen[0][0] > HORIZON:
-            self._seen.popleft()
-        since, before = self._seen[0]
-        if done <= before or done >= total or now - since < 1:
-            return None
-        return (total - done) * (now - since) / (done - before)
 
 
 def progress_text(progress: Progress, left: float | None) -> str:

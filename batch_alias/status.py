@@ -9,7 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from batch_alias.ledger import LedgerReader, RunRecord
-from batch_alias.model import Kind, StateCounts
+from batch_alias.model import RequestKind, StateCounts
 from batch_alias.staging import PROGRESS
 from batch_alias.text import timestamp
 
@@ -70,7 +70,7 @@ def status_of(folder: Path) -> Status:
     with LedgerReader(folder) as ledger:
         info, counts, runs, events = ledger.info(), ledger.counts(), ledger.runs(), ledger.events()
         command = runs[-1].command if runs else ""
-        kind = Kind.WRITE if command == "run" else Kind.READ
+        kind = RequestKind.WRITE if command == "run" else RequestKind.READ
         seconds = (second for second in ledger.seconds(of_last_run=True) if second.kind is kind)
         recent = deque(seconds, maxlen=RECENT)
         unread = ledger.plan().unread if command == "plan" else 0

@@ -5,12 +5,12 @@
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from batch_alias.errors import Interrupted
 from batch_alias.job.findings import Planned, Verified
@@ -54,8 +54,7 @@ async def run_job(settings: Settings, *, observer: Observer = ignore, timing: Ti
     Raises:
         UsageError: There is no target, or the client cannot be set up as the settings or the environment say.
         SourceError: The source cannot be used, or more of its rows would replace or clear an alias than ``max_changes``
-            permits;
-            nothing was sent.
+            permits; nothing was sent.
         LedgerError: The ledger cannot be used.
         ReportError: A report could not be written; the ledger is complete.
     """
@@ -96,7 +95,7 @@ async def undo_job(settings: Settings, *, observer: Observer = ignore, timing: T
 
 async def _perform(
     opened: OpenJob,
-    work: Callable[[Job], Coroutine[Any, Any, None]],
+    work: Callable[[Job], Awaitable[None]],
     report: Callable[[Job], T],
 ) -> T:
     """Open a job, do the work, and report, without blocking the event loop."""

@@ -69,8 +69,8 @@ class Verification:
     def __init__(self, ledger: Ledger, sample: int | None) -> None:
         chosen = json.loads(ledger.meta(VERIFICATION) or "{}")
         if not chosen or chosen["sample"] != sample:
-            # No secret: a number to repeat the choice.
-            chosen = {"since": time.time(), "sample": sample, "seed": random.randrange(2**32)}  # noqa: S311
+            seed = random.randrange(2**32)  # noqa: S311 - a number to repeat the choice, no secret
+            chosen = {"since": time.time(), "sample": sample, "seed": seed}
             ledger.set_meta(VERIFICATION, json.dumps(chosen))
         self.sample = sample
         self.seed: int = chosen["seed"]

@@ -11,7 +11,6 @@ from batch_alias.job.findings import Planned, Verification, Verified, too_many_c
 from batch_alias.ledger import FIRST_ROWS, STAYS_ON, TARGET, Ledger
 from batch_alias.model import Event, EventKind
 from batch_alias.reports import Summary, write_plan_report, write_reports
-from batch_alias.reports.summary import left_out
 from batch_alias.rongcloud.client import Client
 from batch_alias.sending import Timing
 from batch_alias.sending.comparison import Steps
@@ -249,7 +248,7 @@ class Job:
 
     def _sent(self) -> tuple[int, ExitCode]:
         counts = self.ledger.counts()
-        is_done = counts.all_done and left_out(self.ledger) is None
+        is_done = counts.all_done and self.ledger.left_out() is None
         if is_done and self.settings.comparing.verify:
             found = self.ledger.read_back()
             is_done = not found.different + found.unread

@@ -11,10 +11,9 @@ from pathlib import Path
 
 from batch_alias.errors import LedgerError, ReportError
 from batch_alias.job.job import Job
-from batch_alias.ledger import FIRST_ROWS, LEDGER, TARGET, Ledger, LedgerReader, ProblemCount, locked
+from batch_alias.ledger import FIRST_ROWS, LEDGER, LEFT_OUT, TARGET, Ledger, LedgerReader, ProblemCount, locked
 from batch_alias.model import EventKind, State
 from batch_alias.reports.rows import write_table
-from batch_alias.reports.summary import LEFT_OUT
 from batch_alias.sending import Timing
 from batch_alias.settings import Comparing, Empty, Format, Reading, Settings
 from batch_alias.staging import OnRead, connected, sha256_of, staged

@@ -7,6 +7,7 @@ from batch_alias.ledger.create import create
 from batch_alias.ledger.file import LEDGER, locked
 from batch_alias.ledger.reader import FIRST_ROWS, LedgerReader
 from batch_alias.ledger.records import (
+    LEFT_OUT,
     STAYS_ON,
     TARGET,
     JobInfo,
@@ -25,6 +26,7 @@ VERIFICATION = "verification"
 __all__ = [
     "FIRST_ROWS",
     "LEDGER",
+    "LEFT_OUT",
     "STAYS_ON",
     "TARGET",
     "VERIFICATION",

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Self
 
 from batch_alias.ledger.file import LEDGER, connect, damaged, translated
-from batch_alias.ledger.records import JobInfo, Plan, ProblemCount, ReadBack, Repeat, RowRecord, RunRecord
-from batch_alias.model import Event, EventKind, Kind, Second, State, StateCounts
+from batch_alias.ledger.records import LEFT_OUT, JobInfo, Plan, ProblemCount, ReadBack, Repeat, RowRecord, RunRecord
+from batch_alias.model import Event, EventKind, RequestKind, Second, State, StateCounts
 from batch_alias.problems import NOT_A_DATA_ROW
 
 FIRST_ROWS = 5
@@ -183,7 +183,7 @@ class LedgerReader:
         where = "WHERE run = (SELECT max(id) FROM runs)" if of_last_run else ""
         columns = "at, kind, requests, retries, refusals, settled, codes, latencies"
         for found in self._query(f"SELECT {columns} FROM seconds {where} ORDER BY rowid"):
-            second = Second(**{**dict(found), "kind": Kind(found["kind"])})
+            second = Second(**{**dict(found), "kind": RequestKind(found["kind"])})
             second.settled = Counter(json.loads(found["settled"]))
             second.codes = Counter(json.loads(found["codes"]))
             second.latencies = Counter({int(bucket): count for bucket, count in json.loads(found["latencies"]).items()})
@@ -193,6 +193,11 @@ class LedgerReader:
         """The events of all runs, in their order."""
         found = self._query("SELECT at, kind, details FROM events ORDER BY rowid")
         return [Event(at=at, kind=EventKind(kind), values=json.loads(values)) for at, kind, values in found]
+
+    def left_out(self) -> ProblemCount | None:
+        """The rows of another job that this one, its undo, leaves out, if there are any."""
+        found = json.loads(self.meta(LEFT_OUT) or "{}")
+        return ProblemCount(**{**found, "rows": tuple(found["rows"])}) if found else None
 
     def was_run(self) -> bool:
         """Whether a run has begun that sends rows."""

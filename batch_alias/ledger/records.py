@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 TARGET = "target"
 """The fact that says where a job's rows are sent to; noted before the first attempt of all."""
+LEFT_OUT = "left_out"
+"""The fact that says which rows of another job an undo leaves out: a ``ProblemCount`` as JSON, or empty."""
 STAYS_ON = ("compare", "only_absent")
 """Facts that are noted once they are done for a job, and done for the rest of it: its aliases are read first, and set
 only where none is set.

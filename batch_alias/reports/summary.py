@@ -7,14 +7,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from itertools import accumulate
 
-from batch_alias.ledger import LedgerReader, ProblemCount
-from batch_alias.model import LATENCY_STEP, Kind, Second
+from batch_alias.ledger import LedgerReader
+from batch_alias.model import LATENCY_STEP, RequestKind, Second
 from batch_alias.reports.rows import CHANGES
 from batch_alias.text import timestamp
 from batch_alias.version import __version__
-
-LEFT_OUT = "left_out"
-"""The fact that says which rows of another job an undo leaves out: a ``ProblemCount`` as JSON."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +58,7 @@ def summarize(ledger: LedgerReader, *, exit_code: int | None, stopped: str) -> S
     """Add up what a ledger holds."""
     info, counts, runs = ledger.info(), ledger.counts(), ledger.runs()
     read_back, changes = ledger.read_back(), ledger.changes()
-    totals = {kind: Second(at=0, kind=kind) for kind in Kind}
+    totals = {kind: Second(at=0, kind=kind) for kind in RequestKind}
     for second in ledger.seconds():
         total = totals[second.kind]
         total.requests += second.requests
@@ -69,7 +66,7 @@ def summarize(ledger: LedgerReader, *, exit_code: int | None, stopped: str) -> S
         total.refusals += second.refusals
         total.codes.update(second.codes)
         total.latencies.update(second.latencies)
-    sent, read = totals[Kind.WRITE], totals[Kind.READ]
+    sent, read = totals[RequestKind.WRITE], totals[RequestKind.READ]
     sending = sum(run.end - run.started_at for run in runs if run.command == "run")
     return Summary(
         version=__version__,
@@ -87,7 +84,7 @@ def summarize(ledger: LedgerReader, *, exit_code: int | None, stopped: str) -> S
         read_refusals=read.refusals,
         verified=read_back.same,
         differs=read_back.different,
-        left_out=0 if (left := left_out(ledger)) is None else left.count,
+        left_out=0 if (left := ledger.left_out()) is None else left.count,
         sending_seconds=round(sending, 3),
         requests=sent.requests,
         retries=sent.retries,
@@ -100,12 +97,6 @@ def summarize(ledger: LedgerReader, *, exit_code: int | None, stopped: str) -> S
         exit_code=exit_code,
         stopped=stopped,
     )
-
-
-def left_out(ledger: LedgerReader) -> ProblemCount | None:
-    """The rows of another job that an undo leaves out, if there are any."""
-    found = json.loads(ledger.meta(LEFT_OUT) or "{}")
-    return ProblemCount(**{**found, "rows": tuple(found["rows"])}) if found else None
 
 
 def percentiles(latencies: Mapping[int, int]) -> dict[str, float]:

@@ -12,7 +12,7 @@ from itertools import accumulate, pairwise
 from math import ceil, floor
 
 from batch_alias.ledger import LedgerReader
-from batch_alias.model import Event, EventKind, Kind
+from batch_alias.model import Event, EventKind, RequestKind
 
 POINTS = 600
 """Most points; a chart is hardly wider in pixels."""
@@ -49,9 +49,9 @@ class Timeline:
         self.points = [Point(end - begin) for begin, end in pairwise(self.edges)]
         for second in ledger.seconds():
             point = self._point(second.at)
-            if second.kind is Kind.READ:
+            if second.kind is RequestKind.READ:
                 point.reads += second.requests
-            elif second.kind is Kind.WRITE:
+            elif second.kind is RequestKind.WRITE:
                 point.requests += second.requests
                 point.busiest = max(point.busiest, second.requests)
                 point.refused += second.refusals

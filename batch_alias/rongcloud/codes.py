@@ -10,9 +10,8 @@ Source: RongCloud's server API documentation, "Status codes", and responses seen
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from batch_alias.model import Action, Classification, Failure
+from batch_alias.model import SUCCESS, Action, Classification, Failure
 
-SUCCESS = 200
 UNKNOWN_CODE = "a code that RongCloud does not document"
 
 _CHECK_PATH = "Check --region or --url."

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field, replace
 from typing import Annotated
 from urllib.parse import parse_qsl
 
-from batch_alias.rongcloud.codes import CODES, SUCCESS
+from batch_alias.model import SUCCESS
+from batch_alias.rongcloud.codes import CODES
 from batch_alias.sandbox.stats import RequestStats, Stats
 from batch_alias.settings.options import Option, validate
 from batch_alias.settings.target import Secret

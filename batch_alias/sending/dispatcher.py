@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from batch_alias.model import HARMLESS, Event, Kind, Operation, Outcome, Permission, Row, Second
+from batch_alias.model import HARMLESS, Event, Operation, Outcome, Permission, RequestKind, Row, Second
 from batch_alias.sending import Connection, RateLimiter, Service, Timing
 from batch_alias.sending.metrics import Metrics
 from batch_alias.sending.response_handler import ResponseHandler
@@ -57,7 +57,7 @@ class Dispatcher:
 
     def __init__(
         self,
-        kind: Kind,
+        kind: RequestKind,
         operation: Callable[[Row], Operation],
         *,
         callbacks: Callbacks,

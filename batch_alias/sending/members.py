@@ -7,7 +7,19 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Protocol
 
-from batch_alias.model import HARMLESS, Call, Event, EventKind, Kind, Operation, Outcome, Row, Second, State
+from batch_alias.model import (
+    HARMLESS,
+    SUCCESS,
+    Call,
+    Event,
+    EventKind,
+    Operation,
+    Outcome,
+    RequestKind,
+    Row,
+    Second,
+    State,
+)
 from batch_alias.sending import Service, Timing
 from batch_alias.sending.dispatcher import Callbacks, Dispatcher
 from batch_alias.sending.limiter import RateLimiter
@@ -15,8 +27,6 @@ from batch_alias.sending.metrics import Progress
 from batch_alias.sending.work_queue import LOW, Feeder, PendingRows, WorkQueue
 from batch_alias.settings import Settings
 
-SUCCESS = 200
-"""RongCloud's code for a call that was accepted."""
 _FIRST = Row(number=0, user_id="batch-alias", group_id=HARMLESS.group_id, remark="")
 """Stands for the call that changes nothing: once it was accepted, a refusal concerns its group and not a setting."""
 
@@ -73,7 +83,7 @@ class MemberLookup:
         self._queue = WorkQueue(most_retries=timing.most_retries, expects_more=lambda: not self._feeder.is_exhausted)
         self._feeder = Feeder(ledger, self._queue.add, limit=None)
         self._dispatcher = Dispatcher(
-            Kind.MEMBERS,
+            RequestKind.MEMBERS,
             _operation,
             callbacks=Callbacks(
                 feed=self._feed,

@@ -5,7 +5,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from batch_alias.model import LATENCY_STEP, Action, Event, EventKind, Kind, Outcome, Response, Second, State
+from batch_alias.model import LATENCY_STEP, Action, Event, EventKind, Outcome, RequestKind, Response, Second, State
 
 RECENT_ROWS = 1000
 """Settled rows over which failures are counted."""
@@ -35,7 +35,7 @@ class Metrics:
     with each event.
     """
 
-    def __init__(self, kind: Kind, *, wall: Callable[[], float], observer: Callable[[Event], None]) -> None:
+    def __init__(self, kind: RequestKind, *, wall: Callable[[], float], observer: Callable[[Event], None]) -> None:
         self._kind = kind
         self._wall = wall
         self._observer = observer

@@ -13,7 +13,7 @@ from operator import attrgetter
 from typing import Protocol
 
 from batch_alias.errors import StoppedByService
-from batch_alias.model import Event, EventKind, Kind, Operation, Row, Second, State
+from batch_alias.model import Event, EventKind, Operation, RequestKind, Row, Second, State
 from batch_alias.sending import RateLimiter, Service, Timing
 from batch_alias.sending.comparison import Steps
 from batch_alias.sending.dispatcher import Callbacks, Dispatcher
@@ -96,14 +96,14 @@ class Pipeline:
             )
             for kind, (operation, queue, callbacks) in self._kinds(ledger).items()
         }
-        self._main = self._dispatchers[Kind.WRITE if steps.write else Kind.READ]
+        self._main = self._dispatchers[RequestKind.WRITE if steps.write else RequestKind.READ]
 
-    def _kinds(self, ledger: Ledger) -> dict[Kind, tuple[Callable[[Row], Operation], WorkQueue, Callbacks]]:
+    def _kinds(self, ledger: Ledger) -> dict[RequestKind, tuple[Callable[[Row], Operation], WorkQueue, Callbacks]]:
         """The call for a row, the rows, and where they come from and go, by kind."""
         rows, callbacks = self._rows, partial(Callbacks, feed=self._rows.feed, record_metrics=ledger.record_metrics)
         writing = callbacks(
             settle=rows.was_written,
-            cut_off=lambda _row, outcome: rows.record(outcome, Kind.WRITE),
+            cut_off=lambda _row, outcome: rows.record(outcome, RequestKind.WRITE),
             may_end=lambda: True,
         )
         reading = callbacks(
@@ -112,12 +112,12 @@ class Pipeline:
             may_end=lambda: not self._is_writing,
         )
         return {
-            Kind.WRITE: (rows.write_of, rows.writes, writing),
-            Kind.READ: (attrgetter("read"), rows.reads, reading),
+            RequestKind.WRITE: (rows.write_of, rows.writes, writing),
+            RequestKind.READ: (attrgetter("read"), rows.reads, reading),
         }
 
-    def _patience(self, kind: Kind, steps: Steps, sending: Sending) -> float:
-        if kind is Kind.WRITE or steps.verify or not self._optional:
+    def _patience(self, kind: RequestKind, steps: Steps, sending: Sending) -> float:
+        if kind is RequestKind.WRITE or steps.verify or not self._optional:
             return sending.patience
         return min(sending.patience or OPTIONAL_PATIENCE, OPTIONAL_PATIENCE)
 
@@ -141,11 +141,11 @@ class Pipeline:
         states: Counter[State] = Counter()
         for dispatcher in self._dispatchers.values():
             states.update(dispatcher.metrics.settled)
-        now, reads = self._clock(), self._dispatchers[Kind.READ]
+        now, reads = self._clock(), self._dispatchers[RequestKind.READ]
         shown = [self._main] if self._optional else list(self._dispatchers.values())
         outages = [outage for dispatcher in shown if (outage := dispatcher.outage) is not None]
         return Progress(
-            done=states.total() if self._main is self._dispatchers[Kind.WRITE] else self._main.metrics.calls,
+            done=states.total() if self._main is self._dispatchers[RequestKind.WRITE] else self._main.metrics.calls,
             states=states,
             recent_rate=self._main.metrics.recent_rate(now=now),
             in_flight=sum(dispatcher.in_flight for dispatcher in self._dispatchers.values()),
@@ -163,7 +163,7 @@ class Pipeline:
         await self._rows.feed_first()
         await self._rows.feed()
         self._beat(self._clock())
-        kinds = [Kind.WRITE, Kind.READ] if self._is_writing else [Kind.READ]
+        kinds = [RequestKind.WRITE, RequestKind.READ] if self._is_writing else [RequestKind.READ]
         running = {asyncio.create_task(self._dispatchers[kind].run()): kind for kind in kinds}
         errors: list[BaseException] = []
         under_way = set(running)
@@ -182,16 +182,16 @@ class Pipeline:
                 self._heartbeat.cancel()
         if all(isinstance(error, StoppedByService | asyncio.CancelledError) for error in errors):
             self._rows.end()
-            await self._dispatchers[Kind.READ].store_metrics(all_of_it=True)
+            await self._dispatchers[RequestKind.READ].store_metrics(all_of_it=True)
         if errors:
             raise errors[0]
 
-    def _ended(self, task: asyncio.Task[None], kind: Kind) -> BaseException | None:
+    def _ended(self, task: asyncio.Task[None], kind: RequestKind) -> BaseException | None:
         """Go on after a dispatcher has ended; returns the error that ends the run, if there is one."""
-        if kind is Kind.WRITE:
+        if kind is RequestKind.WRITE:
             self._is_writing = False
         error = None if task.cancelled() else task.exception()
-        if isinstance(error, StoppedByService) and kind is Kind.READ and self._optional:
+        if isinstance(error, StoppedByService) and kind is RequestKind.READ and self._optional:
             self._rows.stop_reading()
             error = None
         elif error is not None:

@@ -8,7 +8,7 @@ from enum import Enum, auto
 from functools import partial
 from typing import NamedTuple, Protocol
 
-from batch_alias.model import Kind, Operation, Outcome, Row, State
+from batch_alias.model import Operation, Outcome, RequestKind, Row, State
 from batch_alias.sending import retry
 from batch_alias.sending.comparison import FOUND_WHEN_READ_BACK, Steps, compare
 from batch_alias.sending.refusals import DOUBTFUL_ROWS
@@ -82,9 +82,9 @@ class RowSteps:
         *,
         limit: int | None,
         most_retries: int,
-        wake: Callable[[Kind], None],
-        settled: Callable[[Kind, State], None],
-        rate: Callable[[Kind], float],
+        wake: Callable[[RequestKind], None],
+        settled: Callable[[RequestKind, State], None],
+        rate: Callable[[RequestKind], float],
         wall: Callable[[], float],
         clock: Callable[[], float],
     ) -> None:
@@ -109,7 +109,7 @@ class RowSteps:
         )
         self.writes = queue(
             expects_more=self._expects_writes,
-            awaits_new=lambda: self._unread > 0 and self._rate(Kind.READ) > 0,
+            awaits_new=lambda: self._unread > 0 and self._rate(RequestKind.READ) > 0,
             take_away=self._is_stale,
         )
 
@@ -131,7 +131,7 @@ class RowSteps:
             # After a kill the alias that was set must not be taken for one that was there before.
             self._records.record_started(row.number)
         if self._ready.pop(row.number, None) is not None:
-            self._wake(Kind.READ)
+            self._wake(RequestKind.READ)
         return row.write
 
     def was_read(self, row: Row, outcome: Outcome) -> None:
@@ -161,11 +161,11 @@ class RowSteps:
         if outcome.state is State.UNKNOWN:
             self._read(_Read(_Purpose.DOUBT, work, outcome), due=self._clock())
             return
-        self.record(outcome, Kind.WRITE)
+        self.record(outcome, RequestKind.WRITE)
         if outcome.state is State.ACCEPTED and self._steps.verify:
             self._read(_Read(_Purpose.AFTER, work), due=self._clock() + VERIFY_AFTER)
 
-    def record(self, outcome: Outcome, by: Kind) -> None:
+    def record(self, outcome: Outcome, by: RequestKind) -> None:
         """Record how a row ended, by what requests showed it."""
         self._records.record(outcome)
         self._settled(by, outcome.state)
@@ -189,7 +189,7 @@ class RowSteps:
             if outcome is None and work.history.requests and work.history.in_doubt:
                 outcome = retry.outcome_of(work.row, work.history, State.UNKNOWN, None, at=self._wall())
             if outcome is not None:
-                self.record(outcome, Kind.READ)
+                self.record(outcome, RequestKind.READ)
 
     @property
     def _is_low(self) -> bool:
@@ -218,14 +218,14 @@ class RowSteps:
             self.reads.add(row)
         else:
             self.reads.put_back(Work(row, History()), due=due)
-        self._wake(Kind.READ)
+        self._wake(RequestKind.READ)
 
     def _not_read(self, read: _Read) -> None:
         """Go on with a row without reading its alias."""
         if read.purpose is _Purpose.BEFORE:
             self._is_to_be_sent(read.work, None)
         elif read.outcome is not None:
-            self.record(read.outcome, Kind.READ)
+            self.record(read.outcome, RequestKind.READ)
 
     def _is_to_be_sent(self, work: Work, found: str | None, *, why: str = "") -> bool:
         """Send a row, or not, by what was read: its alias, or ``None`` if it was not; return whether it will be."""
@@ -236,12 +236,12 @@ class RowSteps:
         if ended is not None:
             message = f"{ended.message}: {why}" if found is None else ended.message
             outcome = retry.outcome_of(row, history, ended.state, None, at=self._wall())
-            self.record(replace(outcome, message=message), Kind.READ)
+            self.record(replace(outcome, message=message), RequestKind.READ)
         elif history.requests:
             self.writes.put_back(work, due=self._clock())
         else:
             self.writes.add(row)
-        self._wake(Kind.WRITE)
+        self._wake(RequestKind.WRITE)
         return ended is None
 
     def _has_room(self) -> bool:
@@ -249,7 +249,7 @@ class RowSteps:
 
         In an outage of writes it is one for the next probe.
         """
-        rate = self._rate(Kind.WRITE)
+        rate = self._rate(RequestKind.WRITE)
         return len(self._ready) < AHEAD * rate or not (rate or self.writes.has_untried)
 
     def _expects_writes(self) -> bool:

@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from batch_alias.model import Event, EventKind, Kind
+from batch_alias.model import Event, EventKind, RequestKind
 from batch_alias.reports.charts import draw
 from batch_alias.reports.timeline import Timeline
 
@@ -73,7 +73,7 @@ def test_a_long_job_has_means_and_the_busiest_second(charts):
 
 def test_reads_have_a_line_of_their_own_also_where_nothing_was_sent(job, second, start):
     job.stage({"remark": "a"})
-    seconds = [second(start + at, 80, kind=Kind.READ) for at in range(10)]
+    seconds = [second(start + at, 80, kind=RequestKind.READ) for at in range(10)]
     job.run({}, seconds, command="plan", times=(start, start + 10))
     (chart,) = draw(Timeline(job.ledger))
     assert legend(chart)["aliases read per second"] == ("violet", "line")

@@ -5,7 +5,7 @@ from dataclasses import asdict
 import pytest
 
 from batch_alias.ledger import FIRST_ROWS
-from batch_alias.model import Event, EventKind, Kind, State
+from batch_alias.model import Event, EventKind, RequestKind, State
 from batch_alias.problems import WARNINGS
 
 COMPARED = {State.UNCHANGED, State.CONFLICT}
@@ -104,7 +104,7 @@ def test_rows_that_differ_are_shown_with_both_values(job):
 
 def test_a_job_that_was_only_read_has_the_numbers_and_the_rate_of_reading(job, second, start):
     job.stage({"remark": "a"})
-    job.run({}, [second(start, 40, kind=Kind.READ, refusals=3)], command="plan", before={2: ""}, exit_code=0)
+    job.run({}, [second(start, 40, kind=RequestKind.READ, refusals=3)], command="plan", before={2: ""}, exit_code=0)
     job.write(exit_code=0)
     page = job.page()
     assert page.headings[0] == "Nothing has been sent."

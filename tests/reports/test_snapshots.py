@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from batch_alias.model import Event, EventKind, Kind, State
+from batch_alias.model import Event, EventKind, RequestKind, State
 from batch_alias.problems import found
 from batch_alias.reports import write_plan
 
@@ -72,7 +72,7 @@ def folder(job, second, start):
         },
         [
             second(start + 86_400, 5, codes={"200": 2, "1002": 1, "1005": 1, "timeout": 1}),
-            second(start + 86_400, 8, kind=Kind.READ, refusals=1),
+            second(start + 86_400, 8, kind=RequestKind.READ, refusals=1),
         ],
         before={7: "旧名", 12: "", 13: "旧名", 14: "k", 15: "旧名"},
         times=(start + 86_400, start + 86_410),
@@ -80,7 +80,7 @@ def folder(job, second, start):
         limit=None,
         only_absent=True,
     )
-    verified = [second(start + 90_000, 3, kind=Kind.READ)]
+    verified = [second(start + 90_000, 3, kind=RequestKind.READ)]
     times = (start + 90_000, start + 90_001)
     job.run(
         {}, verified, command="verify", found={2: "产品经理 李雷", 7: "改了", 12: ""}, times=times, sample=3, seed=7

@@ -1,7 +1,7 @@
 import json
 from collections import Counter
 
-from batch_alias.model import LATENCY_STEP, Kind, State
+from batch_alias.model import LATENCY_STEP, RequestKind, State
 from batch_alias.reports.summary import percentiles, summarize
 
 
@@ -21,15 +21,15 @@ def test_reads_are_counted_apart_from_what_is_sent(job, second, start):
     job.stage(*({"remark": "new"} for _ in range(4)))
     job.run(
         {},
-        [second(start, 40, kind=Kind.READ, refusals=3, codes={"200": 37, "1008": 3})],
+        [second(start, 40, kind=RequestKind.READ, refusals=3, codes={"200": 37, "1008": 3})],
         command="plan",
         before={2: "", 3: "old", 4: "new"},
         times=(start, start + 100),
     )
     seconds = [
         second(start + 200, 6),
-        second(start + 200, 7, kind=Kind.MEMBERS),
-        second(start + 201, 2, kind=Kind.READ),
+        second(start + 200, 7, kind=RequestKind.MEMBERS),
+        second(start + 201, 2, kind=RequestKind.READ),
     ]
     outcomes = dict.fromkeys((2, 3, 5), (State.ACCEPTED, 200, "accepted"))
     job.run(outcomes | {4: (State.UNCHANGED, None, "it was so already")}, seconds, times=(start + 200, start + 203))

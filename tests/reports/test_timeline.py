@@ -2,7 +2,7 @@
 
 import pytest
 
-from batch_alias.model import Event, EventKind, Kind
+from batch_alias.model import Event, EventKind, RequestKind
 from batch_alias.reports.timeline import POINTS, Timeline
 
 DAY = 86_400
@@ -47,7 +47,7 @@ def test_a_job_of_any_length_has_few_points_with_all_requests_in_them(timeline, 
 
 
 def test_reads_are_counted_apart_and_requests_for_members_not_at_all(timeline, second, start):
-    kinds = zip(Kind, (20, 50, 70), strict=True)
+    kinds = zip(RequestKind, (20, 50, 70), strict=True)
     found = timeline((0, 1, [second(start, requests, kind=kind, refusals=requests) for kind, requests in kinds]))
     (point,) = found.points
     assert (point.requests, point.busiest, point.refused, point.reads) == (20, 20, 20, 50)

@@ -10,7 +10,7 @@ from batch_alias.check import check_file
 from batch_alias.errors import ExitCode, SourceError, StoppedByService
 from batch_alias.ledger import LedgerReader
 from batch_alias.ledger.sqlite import NO_SUCH_GROUP, NOT_A_MEMBER
-from batch_alias.model import Kind, State
+from batch_alias.model import RequestKind, State
 from batch_alias.sandbox import Faults, Rules
 from batch_alias.sandbox.emulator import QUERY, SET
 from batch_alias.sandbox.faults import BAD_GATEWAY, DROP_AFTER, UNAVAILABLE
@@ -46,7 +46,7 @@ def test_rows_of_others_and_of_unknown_groups_are_rejected_and_all_others_sent(
     with LedgerReader(found.folder) as ledger:
         assert [run.command for run in ledger.runs()] == ["members", "run"]
         kinds = Counter(second.kind for second in ledger.seconds() for _ in range(second.requests))
-    assert kinds[Kind.MEMBERS] == GROUPS + 1
+    assert kinds[RequestKind.MEMBERS] == GROUPS + 1
 
 
 @pytest.mark.parametrize("unknown_group", ["empty", "error"])

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from batch_alias.errors import StoppedByService
-from batch_alias.model import HARMLESS, Call, Event, Failure, Kind, Operation, Response, Row, Second
+from batch_alias.model import HARMLESS, Call, Event, Failure, Operation, RequestKind, Response, Row, Second
 from batch_alias.rongcloud.codes import CODES, FAILURES, UNREADABLE, classify
 from batch_alias.sending import Timing
 from batch_alias.sending.members import MemberLookup
@@ -152,7 +152,7 @@ def test_each_group_is_asked_about_once_at_the_rate_and_counted_as_what_it_is(lo
     assert sorted(done.service.asked) == sorted(GROUPS)
     starts = done.service.starts
     assert all(later - earlier >= 1 for earlier, later in zip(starts, starts[50:], strict=False))
-    assert {second.kind for second in done.ledger.seconds} == {Kind.MEMBERS}
+    assert {second.kind for second in done.ledger.seconds} == {RequestKind.MEMBERS}
     assert sum(second.requests for second in done.ledger.seconds) == len(GROUPS) + 1
     assert (done.lookup.progress().done, done.lookup.unreadable) == (len(GROUPS), [])
 

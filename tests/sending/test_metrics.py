@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch_alias.model import LATENCY_STEP, Action, Classification, EventKind, Kind, Outcome, Response, State
+from batch_alias.model import LATENCY_STEP, Action, Classification, EventKind, Outcome, RequestKind, Response, State
 from batch_alias.sending.metrics import Metrics, latency_bucket
 
 ACCEPT = Classification(action=Action.ACCEPT, meaning="")
@@ -31,7 +31,7 @@ def events() -> list:
 
 @pytest.fixture
 def metrics(wall, events) -> Metrics:
-    return Metrics(Kind.WRITE, wall=wall, observer=events.append)
+    return Metrics(RequestKind.WRITE, wall=wall, observer=events.append)
 
 
 def response(latency: float = 0.01, classification: Classification = ACCEPT, **what) -> Response:
@@ -100,7 +100,7 @@ def test_an_event_is_observed_and_can_be_taken_once(metrics, wall, events):
 
 @given(st.lists(st.floats(0, 20), min_size=1, max_size=200).map(sorted))
 def test_the_busiest_second_is_that_of_any_half_open_window(times):
-    metrics = Metrics(Kind.WRITE, wall=lambda: 0.0, observer=lambda _event: None)
+    metrics = Metrics(RequestKind.WRITE, wall=lambda: 0.0, observer=lambda _event: None)
     for time in times:
         metrics.started(retry=False, now=time)
     assert metrics.busiest == max(sum(1 for other in times if time - 1 < other <= time) for time in times)
