@@ -26,9 +26,9 @@ def held():
 def test_nothing_is_lost_when_all_paths_share_one_limit(
     verify, held, run, sandbox, settings_for, write_csv, results, tmp_path
 ):
-    served = sandbox(rules=Rules(shared_limit=True), aliases=held)
+    served = sandbox(rules=Rules(rate=300, shared_limit=True), aliases=held)
     comparing = Comparing(compare=True, verify=verify)
-    summary = run(settings_for(write_csv(ROWS), served, rate=100, comparing=comparing))
+    summary = run(settings_for(write_csv(ROWS), served, rate=300, comparing=comparing))
     assert summary.exit_code == ExitCode.DONE
     assert results().states == {State.UNCHANGED: KEPT, State.ACCEPTED: ROWS - KEPT}
     assert served.aliases().items() >= results().accepted.items()

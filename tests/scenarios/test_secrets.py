@@ -119,8 +119,10 @@ def test_a_server_that_echoes_requests_gets_no_secret_into_a_file_or_an_output(
     echoes, secret = chain([accept], cycle(ECHOES)), "the-secret-itself"
     server = foreign_server(lambda request: next(echoes)(request))
     variables = {"RONGCLOUD_URL": server.url, "RONGCLOUD_APP_KEY": "the-key", "RONGCLOUD_APP_SECRET": secret}
-    arguments = ("--attempts", 1, "--max-failed", "100%", "--json", "--verbose", "--log", "attempts.log")
-    ended = command("run", write_csv(10), "--job", "job", *arguments, **variables).end()
+    # For a few seconds, so that rows in doubt are not read for long: the reads are echoed as well.
+    arguments = ("--attempts", 1, "--max-failed", "100%", "--patience", "8s", "--json", "--verbose")
+    written_to = ("--job", "job", "--log", "attempts.log")
+    ended = command("run", write_csv(10), *written_to, *arguments, **variables).end()
     assert ended.code == ExitCode.NOT_ALL_ACCEPTED, ended.err
     rows = results().rows
     assert {row["state"] for row in rows} == {State.ACCEPTED, State.FAILED, State.UNKNOWN}
