@@ -10,18 +10,21 @@ import sys
 import tempfile
 import threading
 import traceback
+from itertools import pairwise
 
 import click
 
 from batch_alias.cli import cli
 from batch_alias.errors import BatchAliasError, ExitCode, InternalError, Interrupted, UsageError
 from batch_alias.settings import PROGRESS_THREAD
+from batch_alias.text import language_of, use_language
 
 
 def main() -> None:
     """Run the command line and exit with its code."""
     # What libraries have loaded would be searched for garbage over and over: a twentieth of the CPU time.
     gc.set_threshold(10_000)
+    use_language(_language())
     # Until sending begins SIGTERM is what Ctrl-C is.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -48,6 +51,14 @@ def main() -> None:
         sys.stdout.flush()
         os._exit(int(code or 0))
     sys.exit(int(code or 0))
+
+
+def _language() -> str:
+    # The command line itself may be what is wrong, so click cannot be asked.
+    for word, following in pairwise([*sys.argv, ""]):
+        if word == "--lang" or word.startswith("--lang="):
+            return following if word == "--lang" else word.removeprefix("--lang=")
+    return language_of(os.environ)
 
 
 def _failed(error: BatchAliasError) -> int:

@@ -8,6 +8,7 @@ import asyncio
 import os
 import shlex
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -18,6 +19,7 @@ from batch_alias.sandbox import Contents, Faults, Rules, Sandbox
 from batch_alias.settings import Comparing, Output, Reading, Sending, Settings
 from batch_alias.settings.flags import PATH, Given, fill, fill_target, flags
 from batch_alias.settings.target import Target
+from batch_alias.text import LANGUAGES
 from batch_alias.version import __version__
 
 SOURCE = "A CSV, TSV, Excel, JSON Lines or Parquet file: a user id, a group id and an alias per row; - is stdin."
@@ -53,7 +55,19 @@ def cli() -> None:
     """
 
 
-@cli.command()
+def command(function: Callable[..., int]) -> click.Command:
+    """A command of the group; every one takes --lang, which holds before the command line is parsed."""
+    language = cloup.option(
+        "--lang",
+        type=click.Choice(LANGUAGES),
+        envvar="BATCH_ALIAS_LANG",
+        expose_value=False,
+        help="Language of messages and reports.  [default: that of LC_ALL or LANG]",
+    )
+    return cli.command()(language(function))
+
+
+@command
 @cloup.argument("source", type=PATH, help=SOURCE)
 @flags("Job", Settings)
 @flags(CREDENTIALS, Target)
@@ -74,7 +88,7 @@ def run(source: Path, **given: object) -> int:
     return commands.run(fill_settings(given, source=source), fill(Output, given))
 
 
-@cli.command()
+@command
 @cloup.argument("source", type=PATH, help=SOURCE)
 @flags("Job", Settings, "job", "max_rejected")
 @flags(CREDENTIALS, Target)
@@ -96,7 +110,7 @@ def plan(source: Path, **given: object) -> int:
     return commands.plan(fill_settings(given, source=source), fill(Output, given))
 
 
-@cli.command()
+@command
 @cloup.argument("source", type=PATH, help=SOURCE)
 @cloup.option(
     "--problems", type=PATH, envvar="BATCH_ALIAS_PROBLEMS", metavar="FILE", help="Write every problem as CSV."
@@ -131,7 +145,7 @@ def check(source: Path, problems: Path | None, members: bool, **given: object) -
     return found.exit_code
 
 
-@cli.command()
+@command
 @cloup.argument("file", type=PATH, help="A new .xlsx or .csv file.")
 def template(file: Path) -> int:
     """Write an empty FILE with the three columns, to be filled in.
@@ -147,7 +161,7 @@ def template(file: Path) -> int:
     return ExitCode.DONE
 
 
-@cli.command()
+@command
 @cloup.argument("job", type=PATH, help=JOB)
 @flags(CREDENTIALS, Target)
 @flags("Sending", Sending)
@@ -165,7 +179,7 @@ def retry(job: Path, **given: object) -> int:
     return commands.run(fill_settings(given, job=job), fill(Output, given))
 
 
-@cli.command()
+@command
 @cloup.argument("job", type=PATH, help=JOB)
 @cloup.option(
     "--sample",
@@ -192,7 +206,7 @@ def verify(job: Path, sample: int | None, **given: object) -> int:
     return commands.verify(fill_settings(given, job=job), fill(Output, given), sample=sample)
 
 
-@cli.command()
+@command
 @cloup.argument("job", type=PATH, help=JOB)
 @flags(CREDENTIALS, Target)
 @flags("Sending", Sending)
@@ -213,7 +227,7 @@ def undo(job: Path, **given: object) -> int:
     return commands.run(fill_settings(given, job=job), fill(Output, given), opened=open_undo)
 
 
-@cli.command()
+@command
 @cloup.argument("job", type=PATH, help=JOB)
 @flags("Reports", Settings, "xlsx")
 def report(job: Path, xlsx: bool) -> int:
@@ -230,7 +244,7 @@ def report(job: Path, xlsx: bool) -> int:
     return ExitCode.DONE
 
 
-@cli.command()
+@command
 @cloup.argument("job", type=PATH, help=JOB)
 @flags("Output", Output, "json")
 def status(job: Path, json: bool) -> int:
@@ -248,7 +262,7 @@ def status(job: Path, json: bool) -> int:
     return ExitCode.DONE
 
 
-@cli.command()
+@command
 @flags(CREDENTIALS, Target, "region", "url", "allow_http", "ca_bundle", "no_proxy")
 @flags("Sending", Sending, "rate", "timeout")
 def doctor(**given: object) -> int:
@@ -267,7 +281,7 @@ def doctor(**given: object) -> int:
     return ExitCode.DONE if all(finding.good for finding in findings) else ExitCode.STOPPED
 
 
-@cli.command()
+@command
 @cloup.option("--port", default=0, show_default="0, a free one", envvar="BATCH_ALIAS_PORT", help="Port to listen on.")
 @flags("What it starts with", Contents)
 @flags("Rules", Rules)

@@ -5,6 +5,8 @@ What is wrong with one row is data and goes to the ledger. An exception means th
 
 from enum import IntEnum
 
+from batch_alias.text import Message
+
 
 class ExitCode(IntEnum):
     """The exit codes of ``batch-alias``, a contract with scripts."""
@@ -35,15 +37,16 @@ class BatchAliasError(Exception):
     Args:
         problem: One sentence: what is wrong, and where.
         advice: One sentence: what to do about it; may be empty.
-        values: Fill in the ``{name}`` of both sentences, which are constants, so that they can be translated.
+        values: Fill in the ``{name}`` of both sentences, which are constants, so that they are shown in another
+            language where one is in use.
     """
 
     exit_code: ExitCode
 
     def __init__(self, problem: str, advice: str = "", /, **values: object) -> None:
         super().__init__(problem, advice, values)
-        self.problem = problem.format_map(values) if values else problem
-        self.advice = advice.format_map(values) if values else advice
+        self.problem = Message(problem, **values)
+        self.advice = Message(advice, **values)
 
     def __str__(self) -> str:
         return f"{self.problem} {self.advice}".strip()

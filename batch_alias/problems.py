@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from operator import not_
 
+from batch_alias.text import _
+
 LONGEST_USER_ID = 64
 """Bytes of a userId that RongCloud takes (documented)."""
 LONGEST_GROUP_ID = 64
@@ -288,7 +290,7 @@ ACCEPTABLE = tuple(problem.name for problem in _REJECTIONS if problem.acceptable
 
 def found(name: str, *, final: bool = False, **values: object) -> RowProblem:
     """A problem that a reader found, its sentence filled in."""
-    return RowProblem(name=name, message=PROBLEMS[name].sentence.format_map(values), final=final)
+    return RowProblem(name=name, message=_(PROBLEMS[name].sentence, **values), final=final)
 
 
 def advice(name: str) -> str:

@@ -1,12 +1,121 @@
-"""How values, numbers and times are shown to people."""
+"""How sentences, values, numbers and times are shown to people, in English or in another language.
 
+A sentence is written in English where it is needed, as ``_("{rows} rows are rejected.", rows=5)``; the catalogues in
+``locale`` have it in other languages. ``N_`` marks a sentence of a table, which ``_`` fills in later.
+"""
+
+import gettext
+import json
+import locale
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final, Self
+
+import wcwidth
+
+LANGUAGES: Final = ("en", "zh")
+"""English, and Simplified Chinese."""
 
 # Controls, formats, separators other than the space, surrogates and unassigned characters are not printable for Python;
 # the two joiners belong to emoji and to Indic and Arabic names, and are odd only beside ASCII.
 _JOINERS = re.compile("(?<![^\x00-\x7f])[\u200c\u200d]")
+
+_catalogue: gettext.NullTranslations = gettext.NullTranslations()
+
+INDENT: Final = 10
+"""Columns of a terminal that a label takes."""
+
+
+def use_language(language: str) -> None:
+    """Show everything in a language from now on, in the whole process: one of ``LANGUAGES``, English for any other."""
+    global _catalogue
+    folder = Path(__file__).parent / "locale"
+    _catalogue = gettext.translation("batch_alias", folder, [language], fallback=True)
+
+
+def language_of(environment: Mapping[str, str]) -> str:
+    """The language that an environment asks for: BATCH_ALIAS_LANG, or the locale."""
+    names = ("BATCH_ALIAS_LANG", "LC_ALL", "LC_MESSAGES", "LANG")
+    found = next(filter(None, map(environment.get, names)), None) or locale.getlocale()[0] or ""
+    return "zh" if found.lower().startswith(("zh", "chinese")) else "en"
+
+
+class Message(str):
+    """A sentence in the language in use, which can be stored and shown in another one later.
+
+    Args:
+        template: The sentence in English, with the names of values in braces; if there is a ``many``, the one for 1.
+        many: The sentence for any other ``number``, which is one of the values then.
+        values: Fill in the names: numbers, texts and other messages.
+    """
+
+    template: str
+    many: str
+    values: Mapping[str, object]
+
+    def __new__(cls, template: str, many: str = "", /, **values: object) -> Self:  # noqa: D102 - see the class
+        match values.get("number"):
+            case int(number) if many:
+                shown = _catalogue.ngettext(template, many, number)
+            case _:
+                shown = template and _catalogue.gettext(template)
+        message = super().__new__(cls, shown.format_map(values) if values else shown)
+        message.template, message.many, message.values = template, many, values
+        return message
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _message, (self.template, self.many, self.values)
+
+
+_ = Message
+
+
+def N_(template: str) -> str:  # noqa: N802 - the usual name
+    """Mark a sentence of a table for the catalogues; ``_`` shows it."""
+    return template
+
+
+def pack(text: str) -> str:
+    """A text to be stored: a ``Message`` with values as JSON, any other text as it is."""
+    if isinstance(text, Message):
+        return to_json(text) if text.values else text.template
+    return to_json(Message("{text}", text=text)) if text.startswith("{") else text
+
+
+def unpack(stored: str) -> str:
+    """What ``pack`` has stored, in the language in use."""
+    return from_json(stored) if stored.startswith("{") else Message(stored)
+
+
+def to_json(value: object) -> str:
+    """JSON of a value with messages in it."""
+    return json.dumps(_plain(value), ensure_ascii=False, default=str)
+
+
+def from_json(text: str) -> Any:  # noqa: ANN401 - as json.loads
+    """The value of which this is the JSON, with its messages in the language in use."""
+    return json.loads(text, object_hook=lambda found: _message(**found) if found.keys() == _KEYS else found)
+
+
+_KEYS = {"template", "many", "values"}
+
+
+def _message(template: str, many: str, values: Mapping[str, object]) -> Message:
+    return Message(template, many, **values)
+
+
+def _plain(value: object) -> object:
+    match value:
+        case Message():
+            return {"template": value.template, "many": value.many, "values": _plain(value.values)}
+        case Mapping():
+            return {name: _plain(each) for name, each in value.items()}
+        case list() | tuple():
+            return [_plain(each) for each in value]
+        case _:
+            return value
 
 
 def excerpt(text: str, most: int = 40) -> str:
@@ -29,24 +138,31 @@ def quoted(text: str) -> str:
 def listing(names: Sequence[str], most: int = 20) -> str:
     """Names in quotes and in order, at most ``most`` of them."""
     shown = ", ".join(map(quoted, names[:most]))
-    return f"{shown} and {len(names) - most} more" if len(names) > most else shown
+    return _("{names} and {number} more", names=shown, number=len(names) - most) if len(names) > most else shown
 
 
-def count(number: int, noun: str) -> str:
+def count(number: int, noun: str) -> Message:
     """A number and its regular noun: ``1 row``, ``2,000 rows``."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+    return Message(f"{{number:,}} {noun}", f"{{number:,}} {noun}s", number=number)
 
 
 def duration(seconds: float) -> str:
     """A time span in at most two units: ``0.4 s``, ``45 s``, ``12 min 5 s``, ``2 h 47 min``, ``3 d 4 h``."""
     if seconds < 9.95 and seconds != int(seconds):
-        return f"{seconds:.1f} s"
+        return _("{seconds:.1f} s", seconds=seconds)
     whole = round(seconds)
-    for large, name, small, part in ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")):
-        if whole >= large:
-            rest = whole % large // small
-            return f"{whole // large} {name} {rest} {part}" if rest else f"{whole // large} {name}"
-    return f"{whole} s"
+    units = ((86400, N_("{number} d")), (3600, N_("{number} h")), (60, N_("{number} min")), (1, N_("{number} s")))
+    parts = list[str]()
+    for size, template in units:
+        number, whole = divmod(whole, size)
+        if number or parts:
+            parts.append(_(template, number=number) if number else "")
+    return " ".join(filter(None, parts[:2])) or _("{number} s", number=0)
+
+
+def labelled(label: str, text: str) -> str:
+    """A line of a terminal: a label, which may be empty, in a column of its own."""
+    return wcwidth.ljust(label, INDENT) + text
 
 
 def percent(share: float) -> str:

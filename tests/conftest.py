@@ -374,6 +374,7 @@ def environment() -> Callable[..., dict[str, str]]:
 
     def make(*sandboxes: Sandbox, **more: str) -> dict[str, str]:
         made = {name: value for name, value in os.environ.items() if not name.startswith(OUR_VARIABLES)}
+        made["BATCH_ALIAS_LANG"] = "en"  # whatever the locale of who runs the tests
         return made | (environment_of(*sandboxes) if sandboxes else {}) | more
 
     return make

@@ -1,8 +1,26 @@
+from copy import deepcopy
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch_alias.text import count, duration, excerpt, listing, percent, quoted, timestamp
+from batch_alias.text import (
+    Message,
+    _,
+    count,
+    duration,
+    excerpt,
+    from_json,
+    labelled,
+    language_of,
+    listing,
+    pack,
+    percent,
+    quoted,
+    timestamp,
+    to_json,
+    unpack,
+)
 
 JOINERS = "\u200c\u200d"
 
@@ -99,3 +117,50 @@ def test_a_timestamp_is_in_utc_and_to_the_millisecond():
     assert timestamp(0.0) == "1970-01-01T00:00:00.000Z"
     assert timestamp(1_800_000_000.25) == "2027-01-15T08:00:00.250Z"
     assert timestamp(None) is None
+
+
+VALUES = st.one_of(st.integers(), st.text(), st.floats(allow_nan=False))
+NAMES = st.sampled_from(["name", "rows", "{rows}", "self", "template"])
+
+
+@given(st.text(st.characters(blacklist_characters="{}")), st.dictionaries(NAMES, VALUES))
+def test_a_message_is_stored_and_shown_again(template, values):
+    message = _("{inner} and more", inner=_(template, **values), name="{x}")
+    for again in (unpack(pack(message)), from_json(to_json([message]))[0], deepcopy(message)):
+        assert again == message == f"{template} and more"
+        assert (again.template, again.values) == (message.template, message.values)
+
+
+@given(st.text())
+def test_any_other_text_is_stored_and_shown_again(text):
+    assert unpack(pack(text)) == text
+
+
+def test_the_number_decides_between_one_and_many():
+    one, many = (_("{number} row is left.", "{number} rows are left.", number=number) for number in (1, 2))
+    assert (one, many) == ("1 row is left.", "2 rows are left.")
+    assert unpack(pack(many)) == many
+
+
+def test_a_message_without_values_may_have_braces():
+    assert Message("{") == "{"
+
+
+@pytest.mark.parametrize(
+    ("variables", "language"),
+    [
+        ({"LANG": "zh_CN.UTF-8"}, "zh"),
+        ({"LANG": "zh_CN.UTF-8", "LC_ALL": "en_GB.UTF-8"}, "en"),
+        ({"LC_ALL": "de_DE.UTF-8", "BATCH_ALIAS_LANG": "zh"}, "zh"),
+        ({"LC_ALL": "", "LANG": "zh_TW"}, "zh"),
+        ({"LANG": "C"}, "en"),
+    ],
+)
+def test_the_language_is_that_of_the_variable_or_of_the_locale(variables, language):
+    assert language_of(variables) == language
+
+
+def test_a_label_has_a_column_of_its_own_however_wide_its_characters():
+    assert labelled("Rows", "5") == "Rows      5"
+    assert labelled("行数", "5") == "行数      5"
+    assert labelled("", "5") == "          5"

@@ -1,6 +1,5 @@
 """Opening a job: one that sets the aliases of a source, or one that takes back what another job has set."""
 
-import json
 import logging
 import shlex
 from collections.abc import Callable, Iterator
@@ -17,7 +16,7 @@ from batch_alias.reports.rows import write_table
 from batch_alias.sending import Timing
 from batch_alias.settings import Comparing, Empty, Format, Reading, Settings
 from batch_alias.staging import OnRead, connected, sha256_of, staged
-from batch_alias.text import count
+from batch_alias.text import count, to_json
 
 OpenJob = Callable[..., AbstractContextManager[Job]]
 """``open_job``, ``open_undo``, or one of them with some arguments; the rest is to be given."""
@@ -117,7 +116,7 @@ def open_undo(
             comparing=Comparing(verify=settings.comparing.verify),
         )
         job = stack.enter_context(open_job(undoing, timing=timing, on_read=on_read))
-        job.ledger.set_meta(LEFT_OUT, "" if left_out is None else json.dumps(asdict(left_out)))
+        job.ledger.set_meta(LEFT_OUT, "" if left_out is None else to_json(asdict(left_out)))
         if left_out is not None:
             _LOG.warning("%s: %s of %s, left out", folder, left_out.message, count(left_out.count, "row"))
         yield job

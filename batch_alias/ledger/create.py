@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from batch_alias.ledger.file import APPLICATION_ID, FORMAT, LEDGER, translated
 from batch_alias.ledger.records import STAYS_ON, TARGET, JobInfo
 from batch_alias.problems import NOT_A_DATA_ROW, PROBLEMS
+from batch_alias.text import N_, pack, to_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,10 +30,13 @@ _INSERT_ALL = (
     "INSERT INTO rows (number, user_id, group_id, remark, reason, message, warning, cells, expected, state)"
     " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, iif(?5 = '', 'pending', 'rejected'))"
 )
-_RESOLVE_DUPLICATES = """
+_RESOLVE_DUPLICATES = f"""
 CREATE INDEX key ON rows (group_id, user_id, number) WHERE state = 'pending';
 UPDATE rows SET state = 'superseded', superseded_by = last.number,
-    message = 'row ' || last.number || ' sets the same user and group later'
+    message = json_object(
+        'template', '{N_("row {row} sets the same user and group later")}', 'many', '',
+        'values', json_object('row', last.number)
+    )
 FROM (
     SELECT group_id, user_id, max(number) AS number FROM rows WHERE state = 'pending'
     GROUP BY group_id, user_id HAVING count(*) > 1
@@ -121,7 +125,7 @@ def _fill(
         _mark_case(db, "user_id", strict=strict)
         _mark_case(db, "group_id", strict=strict)
         db.executescript(_RESOLVE_DUPLICATES)
-        db.execute("INSERT INTO meta VALUES ('job', ?)", (json.dumps(asdict(describe()), ensure_ascii=False),))
+        db.execute("INSERT INTO meta VALUES ('job', ?)", (to_json(asdict(describe())),))
         db.executescript(
             f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {FORMAT};"
             "PRAGMA synchronous = FULL; PRAGMA journal_mode = WAL;"
@@ -142,7 +146,8 @@ def _insert(db: sqlite3.Connection, frame: "pd.DataFrame") -> None:
     # Most frames have nothing but the four values, and binding the rest would double the time.
     plain = not (frame["reason"].any() or frame["warning"].any() or frame[["cells", "expected"]].notna().any(axis=None))
     query, columns = (_INSERT_VALUES, _VALUES) if plain else (_INSERT_ALL, _ALL)
-    db.executemany(query, zip(*(frame[name].tolist() for name in columns), strict=True))
+    values = (map(pack, frame[name]) if name == "message" else frame[name].tolist() for name in columns)
+    db.executemany(query, zip(*values, strict=True))
 
 
 def _mark_case(db: sqlite3.Connection, column: str, *, strict: bool) -> None:

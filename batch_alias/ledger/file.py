@@ -10,7 +10,7 @@ from filelock import FileLock, Timeout
 from batch_alias.errors import LedgerError
 
 LEDGER = "ledger.sqlite"
-FORMAT = 3
+FORMAT = 4
 APPLICATION_ID = 0x62614C67
 """Distinguishes a ledger from any other SQLite file."""
 _LOCK = "ledger.lock"

@@ -11,6 +11,7 @@ from batch_alias.ledger.file import LEDGER, connect, damaged, translated
 from batch_alias.ledger.records import LEFT_OUT, JobInfo, Plan, ProblemCount, ReadBack, Repeat, RowRecord, RunRecord
 from batch_alias.model import Event, EventKind, RequestKind, Second, State, StateCounts
 from batch_alias.problems import NOT_A_DATA_ROW
+from batch_alias.text import from_json, unpack
 
 FIRST_ROWS = 5
 """Rows that are kept, or shown, as examples."""
@@ -55,7 +56,7 @@ class LedgerReader:
 
     def info(self) -> JobInfo:
         """What the job is."""
-        facts = json.loads(self.meta("job") or "{}")
+        facts = from_json(self.meta("job") or "{}")
         sequences = {name: tuple(facts[name]) for name in ("header", "columns", "why")}
         return JobInfo(**{**facts, **sequences})
 
@@ -130,7 +131,7 @@ class LedgerReader:
             GROUP BY kind ORDER BY count(*) DESC, min(number)
         """
         return [
-            ProblemCount(name=name, message=message, count=count, rows=tuple(sorted(map(int, rows.split(",")))))
+            ProblemCount(name=name, message=unpack(message), count=count, rows=tuple(sorted(map(int, rows.split(",")))))
             for name, message, count, rows in self._query(query, states)
         ]
 
@@ -176,7 +177,10 @@ class LedgerReader:
             " (SELECT run, max(at) AS last_request_at FROM seconds WHERE requests > 0 GROUP BY run) ON run = id"
             " ORDER BY id"
         )
-        return [RunRecord(**{**dict(run), "settings": json.loads(run["settings"])}) for run in self._query(query)]
+        return [
+            RunRecord(**{**dict(run), "settings": json.loads(run["settings"]), "stopped": unpack(run["stopped"])})
+            for run in self._query(query)
+        ]
 
     def seconds(self, *, of_last_run: bool = False) -> Iterator[Second]:
         """What happened in each second of all runs, or of the last one, in their order."""
@@ -192,11 +196,11 @@ class LedgerReader:
     def events(self) -> list[Event]:
         """The events of all runs, in their order."""
         found = self._query("SELECT at, kind, details FROM events ORDER BY rowid")
-        return [Event(at=at, kind=EventKind(kind), values=json.loads(values)) for at, kind, values in found]
+        return [Event(at=at, kind=EventKind(kind), values=from_json(values)) for at, kind, values in found]
 
     def left_out(self) -> ProblemCount | None:
         """The rows of another job that this one, its undo, leaves out, if there are any."""
-        found = json.loads(self.meta(LEFT_OUT) or "{}")
+        found = from_json(self.meta(LEFT_OUT) or "{}")
         return ProblemCount(**{**found, "rows": tuple(found["rows"])}) if found else None
 
     def was_run(self) -> bool:
@@ -213,7 +217,9 @@ class LedgerReader:
 
     def _rows(self, where: str, values: Sequence[object] = ()) -> Iterator[RowRecord]:
         query = f"SELECT {_COLUMNS} FROM rows WHERE {where} ORDER BY number"
-        return map(RowRecord._make, self._query(query, values))
+        for found in self._query(query, values):
+            row = RowRecord._make(found)
+            yield row._replace(message=unpack(row.message)) if row.message else row
 
     def _query(self, query: str, values: Sequence[object] = ()) -> Iterator[sqlite3.Row]:
         with translated(self.path):

@@ -17,6 +17,7 @@ from batch_alias.ledger.file import damaged, translated
 from batch_alias.ledger.reader import LedgerReader
 from batch_alias.model import Event, Outcome, Row, Second
 from batch_alias.problems import PROBLEMS
+from batch_alias.text import pack, to_json
 
 NOT_A_MEMBER, NO_SUCH_GROUP = "not-a-member", "no-such-group"
 """The problems of rows whose user is not in the group; warnings or rejections."""
@@ -189,7 +190,7 @@ class Ledger(LedgerReader):
             (
                 outcome.state,
                 outcome.code,
-                outcome.message,
+                pack(outcome.message),
                 outcome.attempts,
                 outcome.request_id,
                 outcome.finished_at,
@@ -211,7 +212,7 @@ class Ledger(LedgerReader):
 
     def record_unreadable(self, row: int, message: str) -> None:
         """Record why the alias of a row that was not sent could not be read."""
-        self._write("UPDATE rows SET message = ? WHERE number = ? AND state = 'pending'", (message, row))
+        self._write("UPDATE rows SET message = ? WHERE number = ? AND state = 'pending'", (pack(message), row))
 
     def record_found(self, row: int, alias: str, at: float) -> None:
         """Record the alias that was read back at a time, in seconds since the epoch."""
@@ -229,14 +230,14 @@ class Ledger(LedgerReader):
             )
             self._db.executemany(
                 "INSERT INTO events VALUES (?, ?, ?, ?)",
-                [(self._run, event.at, event.kind, _as_json(event.values)) for event in events],
+                [(self._run, event.at, event.kind, to_json(event.values)) for event in events],
             )
             most = "max(busiest_second, ?)"  # of all kinds of requests
             self._db.execute(f"UPDATE runs SET busiest_second = {most} WHERE id = ?", (busiest, self._run))
             self._db.execute("COMMIT")
 
     def _values(self, second: Second) -> tuple[object, ...]:
-        counts = (_as_json(part) for part in (second.settled, second.codes, second.latencies))
+        counts = (to_json(part) for part in (second.settled, second.codes, second.latencies))
         return (self._run, second.kind, second.at, second.requests, second.retries, second.refusals, *counts)
 
     def begin_run(self, command: str, *, target: str, version: str, settings: Mapping[str, object]) -> None:
@@ -244,7 +245,7 @@ class Ledger(LedgerReader):
         with translated(self.path):
             cursor = self._db.execute(
                 "INSERT INTO runs (command, started_at, target, version, settings) VALUES (?, ?, ?, ?, ?)",
-                (command, time.time(), target, version, _as_json(settings)),
+                (command, time.time(), target, version, to_json(settings)),
             )
         self._run = cursor.lastrowid or 0
 
@@ -252,13 +253,9 @@ class Ledger(LedgerReader):
         """Record how the run ended."""
         self._write(
             "UPDATE runs SET ended_at = ?, exit_code = ?, host_switches = ?, stopped = ? WHERE id = ?",
-            (time.time(), exit_code, host_switches, stopped, self._run),
+            (time.time(), exit_code, host_switches, pack(stopped), self._run),
         )
 
     def _write(self, query: str, values: Sequence[object] = ()) -> None:
         with translated(self.path):
             self._db.execute(query, values)
-
-
-def _as_json(values: Mapping[str, object] | Mapping[int, object]) -> str:
-    return json.dumps(dict(values), ensure_ascii=False)
