@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import fields
 from pathlib import Path
 
 import httpx
@@ -17,16 +16,16 @@ import pytest
 from batch_alias.cli import cli
 from batch_alias.errors import ExitCode
 from batch_alias.model import State
-from batch_alias.reports.summary import Summary
 from batch_alias.sandbox import Sandbox
 from tests.support.files import ROOT, SAMPLES
 from tests.support.processes import DEADLINE, Ended, finish, run_python, started
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```sh\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+CHINESE = (SAMPLES / "README.zh-CN.md").read_text(encoding="utf-8")
+SHELL = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+BLOCKS = SHELL.findall(README)
 FIRST, SECOND, EXPORTS = BLOCKS[:3]
-PLANNING = [block for block in BLOCKS if "batch-alias undo" in block or "--only-absent" in block]
-COMMANDS = [line for block in BLOCKS[3:] if block not in PLANNING for line in block.splitlines()]
+PLANNING = next(block for block in BLOCKS if "batch-alias undo" in block)
 (EXAMPLE,) = re.findall(r"^```python\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 PATH = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 
@@ -104,50 +103,60 @@ def test_the_second_command_is_the_check_and_ci_runs_both() -> None:
 
 
 @pytest.mark.slow
-def test_the_commands_of_the_real_job_work_one_after_the_other(clone: Path, exported: Environment) -> None:
-    for command in COMMANDS:
-        if command.startswith("batch-alias sandbox"):
-            continue
-        done = shell(command, clone, exported)
-        if " run " in command and "--yes" not in command:
+@pytest.mark.parametrize("text", [README, CHINESE], ids=["English", "Chinese"])
+def test_the_commands_of_the_real_job_work_one_after_the_other(
+    tmp_path: Path, exported: Environment, text: str
+) -> None:
+    commands = [line for block in SHELL.findall(text)[3:] if block != PLANNING for line in block.splitlines()]
+    (rows,) = re.findall(r"^```csv\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    source = next(word for word in shlex.split(commands[0]) if word.endswith(".csv"))
+    (tmp_path / source).write_text(rows, encoding="utf-8")
+    for command in commands:
+        done = shell(command, tmp_path, exported)
+        if " run " in command:
             assert done.code == ExitCode.USAGE, "there is no terminal"
             assert "--yes" in done.err
-            code, shown = answer_yes(command, clone, exported)
-            assert code == ExitCode.NOT_ALL_ACCEPTED, shown
+            code, shown = answer_yes(command, tmp_path, exported)
+            assert code == ExitCode.DONE, shown
             assert "[y/N]" in shown
         else:
             assert done.code == ExitCode.DONE, f"{command}\n{done.err}"
-        if " run " not in command and " retry " not in command:
-            assert done.out, f"{command} prints what was asked for on standard output"
-    written = {path.name for path in (clone / "nicknames.aliases").iterdir()}
-    assert written == set(re.findall(r"^\| `([a-z-]+\.[a-z]+)` \|", section("What is written"), re.MULTILINE))
+            assert done.out or " retry " in command, f"{command} prints what was asked for on standard output"
+    written = {path.name for path in (tmp_path / f"{Path(source).stem}.aliases").iterdir()}
+    named = re.findall(r"^\| `([a-z-]+\.[a-z]+)` \|", section("What is written"), re.MULTILINE)
+    assert written == {*named} - {"results.xlsx"}, "the source is no workbook"
 
 
 @pytest.mark.slow
 def test_the_commands_that_plan_verify_and_undo_work_one_after_the_other(tmp_path: Path, exported: Environment) -> None:
     shutil.copytree(SAMPLES, tmp_path / "samples")
-    for command in (line for block in PLANNING for line in block.splitlines()):
+    for command in PLANNING.splitlines():
         done = shell(command, tmp_path, exported)
         assert done.code == ExitCode.DONE, f"{command}\n{done.err}"
         if command.split()[1] in {"plan", "verify"}:
             assert done.out, f"{command} prints what was asked for on standard output"
     written = {path.name for path in (tmp_path / "nicknames.aliases").iterdir()}
-    assert {"plan.csv", "undo.csv", "undo.aliases"} <= written
+    assert {"results.xlsx", "plan.csv", "undo.csv", "undo.aliases"} <= written
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["bash", "zsh", "fish"])
-def test_the_completion_command_prints_a_script(clone: Path, installed: Environment, name: str) -> None:
-    (command,) = re.findall(r"`(_BATCH_ALIAS_COMPLETE=.*?)`", README)
-    done = shell(command.replace("bash_source", f"{name}_source"), clone, installed)
-    assert "_BATCH_ALIAS_COMPLETE" in done.out, done.err
+def test_the_completion_command_prints_a_script(clone: Path, installed: Environment) -> None:
+    (command,) = re.findall(r"`(eval .*?completion.*?)`", README)
+    done = shell(f"{command} && complete -p batch-alias", clone, installed)
+    assert "batch-alias" in done.out, done.err
+
+
+@pytest.mark.slow
+def test_the_command_with_a_time_limit_runs(tmp_path: Path, exported: Environment) -> None:
+    (command,) = re.findall(r"`(timeout .*?)`", README)
+    shutil.copy(SAMPLES / "nicknames.csv", tmp_path / "names.csv")
+    assert shell(command, tmp_path, exported).code == ExitCode.DONE
 
 
 @pytest.mark.slow
 def test_the_sandbox_command_serves_what_it_prints(clone: Path, installed: Environment) -> None:
-    (command,) = [command for command in COMMANDS if command.startswith("batch-alias sandbox")]
-    free_port = shlex.split(re.sub(r"--port \d+", "--port 0", command))
-    with started(free_port, cwd=clone, env=installed, stdout=subprocess.PIPE) as process:
+    (command,) = re.findall(r"`(batch-alias sandbox .*?)`", README)
+    with started(shlex.split(command), cwd=clone, env=installed, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         printed = dict(process.stdout.readline().strip().split("=", 1) for _ in range(3))
         assert list(printed) == ["RONGCLOUD_URL", "RONGCLOUD_APP_KEY", "RONGCLOUD_APP_SECRET"]
@@ -183,11 +192,6 @@ def test_every_state_is_explained() -> None:
     assert set(State) <= set(re.findall(r"`(\w+)`\s\(", section("What is written")))
 
 
-def test_every_field_of_the_summary_is_named() -> None:
-    named = set(re.findall(r"`(\w+)`", README.split("`summary.json` has,")[1].split("##")[0]))
-    assert {field.name for field in fields(Summary)} <= named
-
-
 def test_every_flag_that_is_named_exists() -> None:
     flags = {flag for command in cli.commands.values() for option in command.params for flag in option.opts}
     named = set(re.findall(r"`(--[a-z-]+)", README))
@@ -202,7 +206,12 @@ def test_every_module_is_in_the_architecture() -> None:
     assert named == {name for name in found if not name.startswith("__")} - {"version"}
 
 
-def test_every_link_leads_to_a_file() -> None:
-    links = re.findall(r"\]\(([^)]+)\)", README)
+@pytest.mark.parametrize("path", [ROOT / "README.md", SAMPLES / "README.zh-CN.md"])
+def test_every_link_leads_to_a_file(path: Path) -> None:
+    links = re.findall(r"\]\(([^)]+)\)", path.read_text(encoding="utf-8"))
     assert links
-    assert all((ROOT / link).is_file() for link in links)
+    assert all((path.parent / link).is_file() for link in links)
+
+
+def test_the_chinese_page_has_the_same_first_commands() -> None:
+    assert SHELL.findall(CHINESE)[:3] == BLOCKS[:3]

@@ -1,16 +1,20 @@
 """The recipes in samples/: their files are well-formed, and their commands are accepted by the command line."""
 
 import json
+import os
 import re
 import shlex
+import sys
 import tomllib
 from collections.abc import Sequence
+from pathlib import Path
 
 import yaml
 
 from batch_alias.cli import cli
 from batch_alias.errors import ExitCode
 from tests.support.files import ROOT, SAMPLES
+from tests.support.processes import finish
 
 COMMANDS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["scripts"]
 TRIED_AGAIN = {ExitCode.LEDGER, ExitCode.INTERRUPTED}
@@ -87,3 +91,17 @@ def test_the_crontab_sends_without_a_question():
     assert (given["yes"], given["quiet"]) == (True, True)
     variables = dict(line.split("=", 1) for line in lines if re.match(r"\w+=", line))
     assert {"RONGCLOUD_APP_KEY", "RONGCLOUD_APP_SECRET", "RONGCLOUD_REGION"} <= set(variables)
+
+
+def test_the_notification_says_how_the_job_ended(environment, tmp_path):
+    curl = tmp_path / "bin" / "curl"
+    curl.parent.mkdir()
+    curl.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n', encoding="utf-8")
+    curl.chmod(0o755)
+    path = os.pathsep.join([str(curl.parent), str(Path(sys.executable).parent), os.environ["PATH"]])
+    variables = environment(CHAT_WEBHOOK="https://chat.example/hook", PATH=path)
+    done = finish(["sh", SAMPLES / "notify.sh", "missing.csv", "--sandbox"], cwd=tmp_path, env=variables)
+    assert done.code == ExitCode.SOURCE, done.err
+    *_, text, url = done.out.splitlines()
+    assert json.loads(text) == {"text": "missing.csv: Not done: exit code 3. See the log."}
+    assert url == "https://chat.example/hook"

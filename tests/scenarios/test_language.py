@@ -1,0 +1,214 @@
+"""Whole jobs in Chinese: all that is printed and written for people is; what machines read is as in English."""
+
+import csv
+import json
+import re
+import signal
+from collections.abc import Iterable
+from html.parser import HTMLParser
+from pathlib import Path
+
+import openpyxl
+import pytest
+
+from batch_alias.errors import ExitCode
+from batch_alias.sandbox import Faults, Rules
+from batch_alias.sandbox.emulator import READ
+from tests.support.faults import OnPath, Script, coded
+from tests.support.files import SAMPLES
+
+CHINESE = {"BATCH_ALIAS_LANG": "zh"}
+COMMAND = re.compile(r"batch-alias [a-z]+[^。；，\n]*")
+SENTENCE = re.compile(r"[A-Za-z]+(?:,? [a-z]+){2,}")
+"""Three words in a row, of which at least two are lower-case: neither a name, nor a flag, nor an identifier."""
+
+
+class Text(HTMLParser):
+    """The text of a page that is shown: without styles, scripts and attributes but those that are read out."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.parts: list[str] = []
+        self._hidden = 0
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self._hidden += tag in {"style", "script"}
+        self.parts += [
+            value or "" for name, value in attrs if name in {"aria-label", "placeholder", "title", "data-name"}
+        ]
+
+    def handle_endtag(self, tag: str) -> None:
+        self._hidden -= tag in {"style", "script"}
+
+    def handle_data(self, data: str) -> None:
+        if not self._hidden:
+            self.parts.append(data)
+
+
+def english(texts: Iterable[object], *own: str) -> list[str]:
+    """The English sentences in texts, without commands and without the values of the source."""
+    found = []
+    for text in map(str, texts):
+        rest = COMMAND.sub("", text)
+        for value in own:
+            rest = rest.replace(value, "")
+        found += SENTENCE.findall(rest)
+    return found
+
+
+def written(folder: Path) -> Iterable[object]:
+    """Every text of the reports that people read."""
+    yield from Text((folder / "report.html").read_text(encoding="utf-8")).parts
+    for name in ("not-accepted.csv", "results.csv", "plan.csv"):
+        if (folder / name).exists():
+            with (folder / name).open(encoding="utf-8-sig", newline="") as file:
+                yield from (value for row in csv.reader(file) for value in row)
+    if (folder / "results.xlsx").exists():
+        for sheet in openpyxl.load_workbook(folder / "results.xlsx"):
+            yield from (value for row in sheet.iter_rows(values_only=True) for value in row if value is not None)
+
+
+OWN = (
+    *(
+        value
+        for line in (SAMPLES / "bad-rows.csv").read_text("utf-8", "replace").splitlines()
+        for value in line.split(",")
+    ),
+    "Smith, Jane",
+)
+"""Values of the sample that are English themselves."""
+
+
+def test_a_job_with_every_kind_of_row(command, sandbox, tmp_path):
+    answers = {1: coded(400, 1002, "invalid"), 2: coded(500, 1000, "internal"), 3: coded(429, 1008, "slow down")}
+    served = sandbox(Script(lambda number: answers.get(number % 7)))
+    given = (
+        "run",
+        SAMPLES / "bad-rows.csv",
+        "--job",
+        "job",
+        "--max-rejected",
+        "100%",
+        "--max-failed",
+        "100%",
+        "--xlsx",
+    )
+    ended = command(*given, to=served, **CHINESE).end()
+    assert ended.code == ExitCode.NOT_ALL_ACCEPTED, ended.err
+    assert english(ended.err.splitlines(), *OWN) == []
+    assert english(written(tmp_path / "job"), *OWN, "invalid", "internal", "slow down") == []
+    status = command("status", "job", **CHINESE).end()
+    assert english(status.out.splitlines()) == []
+
+
+def test_a_check_and_the_problems_it_writes(command, tmp_path):
+    ended = command("check", SAMPLES / "bad-rows.csv", "--problems", "problems.csv", **CHINESE).end()
+    assert ended.code in {ExitCode.NOT_ALL_ACCEPTED, ExitCode.SOURCE}
+    assert english(ended.out.splitlines(), *OWN) == []
+    assert english((tmp_path / "problems.csv").read_text(encoding="utf-8-sig").splitlines(), *OWN) == []
+
+
+@pytest.mark.parametrize("path", sorted((SAMPLES / "gallery").iterdir()), ids=lambda path: path.name)
+def test_what_is_wrong_with_a_damaged_source(command, path):
+    ended = command("check", path, **CHINESE).end()
+    own = path.read_bytes().decode("utf-8", "replace").splitlines() if path.suffix == ".csv" else []
+    assert english([*ended.out.splitlines(), *ended.err.splitlines()], *filter(None, own)) == []
+
+
+def test_planned_sent_verified_and_undone(command, sandbox, write_csv, tmp_path):
+    aliases = {("g1", "u1"): "旧", ("g2", "u2"): "旧"}
+    served = sandbox(OnPath(READ, Faults(errors=0.05, seed=1)), aliases=aliases)
+    source = write_csv(50)
+    for arguments in (
+        ("plan", source, "--job", "job"),
+        ("run", source, "--job", "job", "--verify", "--xlsx"),
+        ("verify", "job", "--sample", "10"),
+        ("undo", "job", "--yes"),
+        ("status", "job/undo.aliases"),
+    ):
+        ended = command(*arguments, to=served, **CHINESE).end()
+        assert ended.code in {ExitCode.DONE, ExitCode.NOT_ALL_ACCEPTED}, ended.err
+        assert english([*ended.out.splitlines(), *ended.err.splitlines()]) == []
+    assert english(written(tmp_path / "job")) == []
+    assert english(written(tmp_path / "job" / "undo.aliases")) == []
+
+
+def test_members_are_looked_up(command, sandbox, write_csv):
+    served = sandbox(rules=Rules(unknown_group="error"), members={"g1": ["u1"]})
+    ended = command("check", write_csv(20), "--members", "--strict", to=served, **CHINESE).end()
+    assert ended.code in {ExitCode.NOT_ALL_ACCEPTED, ExitCode.SOURCE}, ended.err
+    assert english([*ended.out.splitlines(), *ended.err.splitlines()]) == []
+
+
+def test_an_interrupted_job(command, sandbox, write_csv, tmp_path):
+    started = command("run", write_csv(1000), "--job", "job", "--rate", "20", to=sandbox(), **CHINESE)
+    started.read_until(" / 1,000")
+    started.signal(signal.SIGINT)
+    ended = started.end()
+    assert ended.code == ExitCode.INTERRUPTED
+    assert english(ended.err.splitlines()) == []
+    assert english(written(tmp_path / "job")) == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("run",),
+        ("run", "missing.csv", "--sandbox"),
+        ("run", "rows.csv"),
+        ("run", "rows.csv", "--sandbox", "--url", "https://a.example"),
+        ("run", "rows.csv", "--region", "mars"),
+        ("run", "rows.csv", "--nope"),
+        ("run", "rows.csv", "--rate", "0"),
+        ("run", "rows.csv", "--rate", "many"),
+        ("run", "rows.csv", "--timeout", "1h"),
+        ("run", "rows.csv", "--patience", "soon"),
+        ("run", "rows.csv", "--limit", "0"),
+        ("run", "rows.csv", "--max-rejected", "lots"),
+        ("run", "rows.csv", "--accept", "anything", "--sandbox"),
+        ("run", "rows.csv", "--sandbox", "--user-column", "who"),
+        ("run", "rows.csv", "--sandbox", "--encoding", "klingon"),
+        ("run", "rows.csv", "--sandbox", "--sheet", "a"),
+        ("run", "rows.csv", "--dry-run"),
+        ("run", "rows.csv", "--secret", "x"),
+        ("status", "nowhere"),
+        ("retry", "nowhere", "--region", "beijing"),
+        ("nonsense",),
+        ("template", "names.pdf"),
+    ],
+    ids=" ".join,
+)
+def test_an_error(command, write_csv, arguments):
+    write_csv(3)
+    ended = command(*arguments, **CHINESE).end()
+    assert ended.code in {ExitCode.USAGE, ExitCode.SOURCE, ExitCode.LEDGER}, ended.err
+    assert english(ended.err.splitlines()) == []
+    assert re.search("[\u4e00-\u9fff]", ended.err)
+
+
+def test_reports_are_written_again_in_the_other_language(command, sandbox, write_csv, tmp_path):
+    served = sandbox(Script(lambda number: coded(400, 1002, "invalid") if number % 3 == 1 else None))
+    given = ("run", write_csv(9), "--job", "job", "--xlsx", "--max-failed", "100%")
+    assert command(*given, to=served).end().code == ExitCode.NOT_ALL_ACCEPTED
+    first = {path.name: path.read_bytes() for path in (tmp_path / "job").glob("*.[hcj]*")}
+    assert english(written(tmp_path / "job")) != []
+    assert command("report", "job", "--lang", "zh").end().code == ExitCode.DONE
+    assert english(written(tmp_path / "job"), "invalid") == []
+    assert '<html lang="zh-CN"' in (tmp_path / "job" / "report.html").read_text(encoding="utf-8")
+    assert command("report", "job", "--lang=en").end().code == ExitCode.DONE
+    assert {path.name: path.read_bytes() for path in (tmp_path / "job").glob("*.[hcj]*")} == first
+
+
+def test_what_machines_read_is_the_same(command, sandbox, write_csv, results, tmp_path):
+    summaries = {}
+    for language in ("en", "zh"):
+        folder = tmp_path / language
+        given = ("run", write_csv(5), "--job", folder, "--json")
+        ended = command(*given, to=sandbox(), BATCH_ALIAS_LANG=language).end()
+        summaries[language] = json.loads(ended.out)
+        header = (folder / "results.csv").read_text(encoding="utf-8-sig").splitlines()[0]
+        assert header.startswith("row,userId,groupId,remark,state,code,message")
+        assert {row["state"] for row in results(folder).rows} == {"accepted"}
+    assert summaries["en"].keys() == summaries["zh"].keys()
+    assert summaries["en"]["states"] == summaries["zh"]["states"]
