@@ -128,6 +128,31 @@ def test_2_without_a_terminal_and_without_yes_nothing_is_sent_but_to_the_sandbox
     assert batch_alias("run", source(), "--sandbox").code == ExitCode.DONE
 
 
+def test_2_a_folder_of_something_else_is_not_filled(batch_alias, source, credentials, served, tmp_path):
+    folder, before = tmp_path / "samples", served.stats().requests
+    folder.mkdir()
+    for number in range(5):
+        (folder / f"photo {number}.jpg").touch()
+    for command in ("run", "plan"):
+        ended = batch_alias(command, source(), "--job", "samples", *["--yes"] * (command == "run"))
+        assert ended.code == ExitCode.USAGE
+        assert ended.err.splitlines() == [
+            "batch-alias: The folder samples is not that of a job: it holds 'photo 0.jpg', 'photo 1.jpg',"
+            " 'photo 2.jpg' and 2 more.",
+            "  Nothing was written into it. Pass a folder that is new or empty: --job DIR",
+        ]
+    assert len(list(folder.iterdir())) == 5
+    assert served.stats().requests == before
+
+
+@pytest.mark.parametrize("left", [[], ["ledger.new", "ledger.lock", "reading.json"], [".DS_Store"]])
+def test_a_folder_that_is_empty_or_was_left_by_a_killed_staging_is_filled(left, batch_alias, source, credentials):
+    Path("job").mkdir()
+    for name in left:
+        Path("job", name).write_text("left")
+    assert batch_alias("run", source(), "--job", "job", "--yes").code == ExitCode.DONE
+
+
 def test_a_plan_prints_what_would_change_and_a_run_applies_it(batch_alias, source, credentials, served):
     for user in range(5):
         served.set_alias("g", f"u{user}", None if user < 2 else f"name {user}")
@@ -263,8 +288,11 @@ def test_5_the_ledger_cannot_be_used(batch_alias, source, credentials, tmp_path)
 
 
 def test_6_a_report_could_not_be_written(batch_alias, source, credentials, tmp_path):
-    (tmp_path / "names.aliases" / "results.csv").mkdir(parents=True)
-    ended = batch_alias("run", source(), "--yes")
+    batch_alias("run", source(), "--limit", "1", "--yes")
+    (tmp_path / "names.aliases" / "results.csv").unlink()
+    (tmp_path / "names.aliases" / "results.csv").mkdir()
+    (tmp_path / "names.aliases" / "summary.json").unlink()
+    ended = batch_alias("run", "names.csv", "--yes")
     assert ended.code == ExitCode.REPORT
     assert "results.csv" in ended.err
     assert (tmp_path / "names.aliases" / "summary.json").is_file()

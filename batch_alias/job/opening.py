@@ -8,15 +8,27 @@ from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
 
-from batch_alias.errors import LedgerError, ReportError
+from batch_alias.errors import LedgerError, ReportError, UsageError
 from batch_alias.job.job import Job
-from batch_alias.ledger import FIRST_ROWS, LEDGER, LEFT_OUT, TARGET, Ledger, LedgerReader, ProblemCount, locked
+from batch_alias.ledger import (
+    FIRST_ROWS,
+    LEDGER,
+    LEFT_OUT,
+    LOCK,
+    NEW_LEDGER,
+    TARGET,
+    Ledger,
+    LedgerReader,
+    ProblemCount,
+    locked,
+)
+from batch_alias.ledger.file import translated
 from batch_alias.model import EventKind, State
 from batch_alias.reports.rows import write_table
 from batch_alias.sending import Timing
 from batch_alias.settings import Comparing, Empty, Format, Reading, Settings
-from batch_alias.staging import OnRead, connected, sha256_of, staged
-from batch_alias.text import count, to_json
+from batch_alias.staging import PROGRESS, OnRead, connected, sha256_of, staged
+from batch_alias.text import count, listing, to_json
 
 OpenJob = Callable[..., AbstractContextManager[Job]]
 """``open_job``, ``open_undo``, or one of them with some arguments; the rest is to be given."""
@@ -35,6 +47,9 @@ _UNDO_READING = Reading(
     verbatim=True,
 )
 
+_LEFT_BY_STAGING = {LOCK, NEW_LEDGER, PROGRESS, Path(PROGRESS).with_suffix(".new").name}
+"""Files that a staging leaves in a folder when it is killed."""
+
 _LOG = logging.getLogger("batch_alias.undo")
 
 
@@ -47,6 +62,8 @@ def open_job(
     Without a source in the settings it is the job in the folder; sending it sends the failed rows again as well.
     """
     timing = timing or Timing()
+    if settings.source is not None:
+        _refuse_other_folder(settings.job_folder)
     with ExitStack() as stack:
         # Before anything is staged, since it may raise UsageError.
         connecting = connected(settings, timing, lambda host: job.emit(EventKind.HOST_SWITCHED, host=host))
@@ -65,6 +82,18 @@ def open_job(
             ledger.keep_members(settings.others and f"{settings.others} {settings.required_target.fingerprint}")
         job.refuse_rejections()
         yield job
+
+
+def _refuse_other_folder(folder: Path) -> None:
+    """Raise ``UsageError`` for a folder with files in it that is not the folder of a job."""
+    with translated(folder):
+        if not folder.is_dir() or (folder / LEDGER).exists():
+            return
+        names = {path.name for path in folder.iterdir()} - _LEFT_BY_STAGING
+    if names := {name for name in names if not name.startswith(".")}:  # as a file manager leaves them
+        problem = "The folder {folder} is not that of a job: it holds {names}."
+        advice = "Nothing was written into it. Pass a folder that is new or empty: --job DIR"
+        raise UsageError(problem, advice, folder=folder, names=listing(sorted(names), 3))
 
 
 def _check_target(ledger: LedgerReader, settings: Settings) -> bool:

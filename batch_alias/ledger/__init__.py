@@ -4,7 +4,7 @@ SQL stays in this folder. ``LedgerReader`` reads a ledger without disturbing a r
 """
 
 from batch_alias.ledger.create import create
-from batch_alias.ledger.file import LEDGER, locked
+from batch_alias.ledger.file import LEDGER, LOCK, NEW_LEDGER, locked
 from batch_alias.ledger.reader import FIRST_ROWS, LedgerReader
 from batch_alias.ledger.records import (
     LEFT_OUT,
@@ -27,6 +27,8 @@ __all__ = [
     "FIRST_ROWS",
     "LEDGER",
     "LEFT_OUT",
+    "LOCK",
+    "NEW_LEDGER",
     "STAYS_ON",
     "TARGET",
     "VERIFICATION",

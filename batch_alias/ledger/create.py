@@ -14,7 +14,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from batch_alias.ledger.file import APPLICATION_ID, FORMAT, LEDGER, translated
+from batch_alias.ledger.file import APPLICATION_ID, FORMAT, LEDGER, NEW_LEDGER, translated
 from batch_alias.ledger.records import STAYS_ON, TARGET, JobInfo
 from batch_alias.problems import NOT_A_DATA_ROW, PROBLEMS
 from batch_alias.text import N_, pack, to_json
@@ -22,7 +22,6 @@ from batch_alias.text import N_, pack, to_json
 if TYPE_CHECKING:
     import pandas as pd
 
-_NEW = "ledger.new"
 _VALUES = ("number", "user_id", "group_id", "remark")
 _INSERT_VALUES = "INSERT INTO rows (number, user_id, group_id, remark, state) VALUES (?, ?, ?, ?, 'pending')"
 _ALL = (*_VALUES, "reason", "message", "warning", "cells", "expected")
@@ -80,7 +79,7 @@ def create(
     Raises:
         LedgerError: The ledger cannot be written.
     """
-    unfinished = folder / _NEW
+    unfinished = folder / NEW_LEDGER
     try:
         with translated(unfinished):
             unfinished.unlink(missing_ok=True)  # left by a process that was killed

@@ -10,10 +10,12 @@ from filelock import FileLock, Timeout
 from batch_alias.errors import LedgerError
 
 LEDGER = "ledger.sqlite"
+NEW_LEDGER = "ledger.new"
+"""One that is being filled."""
+LOCK = "ledger.lock"
 FORMAT = 4
 APPLICATION_ID = 0x62614C67
 """Distinguishes a ledger from any other SQLite file."""
-_LOCK = "ledger.lock"
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 
@@ -26,7 +28,7 @@ def locked(folder: Path) -> Iterator[None]:
     """
     with translated(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / _LOCK, thread_local=False)
+    lock = FileLock(folder / LOCK, thread_local=False)
     with translated(folder):
         try:
             lock.acquire(timeout=0)
