@@ -96,7 +96,6 @@ def test_1_some_rows_are_not_accepted(batch_alias, source, credentials):
         ["run", "names.csv", "--region", "mars"],
         ["run", "names.csv", "--region", "beijing"],
         ["run", "names.csv", "--region", "beijing", "--url", "https://api.example.com"],
-        ["retry", "job"],
         ["sandbox", "--port", "70000"],
         ["sandbox", "--aliases", "missing.csv"],
         ["sandbox", "--no-alias", "sometimes"],
@@ -276,13 +275,15 @@ def test_4_the_service_stops_the_run(batch_alias, source, credentials, served, m
         assert hidden not in ended.err + ended.out
 
 
-def test_5_the_ledger_cannot_be_used(batch_alias, source, credentials, tmp_path):
+def test_5_the_ledger_cannot_be_used(batch_alias, source, credentials, tmp_path, monkeypatch):
     path = source()
     with locked(tmp_path / "names.aliases"):
         ended = batch_alias("run", path, "--yes")
     assert ended.code == ExitCode.LEDGER
     assert "locked" in ended.err
-    for arguments in (["report"], ["status"], ["retry", "--yes"]):
+    for name in credentials:
+        monkeypatch.delenv(name)
+    for arguments in (["report"], ["status"], ["retry", "--yes"], ["verify"], ["undo", "--yes"]):
         assert batch_alias(arguments[0], "nothing.aliases", *arguments[1:]).code == ExitCode.LEDGER
     assert not (tmp_path / "nothing.aliases").exists()
 
@@ -422,6 +423,49 @@ def test_what_is_typed_wins_over_the_environment(batch_alias, source, credential
     monkeypatch.setenv("RONGCLOUD_URL", served.url)
     assert batch_alias("run", source(), "--yes").code == ExitCode.USAGE
     assert batch_alias("run", source(), "--sandbox", "--job", "other").code == ExitCode.DONE
+
+
+@pytest.mark.slow
+def test_a_job_is_sent_again_read_back_and_undone_where_it_was_sent_to(batch_alias, source, sandbox, monkeypatch):
+    served, other = sandbox(), sandbox()
+    credentials = environment_of(served)
+    for name, value in credentials.items():
+        monkeypatch.setenv(name, value)
+    batch_alias("run", source(), "--compare", "--limit", "2", "--no-proxy", "--yes")
+    monkeypatch.delenv("RONGCLOUD_URL")
+    ended = batch_alias("retry", "names.aliases", "--yes")
+    assert (ended.code, served.aliases()["g", "u4"]) == (ExitCode.DONE, "name 4"), ended.err
+    assert batch_alias("verify", "names.aliases").code == ExitCode.DONE
+    for elsewhere in (["--url", other.url], ["--region", "beijing"], ["--sandbox"]):
+        assert batch_alias("retry", "names.aliases", *elsewhere, "--yes").code == ExitCode.LEDGER
+    monkeypatch.setenv("RONGCLOUD_URL", other.url)
+    assert batch_alias("verify", "names.aliases").code == ExitCode.LEDGER
+    monkeypatch.delenv("RONGCLOUD_URL")
+    assert batch_alias("undo", "names.aliases", "--yes").code == ExitCode.DONE
+    assert ("g", "u4") not in served.aliases()
+    assert batch_alias("retry", "names.aliases/undo.aliases", "--yes").code == ExitCode.DONE
+    monkeypatch.delenv("RONGCLOUD_APP_SECRET")
+    ended = batch_alias("retry", "names.aliases", "--yes")
+    assert (ended.code, "RONGCLOUD_APP_SECRET" in ended.err) == (ExitCode.USAGE, True)
+    assert credentials["RONGCLOUD_APP_SECRET"].encode() not in Path("names.aliases/ledger.sqlite").read_bytes()
+
+
+def test_a_new_run_does_not_go_where_an_earlier_one_was_sent_to(batch_alias, source, credentials, monkeypatch):
+    batch_alias("run", source(), "--limit", "2", "--yes")
+    monkeypatch.delenv("RONGCLOUD_URL")
+    ended = batch_alias("run", "names.csv", "--yes")
+    assert (ended.code, "No target" in ended.err) == (ExitCode.USAGE, True)
+
+
+def test_a_job_that_was_sent_to_the_sandbox_says_so(batch_alias, source):
+    batch_alias("run", source(), "--sandbox", "--limit", "2")
+    ended = batch_alias("retry", "names.aliases", "--yes")
+    assert ended.code == ExitCode.USAGE
+    assert ended.err.splitlines() == [
+        "batch-alias: The job names.aliases is for the sandbox, and the one that it was sent to has ended.",
+        "  Pass --sandbox to use a new one, which holds no aliases.",
+    ]
+    assert batch_alias("retry", "names.aliases", "--sandbox").code == ExitCode.DONE
 
 
 def test_the_secret_has_no_flag():

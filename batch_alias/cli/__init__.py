@@ -8,7 +8,7 @@ import asyncio
 import os
 import shlex
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import click
@@ -29,15 +29,22 @@ READ_FLAGS = ("rate", "max_in_flight", "attempts", "timeout", "patience", "max_f
 CREDENTIALS = "Target (App Key and secret: RONGCLOUD_APP_KEY, RONGCLOUD_APP_SECRET)"
 
 
-def fill_settings(given: Given, **more: object) -> Settings:
-    """The settings of a job that is sent or read."""
+def fill_settings(given: Given, *, recall: Callable[[], Mapping[str, object]] = dict, **more: object) -> Settings:
+    """The settings of a job that is sent or read; for ``recall`` see ``fill_target``."""
     parts = {
         "reading": fill(Reading, given),
-        "target": fill_target(given, os.environ),
+        "target": fill_target(given, os.environ, recall),
         "sending": fill(Sending, given),
         "comparing": fill(Comparing, given),
     }
     return fill(Settings, given, **parts, **more)
+
+
+def fill_settings_of(job: Path, given: Given) -> Settings:
+    """The settings with which a job that has been run is sent or read again, where it was sent if not elsewhere."""
+    from batch_alias.job import recall_address
+
+    return fill_settings(given, recall=lambda: recall_address(job), job=job)
 
 
 @cloup.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -171,12 +178,14 @@ def template(file: Path) -> int:
 def retry(job: Path, **given: object) -> int:
     """Send the failed and unknown rows of JOB again, and those not sent yet.
 
+    They go where the job was sent to, unless another way there is given.
+
     \b
-    Example: batch-alias retry nicknames.aliases --region beijing
+    Example: batch-alias retry nicknames.aliases
     """
     from batch_alias import commands
 
-    return commands.run(fill_settings(given, job=job), fill(Output, given))
+    return commands.run(fill_settings_of(job, given), fill(Output, given))
 
 
 @command
@@ -195,15 +204,16 @@ def retry(job: Path, **given: object) -> int:
 def verify(job: Path, sample: int | None, **given: object) -> int:
     """Read the accepted rows of JOB back: is each alias as it was set?
 
-    Run the same command again to go on where it was interrupted.
+    They are read where the job was sent to, unless another way there is given. Run the same command again to go on
+    where it was interrupted.
 
     \b
     Exit codes: 0 all are as set, 1 some differ or could not be read.
-    Example: batch-alias verify nicknames.aliases --region beijing
+    Example: batch-alias verify nicknames.aliases
     """
     from batch_alias import commands
 
-    return commands.verify(fill_settings(given, job=job), fill(Output, given), sample=sample)
+    return commands.verify(fill_settings_of(job, given), fill(Output, given), sample=sample)
 
 
 @command
@@ -216,15 +226,16 @@ def verify(job: Path, sample: int | None, **given: object) -> int:
 def undo(job: Path, **given: object) -> int:
     """Set the aliases that JOB has replaced again, where they are still as JOB set them.
 
-    It needs a job that was compared or planned, and is a job of its own: JOB/undo.aliases.
+    It needs a job that was compared or planned, and is a job of its own: JOB/undo.aliases. It goes where the job was
+    sent to, unless another way there is given.
 
     \b
-    Example: batch-alias undo nicknames.aliases --region beijing
+    Example: batch-alias undo nicknames.aliases
     """
     from batch_alias import commands
     from batch_alias.job import open_undo
 
-    return commands.run(fill_settings(given, job=job), fill(Output, given), opened=open_undo)
+    return commands.run(fill_settings_of(job, given), fill(Output, given), opened=open_undo)
 
 
 @command

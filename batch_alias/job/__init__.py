@@ -15,7 +15,7 @@ from typing import TypeVar
 from batch_alias.errors import Interrupted
 from batch_alias.job.findings import Planned, Verified
 from batch_alias.job.job import Job, Observer, ignore
-from batch_alias.job.opening import OpenJob, open_job, open_undo
+from batch_alias.job.opening import OpenJob, open_job, open_undo, recall_address
 from batch_alias.ledger import LedgerReader
 from batch_alias.reports import Summary, write_reports
 from batch_alias.sending import Timing
@@ -30,6 +30,7 @@ __all__ = [
     "open_job",
     "open_undo",
     "plan_job",
+    "recall_address",
     "run_job",
     "undo_job",
     "verify_job",

@@ -8,7 +8,7 @@ from itertools import islice
 
 from batch_alias.errors import BatchAliasError, ExitCode, LedgerError, StoppedByService
 from batch_alias.job.findings import Planned, Verification, Verified, too_many_changes, too_many_rejected
-from batch_alias.ledger import FIRST_ROWS, STAYS_ON, TARGET, Ledger
+from batch_alias.ledger import ADDRESS, FIRST_ROWS, STAYS_ON, TARGET, Ledger
 from batch_alias.model import Event, EventKind
 from batch_alias.reports import Summary, write_plan_report, write_reports
 from batch_alias.rongcloud.client import Client
@@ -19,6 +19,7 @@ from batch_alias.sending.members import MemberLookup, Watch
 from batch_alias.sending.metrics import Progress
 from batch_alias.sending.pipeline import Pipeline
 from batch_alias.settings import Settings
+from batch_alias.text import to_json
 from batch_alias.version import __version__
 
 Observer = Callable[[Event], None]
@@ -212,6 +213,7 @@ class Job:
         """Make the requests of a command, and record how that ended."""
         self._pipeline = pipeline
         self.ledger.set_meta(TARGET, self.settings.required_target.fingerprint)
+        self.ledger.set_meta(ADDRESS, to_json(self.settings.required_target.address))
         settings = {"masked_key": self.target.masked_key, **asdict(self.settings.sending), **noted}
         self.ledger.begin_run(command, target=self.target_name, version=__version__, settings=settings)
         try:

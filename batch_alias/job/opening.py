@@ -11,6 +11,7 @@ from pathlib import Path
 from batch_alias.errors import LedgerError, ReportError, UsageError
 from batch_alias.job.job import Job
 from batch_alias.ledger import (
+    ADDRESS,
     FIRST_ROWS,
     LEDGER,
     LEFT_OUT,
@@ -28,7 +29,7 @@ from batch_alias.reports.rows import write_table
 from batch_alias.sending import Timing
 from batch_alias.settings import Comparing, Empty, Format, Reading, Settings
 from batch_alias.staging import PROGRESS, OnRead, connected, sha256_of, staged
-from batch_alias.text import count, listing, to_json
+from batch_alias.text import count, from_json, listing, to_json
 
 OpenJob = Callable[..., AbstractContextManager[Job]]
 """``open_job``, ``open_undo``, or one of them with some arguments; the rest is to be given."""
@@ -115,6 +116,25 @@ def _check_target(ledger: LedgerReader, settings: Settings) -> bool:
         problem = "The job {folder} was begun for another App Key."
     advice = "Give this run a folder of its own: --job DIR; or delete that folder if it is not needed."
     raise LedgerError(problem, advice, folder=settings.job_folder, **places)
+
+
+def recall_address(folder: Path) -> dict[str, object]:
+    """The fields of ``Target`` but for the credentials, as the job in a folder was last sent or read with them.
+
+    They are empty for a job that was not, or by an earlier version.
+
+    Raises:
+        UsageError: It was the sandbox of a command that has ended.
+        LedgerError: There is no ledger, or it cannot be read.
+    """
+    with LedgerReader(folder) as ledger:
+        address: dict[str, object] = from_json(ledger.meta(ADDRESS) or "{}")
+    if "sandbox" in address:
+        problem = "The job {folder} is for the sandbox, and the one that it was sent to has ended."
+        raise UsageError(problem, "Pass --sandbox to use a new one, which holds no aliases.", folder=folder)
+    if "ca_bundle" in address:
+        address["ca_bundle"] = Path(str(address["ca_bundle"]))
+    return address
 
 
 @contextmanager

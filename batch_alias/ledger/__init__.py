@@ -7,6 +7,7 @@ from batch_alias.ledger.create import create
 from batch_alias.ledger.file import LEDGER, LOCK, NEW_LEDGER, locked
 from batch_alias.ledger.reader import FIRST_ROWS, LedgerReader
 from batch_alias.ledger.records import (
+    ADDRESS,
     LEFT_OUT,
     STAYS_ON,
     TARGET,
@@ -24,6 +25,7 @@ VERIFICATION = "verification"
 """The fact that says which rows are being read back: JSON, with the arguments of ``Ledger.select_accepted``."""
 
 __all__ = [
+    "ADDRESS",
     "FIRST_ROWS",
     "LEDGER",
     "LEFT_OUT",

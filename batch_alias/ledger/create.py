@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from batch_alias.ledger.file import APPLICATION_ID, FORMAT, LEDGER, NEW_LEDGER, translated
-from batch_alias.ledger.records import STAYS_ON, TARGET, JobInfo
+from batch_alias.ledger.records import ADDRESS, STAYS_ON, TARGET, JobInfo
 from batch_alias.problems import NOT_A_DATA_ROW, PROBLEMS
 from batch_alias.text import N_, pack, to_json
 
@@ -136,7 +136,7 @@ def _keep_read(db: sqlite3.Connection, ledger: Path) -> None:
     db.execute("ATTACH ? AS old", (str(ledger),))
     facts = "SELECT key, value FROM old.meta WHERE key IN (SELECT value FROM json_each(?))"
     if db.execute(facts, (json.dumps(STAYS_ON),)).fetchone():
-        db.execute(f"INSERT INTO meta {facts}", (json.dumps([TARGET, *STAYS_ON]),))
+        db.execute(f"INSERT INTO meta {facts}", (json.dumps([TARGET, ADDRESS, *STAYS_ON]),))
         db.execute(_KEEP_READ)
     db.execute("DETACH old")
 

@@ -91,8 +91,12 @@ def fill(settings: type[T], given: Given, **more: object) -> T:
     return settings(**{name: value for name, value in given.items() if name in names}, **more)
 
 
-def fill_target(given: Given, environment: Mapping[str, str]) -> Target:
+def fill_target(
+    given: Given, environment: Mapping[str, str], recall: Callable[[], Mapping[str, object]] = dict
+) -> Target:
     """The target, with the credentials of the environment. What was typed wins over what the environment says.
+
+    Where neither names a target, ``recall`` gives its fields.
 
     Raises:
         UsageError: It is missing or not clear.
@@ -101,9 +105,10 @@ def fill_target(given: Given, environment: Mapping[str, str]) -> Target:
     targets = {name for name in ("sandbox", "region", "url") if given.get(name)}
     typed = {name for name in targets if source(name) is ParameterSource.COMMANDLINE}
     ignored = dict.fromkeys(targets - typed) if typed else {}
+    recalled = {} if targets else {name: value for name, value in recall().items() if not given.get(name)}
     return fill(
         Target,
-        {**given, **ignored},
+        {**given, **ignored, **recalled},
         app_key=environment.get("RONGCLOUD_APP_KEY", ""),
         app_secret=Secret(environment.get("RONGCLOUD_APP_SECRET", "")),
     )

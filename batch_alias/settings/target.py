@@ -118,6 +118,13 @@ class Target:
         return "the sandbox" if self.sandbox else " and ".join(urlsplit(url).netloc for url in self.urls)
 
     @property
+    def address(self) -> dict[str, object]:
+        """The fields that say where it is and how it is reached, as far as they are set, of JSON's types."""
+        names = ("sandbox", "region", "url", "allow_http", "no_proxy")
+        given = {name: value for name in names if (value := getattr(self, name))}
+        return given if self.ca_bundle is None else {**given, "ca_bundle": str(self.ca_bundle.absolute())}
+
+    @property
     def masked_key(self) -> str:
         """The App Key with its middle hidden, as it is shown."""
         return f"{self.app_key[:3]}…{self.app_key[-3:]}" if len(self.app_key) > 8 else "…"

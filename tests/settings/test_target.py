@@ -48,6 +48,28 @@ def test_the_sandbox_needs_no_credentials():
     assert (sandbox.urls, sandbox.name, sandbox.fingerprint) == ((), "the sandbox", "- the sandbox")
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"region": "beijing"},
+        {"region": "saudi-arabia", "no_proxy": True},
+        {"url": "http://a.example.com,http://b.example.com", "allow_http": True},
+        {"url": "https://a.example.com", "ca_bundle": Path("/etc/ca.pem")},
+    ],
+)
+def test_an_address_makes_the_same_target_with_the_same_credentials(given, target):
+    made = target(**{"url": None} | given)
+    address = made.address
+    assert address == json.loads(json.dumps(given, default=str))
+    if "ca_bundle" in address:
+        address["ca_bundle"] = Path(address["ca_bundle"])
+    assert target(**{"url": None} | address) == made
+
+
+def test_an_address_does_not_depend_on_the_current_folder(target):
+    assert target(ca_bundle=Path("ca.pem")).address["ca_bundle"] == str(Path.cwd() / "ca.pem")
+
+
 @pytest.mark.parametrize("region", REGIONS)
 def test_a_region_has_two_hosts_of_its_own_behind_https(region, target):
     chosen = target(url=None, region=region)
