@@ -4,6 +4,7 @@ import contextlib
 import os
 import queue
 import shlex
+import shutil
 import sys
 import textwrap
 import threading
@@ -13,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Never
 
+import wcwidth
 from tqdm import tqdm
 
 from batch_alias.errors import BatchAliasError
@@ -25,7 +27,7 @@ from batch_alias.sending.limiter import sending_seconds
 from batch_alias.sending.members import MemberLookup
 from batch_alias.sending.metrics import Progress
 from batch_alias.settings import PROGRESS_THREAD
-from batch_alias.text import count, duration
+from batch_alias.text import INDENT, count, duration
 
 REDRAW = 0.2
 """Seconds between two drawings of the bar."""
@@ -51,6 +53,7 @@ class Console:
         self._terminal = sys.stderr.isatty() if terminal is None else terminal
         self._interval = interval or (REDRAW if self._terminal else LINE)
         self._colour = self._terminal and "NO_COLOR" not in os.environ
+        self._drawn = 0  # lines that the next redrawing replaces
         self._bar: tqdm[Never] | None = None  # shown while the source is read
         self._printer: threading.Thread | None = None  # prints while the progress is shown
         self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()  # for it; None ends the progress
@@ -78,6 +81,25 @@ class Console:
         """Print what was asked for on standard output."""
         for line in lines:
             print(line, flush=True)
+
+    @property
+    def is_answering_terminal(self) -> bool:
+        """Whether standard output is a terminal."""
+        return sys.stdout.isatty()
+
+    @property
+    def width(self) -> int | None:
+        """The columns of the terminal that standard output is; ``None`` where it is none."""
+        return shutil.get_terminal_size().columns if self.is_answering_terminal else None
+
+    def redraw(self, lines: Iterable[str]) -> None:
+        """Print lines on the terminal that standard output is, in place of those that were printed so before."""
+        wrapped = list[str]()
+        for line in lines:
+            wrapped += wcwidth.wrap(line, self.width or 80, subsequent_indent=" " * INDENT)
+        up = f"\x1b[{self._drawn}A\x1b[J" if self._drawn else ""
+        print(up + "\n".join(wrapped), flush=True)
+        self._drawn = len(wrapped)
 
     def error(self, error: BatchAliasError) -> None:
         """Print what ended the run and what to do."""

@@ -15,7 +15,7 @@ from batch_alias.sending.comparison import MOST_ALIAS
 from batch_alias.sending.limiter import sending_seconds
 from batch_alias.sending.metrics import Progress
 from batch_alias.status import Phase, Status
-from batch_alias.text import count, duration, excerpt, quoted
+from batch_alias.text import Message, _, count, duration, excerpt, labelled, quoted
 
 MOST_KINDS = 5
 """Kinds of problem that are listed before and after a run."""
@@ -184,23 +184,53 @@ def problem_lines(problems: Sequence[ProblemCount], most: int = MOST_KINDS, *, a
 
 def status_lines(status: Status, now: float) -> Iterator[str]:
     """Where a job stands; ``now`` is in seconds since the epoch."""
-    phases = {
-        Phase.READING: f"reading the source: {status.read or 0:.0%}",
-        Phase.STAGED: "nothing has been sent yet",
-        Phase.SENDING: f"{'sending' if status.command == 'run' else 'reading'} {status.rate:.0f} per second",
-        Phase.SILENT: "the last run was killed, or waits: for an outage to end, or because the server asked it to",
-        Phase.ENDED: f"ended with exit code {status.exit_code}",
-    }
-    yield f"Job       {status.source}" + (f" to {status.target}" if status.target else "")
+    if status.source:
+        to = _("{source} to {target}", source=status.source, target=status.target)
+        yield labelled(_("Job"), to if status.target else status.source)
     if status.read is None:
-        yield f"Rows      {state_counts(status.counts)} of {status.counts.rows:,}"
-    last = status.last_attempt_at
-    ago = "" if last is None else f"; last attempt {duration(round(max(0.0, now - last)))} ago"
-    yield f"Now       {phases[status.phase]}{ago}"
+        yield labelled(_("Rows"), _rows_by_state(status.counts))
+    phase = _phase(status)
+    if status.last_attempt_at is not None:
+        ago = duration(round(max(0.0, now - status.last_attempt_at)))
+        phase = _("{phase}; last attempt {time} ago", phase=phase, time=ago)
+    yield labelled(_("Now"), phase)
     if status.seconds_left is not None:
-        yield f"Left      about {duration(status.seconds_left)}"
+        yield labelled(_("Left"), _("about {time}", time=duration(status.seconds_left)))
     if status.last_event:
-        yield f"Event     {status.last_event}"
+        yield labelled(_("Event"), status.last_event)
+
+
+def status_line(status: Status) -> str:
+    """Where a job stands, in short."""
+    phase, left = _phase(status), status.seconds_left
+    if left is not None:
+        phase = _("{phase}, about {time} left", phase=phase, time=duration(left))
+    if status.read is not None:
+        return phase
+    return _("{rows}: {phase}", rows=_rows_by_state(status.counts), phase=phase)
+
+
+def _rows_by_state(counts: StateCounts) -> Message:
+    return _("{states} of {rows:,}", states=state_counts(counts), rows=counts.rows)
+
+
+def _phase(status: Status) -> Message:
+    """What a job is doing, in a sentence."""
+    match status.phase, status.read:
+        case Phase.READING, _share:
+            return _("reading the source: {share:.0%}", share=status.read or 0.0)
+        case Phase.STAGED, _share:
+            return _("nothing has been sent yet")
+        case Phase.SENDING, _share if status.command == "run":
+            return _("sending {rate:.0f} per second", rate=status.rate)
+        case Phase.SENDING, _share:
+            return _("reading {rate:.0f} per second", rate=status.rate)
+        case Phase.SILENT, float(share):
+            return _("reading the source was killed, or takes long: {share:.0%}", share=share)
+        case Phase.SILENT, None:
+            return _("the last run was killed, or waits: for an outage to end, or because the server asked it to")
+        case _:
+            return _("ended with exit code {code}", code=status.exit_code)
 
 
 def diagnosis_lines(findings: Sequence[Finding]) -> Iterator[str]:

@@ -1,22 +1,35 @@
-"""Where a job stands, running or stopped, read from its ledger without disturbing it."""
+"""Where jobs stand, running or stopped, read from their ledgers without disturbing them."""
 
 import json
+import os
 import time
 from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from batch_alias.ledger import LedgerReader, RunRecord
+import wcwidth
+
+from batch_alias.errors import ExitCode, LedgerError, UsageError
+from batch_alias.ledger import LEDGER, LOCK, NEW_LEDGER, LedgerReader, RunRecord
 from batch_alias.model import RequestKind, StateCounts
 from batch_alias.staging import PROGRESS
-from batch_alias.text import timestamp
+from batch_alias.text import N_, Message, _, excerpt, timestamp
 
 RECENT = 60
 """Seconds over which the rate is taken."""
 QUIET = 10
 """Seconds without any attempt after which a run is no longer called sending."""
+WATCH_INTERVAL = 2.0
+"""Seconds between two looks at a job that is watched."""
+_KINDS = {"run": RequestKind.WRITE, "members": RequestKind.MEMBERS}
+"""What the requests of a command are for; those of the others read."""
+_FINISHED = {ExitCode.DONE, ExitCode.NOT_ALL_ACCEPTED}
+"""The exit codes of a command that came to its end."""
+_CUT_SHORT: Mapping[int | None, str] = {ExitCode.STOPPED: N_("stopped"), ExitCode.INTERRUPTED: N_("interrupted")}
+"""How others ended."""
 
 
 class Phase(StrEnum):
@@ -29,7 +42,7 @@ class Phase(StrEnum):
     SENDING = "sending"
     """Rows are sent, or only read if the command says so."""
     SILENT = "silent"
-    """The last run has no end and made no attempt lately: it was killed, or it waits."""
+    """The last run, or reading the source, has no end and was not heard of lately: it was killed, or it waits."""
     ENDED = "ended"
     """The last run has ended."""
 
@@ -48,15 +61,23 @@ class Status:
     seconds_left: float | None = None  # at that rate; None when it is not sending
     last_attempt_at: float | None = None  # seconds since the epoch
     exit_code: int | None = None  # of the last run; None while it has no end
+    last_run_at: float | None = None  # when the last run ended, or was last heard of; seconds since the epoch
     last_event: str = ""  # in a sentence; empty if there was none
     read: float | None = None  # the share of the source that has been read, while it is
 
-    def as_json(self) -> str:
-        """The status as JSON, for scripts."""
+    def as_dict(self) -> dict[str, object]:
+        """The status for scripts, of JSON's types."""
         status = asdict(self)
         status["states"] = status.pop("counts")
-        status["last_attempt_at"] = timestamp(self.last_attempt_at)
-        return json.dumps(status, ensure_ascii=False, indent=2)
+        return status | {name: timestamp(getattr(self, name)) for name in ("last_attempt_at", "last_run_at")}
+
+    def as_json(self, *, indent: int | None = 2) -> str:
+        """The status as JSON, for scripts."""
+        return json.dumps(self.as_dict(), ensure_ascii=False, indent=indent)
+
+
+Listed = tuple[Path, Status | LedgerError]
+"""The folder of a job, and where it stands or why that is not known."""
 
 
 def status_of(folder: Path) -> Status:
@@ -66,11 +87,13 @@ def status_of(folder: Path) -> Status:
         LedgerError: There is no ledger, or it cannot be read.
     """
     with suppress(OSError, ValueError, TypeError, KeyError):  # the last ones where it is no file of ours
-        return _reading(json.loads((folder / PROGRESS).read_text(encoding="utf-8")))
+        return _reading(json.loads((folder / PROGRESS).read_text(encoding="utf-8")), folder)
+    if not (folder / LEDGER).exists() and _is_heard_of(max(_changed_at(folder / name) for name in (LOCK, NEW_LEDGER))):
+        return Status(source="", counts=StateCounts(), phase=Phase.READING, read=0.0)  # it has just begun
     with LedgerReader(folder) as ledger:
         info, counts, runs, events = ledger.info(), ledger.counts(), ledger.runs(), ledger.events()
         command = runs[-1].command if runs else ""
-        kind = RequestKind.WRITE if command == "run" else RequestKind.READ
+        kind = _KINDS.get(command, RequestKind.READ)
         seconds = (second for second in ledger.seconds(of_last_run=True) if second.kind is kind)
         recent = deque(seconds, maxlen=RECENT)
         unread = ledger.plan().unread if command == "plan" else 0
@@ -89,19 +112,124 @@ def status_of(folder: Path) -> Status:
         seconds_left=round(left / rate) if phase is Phase.SENDING and rate and left else None,
         last_attempt_at=max((run.last_request_at for run in runs if run.last_request_at is not None), default=None),
         exit_code=runs[-1].exit_code if runs else None,
+        last_run_at=runs[-1].end if runs else None,
         last_event=events[-1].text if events else "",
     )
 
 
-def _reading(noted: dict[str, float | str]) -> Status:
+def watch_status(folder: Path, *, wait: Callable[[float], object] = time.sleep) -> Iterator[Status]:
+    """Where the job in a folder stands, again and again until it has ended; see ``status_of``."""
+    while True:
+        found = status_of(folder)
+        yield found
+        # What has just ended may be followed by the next step of the same command.
+        if found.phase is Phase.ENDED and time.time() - (found.last_run_at or 0.0) >= WATCH_INTERVAL:
+            return
+        wait(WATCH_INTERVAL)
+
+
+def jobs_below(folder: Path) -> Iterator[Listed]:
+    """The jobs in a folder and in those below it, but for hidden ones, in the order of their names.
+
+    Raises:
+        UsageError: There is no such folder.
+    """
+    if not folder.is_dir():
+        raise UsageError("There is no folder {folder}.", "Pass one with jobs in it.", folder=folder)
+    for place, below, files in os.walk(folder):
+        below[:] = sorted(name for name in below if not name.startswith("."))
+        if not {LEDGER, NEW_LEDGER, PROGRESS}.isdisjoint(files):
+            try:
+                yield Path(place), status_of(Path(place))
+            except LedgerError as error:
+                yield Path(place), error
+
+
+def jobs_as_json(jobs: Iterable[Listed]) -> str:
+    """Jobs as JSON, for scripts."""
+    shown = [
+        {"job": str(folder)}
+        | ({"error": found.problem, "advice": found.advice} if isinstance(found, LedgerError) else found.as_dict())
+        for folder, found in jobs
+    ]
+    return json.dumps(shown, ensure_ascii=False, indent=2)
+
+
+def jobs_lines(jobs: Iterable[Listed], width: int | None) -> Iterator[str]:
+    """Jobs as a table, for a terminal of so many columns; ``None`` does not limit it."""
+    jobs = list(jobs)
+    table = [(_("Job"), _("State"), _("Rows"), _("Not accepted"), _("Last run")), *map(_cells, jobs)]
+    widths = [max(map(wcwidth.width, column)) for column in zip(*table, strict=True)]
+    if width is not None:
+        widths[0] = min(widths[0], max(12, width - sum(widths[1:]) - 2 * len(widths[1:])))
+    problems = ["", *(found.problem if isinstance(found, LedgerError) else "" for _folder, found in jobs)]
+    for (name, state, *numbers, last), problem in zip(table, problems, strict=True):
+        is_long = wcwidth.width(name) > widths[0]
+        if is_long:
+            yield name
+        cells = [wcwidth.ljust("" if is_long else name, widths[0]), wcwidth.ljust(state, widths[1])]
+        cells += [wcwidth.rjust(number, size) for number, size in zip(numbers, widths[2:4], strict=True)]
+        yield "  ".join([*cells, last]).rstrip()
+        if problem:
+            lines = [problem] if width is None else wcwidth.wrap(problem, width - 2)
+            yield from (f"  {line}" for line in lines)
+
+
+def _cells(listed: Listed) -> tuple[str, ...]:
+    folder, found = listed
+    name = excerpt(str(folder), 1000)
+    if isinstance(found, LedgerError):
+        return name, _("cannot be read"), "", "", ""
+    if found.read is not None:
+        return name, _label(found), "", "", ""
+    counts, at = found.counts, found.last_run_at
+    not_accepted = counts.rejected + counts.conflict + counts.failed + counts.unknown
+    last = "" if at is None else time.strftime("%Y-%m-%d %H:%M", time.localtime(at))
+    return name, _label(found), f"{counts.rows:,}", f"{not_accepted:,}", last
+
+
+def _label(status: Status) -> Message:
+    """What a job is doing, in a few words."""
+    match status.phase:
+        case Phase.READING:
+            return _("reading the source")
+        case Phase.STAGED:
+            return _("not sent yet")
+        case Phase.SENDING:
+            return _("sending") if status.command == "run" else _("reading aliases")
+        case Phase.SILENT:
+            return _("killed, or waiting")
+    ended = _("ended")
+    if status.exit_code in _CUT_SHORT:
+        ended = _(_CUT_SHORT[status.exit_code])
+    elif status.exit_code not in _FINISHED:
+        ended = _("exit code {code}", code=status.exit_code)
+    pending = status.counts.pending
+    return _("{state}, {rows:,} pending", state=ended, rows=pending) if pending else ended
+
+
+def _reading(noted: dict[str, float | str], folder: Path) -> Status:
     """What is known of a job whose source is being read."""
     done, total = float(noted["done"]), float(noted["total"])
+    heard_of_at = max(float(noted["at"]), _changed_at(folder / NEW_LEDGER))
     return Status(
         source=str(noted["source"]),
         counts=StateCounts(),
-        phase=Phase.READING if time.time() - float(noted["at"]) < QUIET else Phase.SILENT,
+        phase=Phase.READING if _is_heard_of(heard_of_at) else Phase.SILENT,
         read=done / total if total else 0.0,
     )
+
+
+def _changed_at(path: Path) -> float:
+    """When a file was written to last, in seconds since the epoch; 0 if there is none."""
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def _is_heard_of(at: float) -> bool:
+    return time.time() - at < QUIET
 
 
 def _left(counts: StateCounts, run: RunRecord) -> int:
@@ -111,8 +239,9 @@ def _left(counts: StateCounts, run: RunRecord) -> int:
 
 
 def _phase(runs: list[RunRecord]) -> Phase:
-    if not runs:
+    last = runs[-1] if runs else None
+    if last is None or (last.command == "members" and last.exit_code in _FINISHED and len(runs) == 1):
         return Phase.STAGED
-    if runs[-1].ended_at is not None:
+    if last.ended_at is not None:
         return Phase.ENDED
-    return Phase.SENDING if time.time() - runs[-1].end < QUIET else Phase.SILENT
+    return Phase.SENDING if _is_heard_of(last.end) else Phase.SILENT

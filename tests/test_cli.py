@@ -14,8 +14,10 @@ from batch_alias.cli import cli
 from batch_alias.errors import ExitCode
 from batch_alias.ledger import locked
 from batch_alias.sandbox.emulator import READ
+from batch_alias.settings import Reading
+from batch_alias.staging import staged
 from tests.support.faults import OnPath, Script, coded
-from tests.support.processes import Ended, environment_of, finish, run_python
+from tests.support.processes import Ended, environment_of, finish, run_python, started
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
 
@@ -359,6 +361,51 @@ def test_what_was_asked_for_goes_to_standard_output(batch_alias, source, credent
     shown = batch_alias("status", "names.aliases")
     assert (shown.code, shown.err) == (ExitCode.DONE, "")
     assert "5 accepted" in shown.out
+
+
+def test_the_jobs_in_a_folder_are_listed(batch_alias, source, credentials):
+    ended = batch_alias("jobs")
+    assert (ended.code, ended.out, ended.err) == (ExitCode.DONE, f"There is no job in {Path.cwd()}.\n", "")
+    assert batch_alias("jobs", "--json").out == "[]\n"
+    batch_alias("run", source(), "--limit", "2", "--yes")
+    listed = batch_alias("jobs")
+    assert (listed.code, listed.err) == (ExitCode.DONE, "")
+    head, job = listed.out.splitlines()
+    assert head.split()[0] == "Job"
+    assert job.startswith("names.aliases  ended, 3 pending     5             0  ")
+    (found,) = json.loads(batch_alias("jobs", "names.aliases", "--json").out)
+    assert (found["job"], found["states"]["accepted"]) == ("names.aliases", 2)
+    assert batch_alias("jobs", "missing").code == ExitCode.USAGE
+
+
+def test_a_job_that_has_ended_is_watched_for_one_look(batch_alias, source, credentials):
+    batch_alias("run", source(), "--yes")
+    shown = batch_alias("status", "names.aliases", "--watch")
+    assert shown == (ExitCode.DONE, "5 accepted of 5: ended with exit code 0\n", "")
+    (line,) = batch_alias("status", "names.aliases", "--watch", "--json").out.splitlines()
+    assert json.loads(line)["phase"] == "ended"
+    assert batch_alias("status", "missing.aliases", "--watch").code == ExitCode.LEDGER
+
+
+@pytest.mark.slow
+@pytest.mark.posix_only
+def test_watching_on_a_terminal_is_redrawn_until_it_is_interrupted(source, tmp_path, environment):
+    import pty  # not on Windows
+
+    screen, terminal = pty.openpty()
+    command = [sys.executable, "-m", "batch_alias", "status", "job", "--watch"]
+    with (
+        staged(source(), Reading(), tmp_path / "job"),
+        started(command, cwd=tmp_path, env=environment(), stdout=terminal) as process,
+    ):
+        os.close(terminal)
+        shown = b""
+        while b"\x1b[3A\x1b[J" not in shown:  # up to the first of three lines
+            shown += os.read(screen, 65_536)
+        process.send_signal(signal.SIGINT)
+        assert process.wait() == ExitCode.INTERRUPTED
+    os.close(screen)
+    assert shown.startswith(b"Job       names.csv\r\n")
 
 
 def test_a_check_as_json_names_columns_and_has_no_json_inside_a_string(batch_alias, source):

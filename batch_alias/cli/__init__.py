@@ -7,13 +7,13 @@ the command that needs it, so that ``--help`` is instant.
 import asyncio
 import os
 import shlex
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import click
 import cloup
 
+from batch_alias.cli.queries import JOB, jobs, report, status
 from batch_alias.errors import ExitCode
 from batch_alias.sandbox import Contents, Faults, Rules, Sandbox
 from batch_alias.settings import Comparing, Output, Reading, Sending, Settings
@@ -23,7 +23,6 @@ from batch_alias.text import LANGUAGES
 from batch_alias.version import __version__
 
 SOURCE = "A CSV, TSV, Excel, JSON Lines or Parquet file: a user id, a group id and an alias per row; - is stdin."
-JOB = "The folder of a job that has been run."
 READ_FLAGS = ("rate", "max_in_flight", "attempts", "timeout", "patience", "max_failed")
 """The flags of sending that hold for commands that only read."""
 CREDENTIALS = "Target (App Key and secret: RONGCLOUD_APP_KEY, RONGCLOUD_APP_SECRET)"
@@ -72,6 +71,10 @@ def command(function: Callable[..., int]) -> click.Command:
         help="Language of messages and reports.  [default: that of LC_ALL or LANG]",
     )
     return cli.command()(language(function))
+
+
+for query in (report, status, jobs):
+    command(query)
 
 
 @command
@@ -236,41 +239,6 @@ def undo(job: Path, **given: object) -> int:
     from batch_alias.job import open_undo
 
     return commands.run(fill_settings_of(job, given), fill(Output, given), opened=open_undo)
-
-
-@command
-@cloup.argument("job", type=PATH, help=JOB)
-@flags("Reports", Settings, "xlsx")
-def report(job: Path, xlsx: bool) -> int:
-    """Write the reports of JOB again, from its ledger.
-
-    \b
-    Example: batch-alias report nicknames.aliases
-    """
-    from batch_alias.console import Console
-    from batch_alias.job import write_job_reports
-
-    write_job_reports(job, xlsx=xlsx)
-    Console().answer([f"Reports written to {job}"])
-    return ExitCode.DONE
-
-
-@command
-@cloup.argument("job", type=PATH, help=JOB)
-@flags("Output", Output, "json")
-def status(job: Path, json: bool) -> int:
-    """Show where JOB stands, running or stopped; it is not disturbed.
-
-    \b
-    Example: batch-alias status nicknames.aliases
-    """
-    from batch_alias.console import Console
-    from batch_alias.render import status_lines
-    from batch_alias.status import status_of
-
-    found = status_of(job)
-    Console().answer([found.as_json()] if json else status_lines(found, time.time()))
-    return ExitCode.DONE
 
 
 @command
