@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 import cloup
 
-from batch_alias.cli.queries import JOB, jobs, report, status
+from batch_alias.cli.queries import JOB, completion, jobs, report, status
 from batch_alias.errors import ExitCode
 from batch_alias.sandbox import Contents, Faults, Rules, Sandbox
 from batch_alias.settings import Comparing, Output, Reading, Sending, Settings
@@ -73,7 +73,7 @@ def command(function: Callable[..., int]) -> click.Command:
     return cli.command()(language(function))
 
 
-for query in (report, status, jobs):
+for query in (report, status, jobs, completion):
     command(query)
 
 

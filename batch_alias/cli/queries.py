@@ -3,7 +3,9 @@
 import time
 from pathlib import Path
 
+import click
 import cloup
+from click.shell_completion import BashComplete, FishComplete, ZshComplete
 
 from batch_alias.errors import ExitCode
 from batch_alias.settings import Output, Settings
@@ -11,6 +13,7 @@ from batch_alias.settings.flags import PATH, flags
 from batch_alias.text import _
 
 JOB = "The folder of a job that has been run."
+SHELLS = {"bash": BashComplete, "zsh": ZshComplete, "fish": FishComplete}
 
 
 @cloup.argument("job", type=PATH, help=JOB)
@@ -83,4 +86,20 @@ def jobs(folder: Path, json: bool) -> int:
         console.answer(jobs_lines(found, console.width))
     else:
         console.answer([_("There is no job in {folder}.", folder=folder.absolute())])
+    return ExitCode.DONE
+
+
+@cloup.argument("shell", type=click.Choice(list(SHELLS)), metavar="SHELL", help="bash, zsh or fish.")
+def completion(shell: str) -> int:
+    """Print the script that completes commands in SHELL, their flags and values.
+
+    \b
+    bash: eval "$(batch-alias completion bash)" in ~/.bashrc
+    zsh:  eval "$(batch-alias completion zsh)" in ~/.zshrc, below compinit
+    fish: batch-alias completion fish > ~/.config/fish/completions/batch-alias.fish
+    """
+    from batch_alias.console import Console
+
+    program = click.get_current_context().find_root().command
+    Console().answer([SHELLS[shell](program, {}, "batch-alias", "_BATCH_ALIAS_COMPLETE").source()])
     return ExitCode.DONE

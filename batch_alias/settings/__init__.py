@@ -68,10 +68,15 @@ class Reading:
     ] = None
     no_header: Annotated[bool, Option("The first row is data; name the columns by letters, or numbers from 1.")] = False
     encoding: Annotated[str | None, Option("Encoding of the text, such as gb18030; found otherwise.", "NAME")] = None
-    delimiter: Annotated[str | None, Option("Comma, tab, semicolon or pipe; found otherwise.", "CHAR")] = None
+    delimiter: Annotated[
+        str | None, Option("Comma, tab, semicolon or pipe; found otherwise.", "CHAR", offered=tuple(DELIMITERS))
+    ] = None
     format: Annotated[str | None, Option("Kind of file; found by its content otherwise.", choices=tuple(Format))] = None
     strict: Annotated[bool, Option("Reject rows with warnings too.")] = False
-    accept: Annotated[tuple[str, ...], Option("Send rows with this kind of rejection all the same.", "REASON")] = ()
+    accept: Annotated[
+        tuple[str, ...],
+        Option("Send rows with this kind of rejection all the same.", "REASON", offered=(*ACCEPTABLE, *WARNINGS)),
+    ] = ()
     verbatim: bool = False
     """For a CSV file that has exactly the values to be sent, header in its first row: fields are taken as they are, and
     rejected only where they cannot be sent. No flag."""

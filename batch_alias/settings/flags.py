@@ -72,7 +72,19 @@ def _flag(setting: Setting) -> Callable[[F], F]:
         metavar=option.metavar,
         envvar=variables,
         help=option.help,
+        shell_complete=_completion(option.offered),
     )
+
+
+def _completion(offered: tuple[str, ...]) -> Callable[[click.Context, click.Parameter, str], list[str]] | None:
+    """How a shell completes a value of which some are offered; without them click does it by its type."""
+    if not offered:
+        return None
+
+    def complete(_context: click.Context, _parameter: click.Parameter, begun: str) -> list[str]:
+        return [value for value in offered if value.startswith(begun)]
+
+    return complete
 
 
 def _type(setting: Setting) -> Callable[[str], object]:

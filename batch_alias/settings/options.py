@@ -30,6 +30,7 @@ class Option:
     least: float = -math.inf
     most: float = math.inf
     choices: tuple[str, ...] = ()
+    offered: tuple[str, ...] = ()  # what a shell offers of the values, where others are permitted too
     variable: str | None = None  # an environment variable that wins over the usual one
     short: str | None = None  # a short flag, such as -v
 
