@@ -83,14 +83,9 @@ class Console:
             print(line, flush=True)
 
     @property
-    def is_answering_terminal(self) -> bool:
-        """Whether standard output is a terminal."""
-        return sys.stdout.isatty()
-
-    @property
     def width(self) -> int | None:
         """The columns of the terminal that standard output is; ``None`` where it is none."""
-        return shutil.get_terminal_size().columns if self.is_answering_terminal else None
+        return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
     def redraw(self, lines: Iterable[str]) -> None:
         """Print lines on the terminal that standard output is, in place of those that were printed so before."""

@@ -15,7 +15,7 @@ from batch_alias.sending.comparison import MOST_ALIAS
 from batch_alias.sending.limiter import sending_seconds
 from batch_alias.sending.metrics import Progress
 from batch_alias.status import Phase, Status
-from batch_alias.text import Message, _, count, duration, excerpt, labelled, quoted
+from batch_alias.text import N_, Message, _, count, duration, excerpt, labelled, quoted
 
 MOST_KINDS = 5
 """Kinds of problem that are listed before and after a run."""
@@ -216,21 +216,17 @@ def _rows_by_state(counts: StateCounts) -> Message:
 
 def _phase(status: Status) -> Message:
     """What a job is doing, in a sentence."""
-    match status.phase, status.read:
-        case Phase.READING, _share:
-            return _("reading the source: {share:.0%}", share=status.read or 0.0)
-        case Phase.STAGED, _share:
-            return _("nothing has been sent yet")
-        case Phase.SENDING, _share if status.command == "run":
-            return _("sending {rate:.0f} per second", rate=status.rate)
-        case Phase.SENDING, _share:
-            return _("reading {rate:.0f} per second", rate=status.rate)
-        case Phase.SILENT, float(share):
-            return _("reading the source was killed, or takes long: {share:.0%}", share=share)
-        case Phase.SILENT, None:
-            return _("the last run was killed, or waits: for an outage to end, or because the server asked it to")
-        case _:
-            return _("ended with exit code {code}", code=status.exit_code)
+    silent = _("the last run was killed, or waits: for an outage to end, or because the server asked it to")
+    if status.read is not None:
+        silent = _("reading the source was killed, or takes long: {share:.0%}", share=status.read)
+    at_rate = N_("sending {rate:.0f} per second") if status.command == "run" else N_("reading {rate:.0f} per second")
+    return {
+        Phase.READING: _("reading the source: {share:.0%}", share=status.read or 0.0),
+        Phase.STAGED: _("nothing has been sent yet"),
+        Phase.SENDING: _(at_rate, rate=status.rate),
+        Phase.SILENT: silent,
+        Phase.ENDED: _("ended with exit code {code}", code=status.exit_code),
+    }[status.phase]
 
 
 def diagnosis_lines(findings: Sequence[Finding]) -> Iterator[str]:

@@ -28,8 +28,6 @@ _KINDS = {"run": RequestKind.WRITE, "members": RequestKind.MEMBERS}
 """What the requests of a command are for; those of the others read."""
 _FINISHED = {ExitCode.DONE, ExitCode.NOT_ALL_ACCEPTED}
 """The exit codes of a command that came to its end."""
-_CUT_SHORT: Mapping[int | None, str] = {ExitCode.STOPPED: N_("stopped"), ExitCode.INTERRUPTED: N_("interrupted")}
-"""How others ended."""
 
 
 class Phase(StrEnum):
@@ -45,6 +43,17 @@ class Phase(StrEnum):
     """The last run, or reading the source, has no end and was not heard of lately: it was killed, or it waits."""
     ENDED = "ended"
     """The last run has ended."""
+
+
+_LABELS = {
+    Phase.READING: N_("reading the source"),
+    Phase.STAGED: N_("not sent yet"),
+    Phase.SENDING: N_("under way"),
+    Phase.SILENT: N_("killed or waiting"),
+    Phase.ENDED: N_("ended"),
+}
+_CUT_SHORT: Mapping[int | None, str] = {ExitCode.STOPPED: N_("stopped"), ExitCode.INTERRUPTED: N_("interrupted")}
+"""What is said instead of it of a run with such an exit code."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,22 +199,10 @@ def _cells(listed: Listed) -> tuple[str, ...]:
 
 def _label(status: Status) -> Message:
     """What a job is doing, in a few words."""
-    match status.phase:
-        case Phase.READING:
-            return _("reading the source")
-        case Phase.STAGED:
-            return _("not sent yet")
-        case Phase.SENDING:
-            return _("sending") if status.command == "run" else _("reading aliases")
-        case Phase.SILENT:
-            return _("killed, or waiting")
-    ended = _("ended")
-    if status.exit_code in _CUT_SHORT:
-        ended = _(_CUT_SHORT[status.exit_code])
-    elif status.exit_code not in _FINISHED:
-        ended = _("exit code {code}", code=status.exit_code)
-    pending = status.counts.pending
-    return _("{state}, {rows:,} pending", state=ended, rows=pending) if pending else ended
+    label = _(_CUT_SHORT.get(status.exit_code) or _LABELS[status.phase])
+    if status.phase is Phase.STAGED or not status.counts.pending:
+        return label
+    return _("{state}, {rows:,} pending", state=label, rows=status.counts.pending)
 
 
 def _reading(noted: dict[str, float | str], folder: Path) -> Status:

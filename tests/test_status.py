@@ -217,13 +217,13 @@ def test_the_job_in_a_folder_itself_is_listed(jobs):
 @pytest.mark.parametrize(
     ("status", "label"),
     [
-        ({"phase": Phase.SENDING, "command": "run"}, "sending"),
-        ({"phase": Phase.SENDING, "command": "verify"}, "reading aliases"),
-        ({"phase": Phase.SILENT}, "killed, or waiting"),
+        ({"phase": Phase.SENDING, "counts": StateCounts(pending=5)}, "under way, 5 pending"),
+        ({"phase": Phase.SILENT}, "killed or waiting"),
+        ({"phase": Phase.STAGED, "counts": StateCounts(pending=5)}, "not sent yet"),
         ({"phase": Phase.ENDED, "exit_code": 0}, "ended"),
         ({"phase": Phase.ENDED, "exit_code": 1, "counts": StateCounts(pending=2000)}, "ended, 2,000 pending"),
         ({"phase": Phase.ENDED, "exit_code": 4, "counts": StateCounts(pending=2)}, "stopped, 2 pending"),
-        ({"phase": Phase.ENDED, "exit_code": 70}, "exit code 70"),
+        ({"phase": Phase.ENDED, "exit_code": 130}, "interrupted"),
     ],
 )
 def test_what_a_job_is_doing_in_a_few_words(status, label):

@@ -56,13 +56,13 @@ def status(job: Path, watch: bool, json: bool) -> int:
     try:
         for found in watch_status(job):
             line = found.as_json(indent=None) if json else status_line(found)
-            if console.is_answering_terminal and not json:
+            if console.width is not None and not json:
                 console.redraw(status_lines(found, time.time()))
             elif line != shown:
                 console.answer([line])
             shown = line
     except KeyboardInterrupt:
-        if console.is_answering_terminal:
+        if console.width is not None:
             console.answer([""])  # below the ^C
         return ExitCode.INTERRUPTED
     return ExitCode.DONE
