@@ -28,7 +28,7 @@ def report(job: Path, xlsx: bool) -> int:
     from batch_alias.job import write_job_reports
 
     write_job_reports(job, xlsx=xlsx)
-    Console().answer([_("Reports written to {folder}", folder=job)])
+    Console().answer([_("Reports written to {job}", job=job)])
     return ExitCode.DONE
 
 
