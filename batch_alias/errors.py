@@ -4,8 +4,9 @@ What is wrong with one row is data and goes to the ledger. An exception means th
 """
 
 from enum import IntEnum
+from pathlib import Path
 
-from batch_alias.text import Message
+from batch_alias.text import N_, Message, excerpt
 
 
 class ExitCode(IntEnum):
@@ -31,6 +32,29 @@ class ExitCode(IntEnum):
     """Interrupted by a person or a signal; the same command resumes."""
 
 
+_REASONS = (
+    N_("No such file or directory"),
+    N_("Permission denied"),
+    N_("Is a directory"),
+    N_("Not a directory"),
+    N_("File exists"),
+    N_("File name too long"),
+    N_("No space left on device"),
+    N_("Disk quota exceeded"),
+    N_("Read-only file system"),
+    N_("Input/output error"),
+    N_("Address already in use"),
+    N_("Connection refused"),
+    N_("Name or service not known"),
+)
+"""What operating systems say most often, in their words."""
+
+
+def reason(error: OSError) -> Message:
+    """What the operating system says about an error, in the language in use if it is known."""
+    return Message(error.strerror or str(error))
+
+
 class BatchAliasError(Exception):
     """An error that ends the run.
 
@@ -45,11 +69,17 @@ class BatchAliasError(Exception):
 
     def __init__(self, problem: str, advice: str = "", /, **values: object) -> None:
         super().__init__(problem, advice, values)
-        self.problem = Message(problem, **values)
-        self.advice = Message(advice, **values)
+        shown = {name: _visible(value) for name, value in values.items()}
+        self.problem: str = Message(problem, **shown)
+        self.advice: str = Message(advice, **shown)
 
     def __str__(self) -> str:
         return f"{self.problem} {self.advice}".strip()
+
+
+def _visible(value: object) -> object:
+    """A value without invisible characters and line breaks, as names of files may have them."""
+    return excerpt(str(value), 1000) if isinstance(value, str | Path) and not isinstance(value, Message) else value
 
 
 class UsageError(BatchAliasError):
