@@ -18,6 +18,9 @@ from batch_alias import errors
 from batch_alias.model import EVENT_SENTENCES
 from batch_alias.problems import PROBLEMS
 from batch_alias.rongcloud.codes import CODES, FAILURES, UNREADABLE
+from batch_alias.settings import DELIMITERS
+from batch_alias.sources.encodings import BYTE_ORDER_MARKS
+from batch_alias.sources.workbook_worker import NO_CODE_PAGE
 
 PACKAGE = Path(errors.__file__).parent
 CATALOGUE = PACKAGE / "locale" / "zh" / "LC_MESSAGES" / "batch_alias.po"
@@ -67,6 +70,7 @@ def _of_tables() -> Iterator[str]:
     for known in (*CODES.values(), *FAILURES.values(), UNREADABLE):
         yield from (known.meaning, known.advice, known.row_advice)
     yield from EVENT_SENTENCES.values()
+    yield from (*DELIMITERS, *(name for _codec, name in BYTE_ORDER_MARKS.values()), NO_CODE_PAGE)
 
 
 def update() -> None:

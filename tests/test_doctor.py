@@ -6,7 +6,7 @@ import time
 from batch_alias.doctor import Finding, diagnose
 from batch_alias.sandbox import Rules
 from batch_alias.settings import Sending
-from batch_alias.settings.target import Secret
+from batch_alias.settings.target import Secret, Target
 from tests.support.faults import Shares, coded
 from tests.support.processes import DEADLINE
 
@@ -25,6 +25,12 @@ def test_everything_is_in_order(sandbox, target_of):
     assert bad(found) == []
     assert [finding.subject.split()[0] for finding in found] == ["DNS", "TCP", "Signed", "Clock", "Round"]
     assert served.stats().sets == 0
+
+
+def test_the_sandbox_is_served_to_be_examined():
+    found = examined(Target(sandbox=True))
+    assert bad(found) == []
+    assert found[0].subject == "DNS of 127.0.0.1"
 
 
 def test_a_wrong_secret_names_the_setting_to_check(sandbox, target_of):
