@@ -48,6 +48,7 @@ def readable(source: Path) -> Path:
 
 @cloup.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="batch-alias", message="%(prog)s %(version)s")
+@language
 def cli() -> None:
     """Set RongCloud group member push aliases in bulk, from CSV or Excel.
 

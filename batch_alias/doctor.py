@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+import os
 import ssl
 import time
 from dataclasses import dataclass
@@ -75,8 +76,9 @@ async def _examine_connection(url: str, client: Client) -> list[Finding]:
     except ssl.SSLCertVerificationError as error:
         return [resolved, _bad(subject, error.verify_message, Failure.UNTRUSTED)]
     except OSError as error:
-        return [resolved, _bad(subject, str(error), Failure.CONNECT)]
-    detail: str = _("{milliseconds:.0f} ms", milliseconds=(time.monotonic() - started) * 1000)
+        detail = _(os.strerror(error.errno)) if error.errno else str(error)
+        return [resolved, _bad(subject, detail, Failure.CONNECT)]
+    detail = _("{milliseconds:.0f} ms", milliseconds=(time.monotonic() - started) * 1000)
     if (session := writer.get_extra_info("ssl_object")) is not None:
         detail = enumeration([session.version(), _("certificate verified"), detail])
     writer.transport.abort()
@@ -111,7 +113,7 @@ def _examine_response(response: Response, rate: int) -> list[Finding]:
         findings.append(Finding(subject=_("Clock"), good=good, detail=_(sentence, seconds=abs(skew))))
     if accepted:
         detail = _(
-            "{milliseconds:.0f} ms; {rate} requests per second need about {in_flight} in flight",
+            "{milliseconds:.0f} ms; about {in_flight} in flight at {rate} per second",
             milliseconds=response.latency * 1000,
             rate=rate,
             in_flight=max(1, math.ceil(rate * response.latency)),

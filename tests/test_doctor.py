@@ -1,4 +1,6 @@
 import asyncio
+import errno
+import os
 import socketserver
 import threading
 import time
@@ -58,6 +60,8 @@ def test_a_host_that_does_not_listen_is_named(sandbox, target_of, free_port):
     served = sandbox()
     found = examined(target_of(served, no_proxy=True, url=f"http://127.0.0.1:{free_port()},{served.url}"))
     assert bad(found)[0].startswith("TCP to 127.0.0.1")
+    refused = next(finding.detail for finding in found if not finding.good)
+    assert refused == os.strerror(errno.ECONNREFUSED)
 
 
 def test_a_certificate_that_is_not_trusted_comes_with_the_flag_that_helps(sandbox, target_of, tls_for):

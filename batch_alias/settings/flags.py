@@ -124,9 +124,9 @@ def fill_settings(given: Given, environment: Mapping[str, str], **more: object) 
     """The settings of a job that is sent or read. Raises ``UsageError`` if one is not permitted."""
     parts = {
         "reading": fill(Reading, given),
-        "target": fill_target(given, environment),
         "sending": fill(Sending, given),
         "comparing": fill(Comparing, given),
+        "target": fill_target(given, environment),
     }
     return fill(Settings, given, **parts, **more)
 
@@ -193,4 +193,6 @@ def in_our_words(error: click.ClickException) -> UsageError:
             return UsageError("{option} needs {values}.", _SEE, option=name, values=values, command=command)
         case click.BadParameter(param=click.Option(is_flag=True, envvar=[*_, variable])):
             return UsageError("{variable} is neither yes nor no.", "Set it to 1 or 0.", variable=variable)
+        case click.UsageError(ctx=click.Context(command=click.Group())):
+            return UsageError("The command is missing.", _SEE, command=command)
     return UsageError("{problem}", _SEE, problem=error.format_message(), command=command)
