@@ -6,7 +6,7 @@ What is wrong with one row is data and goes to the ledger. An exception means th
 from enum import IntEnum
 from pathlib import Path
 
-from batch_alias.text import N_, Message, excerpt
+from batch_alias.text import Message, excerpt
 
 
 class ExitCode(IntEnum):
@@ -30,24 +30,6 @@ class ExitCode(IntEnum):
     """A defect of batch-alias (``EX_SOFTWARE`` of sysexits.h); the same command resumes."""
     INTERRUPTED = 130
     """Interrupted by a person or a signal; the same command resumes."""
-
-
-_REASONS = (
-    N_("No such file or directory"),
-    N_("Permission denied"),
-    N_("Is a directory"),
-    N_("Not a directory"),
-    N_("File exists"),
-    N_("File name too long"),
-    N_("No space left on device"),
-    N_("Disk quota exceeded"),
-    N_("Read-only file system"),
-    N_("Input/output error"),
-    N_("Address already in use"),
-    N_("Connection refused"),
-    N_("Name or service not known"),
-)
-"""What operating systems say most often, in their words."""
 
 
 def reason(error: OSError) -> Message:

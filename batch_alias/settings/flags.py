@@ -12,7 +12,7 @@ from batch_alias.errors import UsageError
 from batch_alias.settings import Comparing, Reading, Sending, Settings
 from batch_alias.settings.options import Option, Setting, Unit, as_typed, check, flag, options, read_number, variables
 from batch_alias.settings.target import Secret, Target
-from batch_alias.text import LANGUAGES, N_, count, listing, quoted
+from batch_alias.text import LANGUAGES, N_, count, listing
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., object])
@@ -151,15 +151,13 @@ class Command(cloup.Command):
 
 
 _SEE = N_("See {command} --help.")
-_MEANT = N_("Did you mean {near}? See {command} --help.")
-_NO_OPTION, _NO_COMMAND = N_("There is no option {name}."), N_("There is no command {name}.")
 _APP_KEY = (N_("There is no flag for the App Key."), N_("Set RONGCLOUD_APP_KEY."))
 _APP_SECRET = (
     N_("There is no flag for the App Secret: others could read it in the list of processes."),
     N_("Set RONGCLOUD_APP_SECRET."),
 )
 _DRY_RUN = (
-    _NO_OPTION,
+    N_("There is no option {name}."),
     N_("batch-alias check shows what would be sent; batch-alias plan shows which aliases would change."),
 )
 _INSTEAD = {
@@ -173,26 +171,26 @@ _INSTEAD = {
 def in_our_words(error: click.ClickException) -> UsageError:
     """What click refuses, in the style and the language of every error."""
     context = error.ctx if isinstance(error, click.UsageError) else None
-    command = context.command_path if context is not None else "batch-alias"
+    near: list[str] | None = None
+    values, advice = "", _SEE
     match error:
-        case (
-            click.NoSuchOption(option_name=name, possibilities=near)
-            | click.NoSuchCommand(command_name=name, possibilities=near)
-        ):
-            unknown = _NO_OPTION if isinstance(error, click.NoSuchOption) else _NO_COMMAND
-            problem, advice = _INSTEAD.get(name, (unknown, _MEANT if near else _SEE))
-            meant = quoted(near[0]) if near else ""
-            return UsageError(problem, advice, name=quoted(name), near=meant, command=command)
-        case click.MissingParameter(param=click.Parameter() as missing):
-            return UsageError("{name} is missing.", _SEE, name=missing.human_readable_name, command=command)
+        case click.NoSuchOption(option_name=name, possibilities=near):
+            problem = N_("There is no option {name}.")
+        case click.NoSuchCommand(command_name=name, possibilities=near):
+            problem = N_("There is no command {name}.")
+        case click.MissingParameter(param=click.Parameter(human_readable_name=name)):
+            problem = N_("{name} is missing.")
         case click.BadOptionUsage(option_name=name) if context is not None:
             option = next(each for each in context.command.params if name in each.opts)
-            if isinstance(option, click.Option) and option.is_flag:
-                return UsageError("{option} takes no value.", _SEE, option=name, command=command)
+            is_flag = isinstance(option, click.Option) and option.is_flag
+            problem = N_("{name} takes no value.") if is_flag else N_("{name} needs {values}.")
             values = count(option.nargs, "value")
-            return UsageError("{option} needs {values}.", _SEE, option=name, values=values, command=command)
-        case click.BadParameter(param=click.Option(is_flag=True, envvar=[*_, variable])):
-            return UsageError("{variable} is neither yes nor no.", "Set it to 1 or 0.", variable=variable)
-        case click.UsageError(ctx=click.Context(command=click.Group())):
-            return UsageError("The command is missing.", _SEE, command=command)
-    return UsageError("{problem}", _SEE, problem=error.format_message(), command=command)
+        case click.BadParameter(param=click.Option(is_flag=True, envvar=[*_, name])):
+            problem, advice = N_("{name} is neither yes nor no."), N_("Set it to 1 or 0.")
+        case _:
+            problem, name = "{name}", error.format_message()
+    if near:
+        advice = N_("Did you mean {near}? See {command} --help.")
+    problem, advice = _INSTEAD.get(name, (problem, advice))
+    command = context.command_path if context is not None else "batch-alias"
+    return UsageError(problem, advice, name=name, near=near[0] if near else "", values=values, command=command)

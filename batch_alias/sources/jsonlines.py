@@ -67,12 +67,6 @@ class JsonLinesReader(TextReader):
         return row, problems
 
 
-class _RepeatedKeyError(ValueError):
-    def __init__(self, key: str) -> None:
-        super().__init__(key)
-        self.key = key
-
-
 def _parse(line: str) -> dict[str, object] | str:
     """The object on a line, its numbers as they are written; or what is wrong with the line."""
     try:
@@ -81,8 +75,9 @@ def _parse(line: str) -> dict[str, object] | str:
         return _("it is malformed at character {number:,}", number=error.pos + 1)
     except RecursionError:
         return _("it is nested too deeply")
-    except _RepeatedKeyError as error:
-        return _("the key {key} occurs twice", key=quoted(error.key))
+    except ValueError as error:
+        why: str = error.args[0]
+        return why
     return value if isinstance(value, dict) else _("it is another JSON value")
 
 
@@ -91,7 +86,7 @@ def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
     if len(value) < len(pairs):
         keys = [key for key, _ in pairs]
         twice = next(key for key in keys if keys.count(key) > 1)
-        raise _RepeatedKeyError(twice)
+        raise ValueError(_("the key {key} occurs twice", key=quoted(twice)))
     return value
 
 
