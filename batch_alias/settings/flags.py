@@ -187,6 +187,8 @@ def in_our_words(error: click.ClickException) -> UsageError:
             values = count(option.nargs, "value")
         case click.BadParameter(param=click.Option(is_flag=True, envvar=[*_, name])):
             problem, advice = N_("{name} is neither yes nor no."), N_("Set it to 1 or 0.")
+        case click.UsageError(ctx=click.Context(command=click.Group())):
+            problem, name = N_("The command is missing."), ""
         case _:
             problem, name = "{name}", error.format_message()
     if near:
