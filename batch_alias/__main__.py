@@ -15,9 +15,10 @@ from itertools import pairwise
 import click
 
 from batch_alias.cli import cli
-from batch_alias.errors import BatchAliasError, ExitCode, InternalError, Interrupted, UsageError
+from batch_alias.errors import BatchAliasError, ExitCode, InternalError, Interrupted
 from batch_alias.settings import PROGRESS_THREAD
-from batch_alias.text import language_of, use_language
+from batch_alias.settings.flags import in_our_words
+from batch_alias.text import N_, _, language_of, use_language
 
 
 def main() -> None:
@@ -37,10 +38,7 @@ def main() -> None:
         error.show()
         code = ExitCode.USAGE
     except click.ClickException as error:
-        command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "batch-alias"
-        code = _failed(
-            UsageError("{problem}", "See {command} --help.", problem=error.format_message(), command=command)
-        )
+        code = _failed(in_our_words(error))
     except (KeyboardInterrupt, asyncio.CancelledError, click.exceptions.Abort):
         code = _failed(Interrupted("Interrupted.", "Nothing is lost; run the same command again to go on."))
     except Exception as error:
@@ -74,19 +72,18 @@ def _failed(error: BatchAliasError) -> int:
 
 
 def _defect(error: Exception) -> InternalError:
+    problem, said = N_("A defect of batch-alias: {error}."), "".join(traceback.format_exception_only(error)).strip()
+    goes_on = _("What was done is in the ledger; the same command goes on.")
     try:
         with tempfile.NamedTemporaryFile("w", -1, "utf-8", None, ".log", "batch-alias-", delete=False) as file:
             traceback.print_exception(error, file=file)
-            place = f"in {file.name}"
     except OSError:  # no space is left, for example
         traceback.print_exception(error)
-        place = "above"
-    return InternalError(
-        "A defect of batch-alias: {error}.",
-        "Please report it with the traceback {place}. What was done is in the ledger; the same command goes on.",
-        error="".join(traceback.format_exception_only(error)).strip(),
-        place=place,
-    )
+        return InternalError(
+            problem, "Please report it with the traceback above. {goes_on}", error=said, goes_on=goes_on
+        )
+    advice = N_("Please report it with the traceback in {file}. {goes_on}")
+    return InternalError(problem, advice, error=said, file=file.name, goes_on=goes_on)
 
 
 if __name__ == "__main__":

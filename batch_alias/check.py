@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 
-from batch_alias.errors import ExitCode, ReportError, UsageError
+from batch_alias.errors import ExitCode, ReportError, UsageError, reason
 from batch_alias.ledger import JobInfo, Ledger, LedgerReader, ProblemCount, Repeat, RowRecord
 from batch_alias.model import State, StateCounts
 from batch_alias.reports.rows import Cells, write_table
@@ -18,6 +18,7 @@ from batch_alias.sending.limiter import sending_seconds
 from batch_alias.sending.members import MemberLookup, Watch
 from batch_alias.settings import Settings
 from batch_alias.staging import OnRead, connected, staged
+from batch_alias.text import N_
 
 SAMPLE = 3
 """Rows that are shown as they would be sent."""
@@ -149,8 +150,8 @@ def _write_problems(path: Path, ledger: LedgerReader) -> None:
     try:
         write_table(path, header, _problems(ledger))
     except OSError as error:
-        reason = error.strerror or error
-        raise ReportError("The problems cannot be written to {path}: {reason}.", path=path, reason=reason) from error
+        problem = N_("The problems cannot be written to {path}: {reason}.")
+        raise ReportError(problem, path=path, reason=reason(error)) from error
 
 
 def _problems(ledger: LedgerReader) -> Iterator[Cells]:

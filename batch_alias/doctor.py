@@ -2,19 +2,21 @@
 
 import asyncio
 import math
+import os
 import ssl
 import time
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from batch_alias.errors import reason
 from batch_alias.model import HARMLESS, Action, Failure, Response
 from batch_alias.rongcloud.client import CONNECT_SECONDS, Client
 from batch_alias.rongcloud.codes import FAILURES
 from batch_alias.sending.retry import CLOCK_TOLERANCE
 from batch_alias.settings import Sending
 from batch_alias.settings.target import Target
-
-_LATE = f"no response within {CONNECT_SECONDS:g} s"
+from batch_alias.staging import reachable
+from batch_alias.text import N_, _, enumeration
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,19 +29,20 @@ class Finding:
 
 
 async def diagnose(target: Target, sending: Sending) -> list[Finding]:
-    """Examine a target, as it would be sent to."""
-    findings: list[Finding] = []
-    client = Client(target, timeout=sending.timeout)
-    for url in client.hosts.urls:
-        findings += await _examine_connection(url, client)
-    connection = client.connect()
-    try:
-        response = await connection.execute(HARMLESS)
-        if response.classification.action is Action.ACCEPT:
-            # The first call has opened the connection; the second one shows the round trip.
+    """Examine a target, as it would be sent to; the sandbox is served meanwhile."""
+    with reachable(target) as served:
+        findings: list[Finding] = []
+        client = Client(served, timeout=sending.timeout)
+        for url in client.hosts.urls:
+            findings += await _examine_connection(url, client)
+        connection = client.connect()
+        try:
             response = await connection.execute(HARMLESS)
-    finally:
-        await connection.aclose()
+            if response.classification.action is Action.ACCEPT:
+                # The first call has opened the connection; the second one shows the round trip.
+                response = await connection.execute(HARMLESS)
+        finally:
+            await connection.aclose()
     return [*findings, *_examine_response(response, sending.rate)]
 
 
@@ -47,55 +50,73 @@ async def _examine_connection(url: str, client: Client) -> list[Finding]:
     parts = urlsplit(url)
     host = parts.hostname or ""
     if client.proxy(url) is not None:
-        return [Finding(subject=f"Connection to {host}", good=True, detail="through a proxy, which resolves the host")]
+        subject = _("Connection to {host}", host=host)
+        return [Finding(subject=subject, good=True, detail=_("through a proxy, which resolves the host"))]
     is_https = parts.scheme == "https"
     port = parts.port or (443 if is_https else 80)
+    late = _("no response within {seconds:g} s", seconds=CONNECT_SECONDS)
+    subject = _("DNS of {host}", host=host)
     try:
         async with asyncio.timeout(CONNECT_SECONDS):
             found = await client.resolver.resolve(host, port)
     except TimeoutError:
-        return [_bad(f"DNS of {host}", _LATE, Failure.UNRESOLVED)]
+        return [_bad(subject, late, Failure.UNRESOLVED)]
     except OSError as error:
-        return [_bad(f"DNS of {host}", str(error.strerror or error), Failure.UNRESOLVED)]
-    addresses = ", ".join(sorted({str(address[0]) for _, address in found}))
-    resolved = Finding(subject=f"DNS of {host}", good=True, detail=addresses)
-    subject = f"{'TLS' if is_https else 'TCP'} to {host}:{port}"
+        return [_bad(subject, reason(error), Failure.UNRESOLVED)]
+    addresses = ", ".join(sorted({str(address[0]) for _family, address in found}))
+    resolved = Finding(subject=subject, good=True, detail=addresses)
+    protocol = "TLS" if is_https else "TCP"
+    subject = _("{protocol} to {host}:{port}", protocol=protocol, host=host, port=port)
     started = time.monotonic()
     try:
         async with asyncio.timeout(CONNECT_SECONDS):
-            _, writer = await asyncio.open_connection(host, port, ssl=client.tls if is_https else None)
+            _reader, writer = await asyncio.open_connection(host, port, ssl=client.tls if is_https else None)
     except TimeoutError:
-        return [resolved, _bad(subject, _LATE, Failure.CONNECT)]
+        return [resolved, _bad(subject, late, Failure.CONNECT)]
     except ssl.SSLCertVerificationError as error:
         return [resolved, _bad(subject, error.verify_message, Failure.UNTRUSTED)]
     except OSError as error:
-        return [resolved, _bad(subject, str(error), Failure.CONNECT)]
-    milliseconds = (time.monotonic() - started) * 1000
-    session = writer.get_extra_info("ssl_object")
-    version = f"{session.version()}, certificate verified, " if session is not None else ""
+        detail = _(os.strerror(error.errno)) if error.errno else str(error)
+        return [resolved, _bad(subject, detail, Failure.CONNECT)]
+    detail = _("{milliseconds:.0f} ms", milliseconds=(time.monotonic() - started) * 1000)
+    if (session := writer.get_extra_info("ssl_object")) is not None:
+        detail = enumeration([session.version(), _("certificate verified"), detail])
     writer.transport.abort()
-    return [resolved, Finding(subject=subject, good=True, detail=f"{version}{milliseconds:.0f} ms")]
+    return [resolved, Finding(subject=subject, good=True, detail=detail)]
 
 
 def _bad(subject: str, detail: str, failure: Failure) -> Finding:
-    advice = FAILURES[failure].advice
-    return Finding(subject=subject, good=False, detail=f"{detail}. {advice}" if advice else detail)
+    return Finding(subject=subject, good=False, detail=_with_advice(detail, FAILURES[failure].advice))
+
+
+def _with_advice(detail: str, advice: str) -> str:
+    return _("{detail}. {advice}", detail=detail, advice=_(advice)) if advice else detail
 
 
 def _examine_response(response: Response, rate: int) -> list[Finding]:
-    classification = response.classification
-    accepted = classification.action is Action.ACCEPT
-    code = f" (code {response.code})" if response.code is not None else ""
-    message = f": {response.message}" if response.message else ""
-    refused = f"{classification.meaning}{code}{message}. {classification.advice}".strip()
-    findings = [Finding(subject="Signed call", good=accepted, detail="credentials accepted" if accepted else refused)]
+    accepted = response.classification.action is Action.ACCEPT
+    detail: str = _("credentials accepted")
+    if not accepted:
+        detail = _(response.classification.meaning)
+        if response.code is not None:
+            detail = _("{meaning} (code {code})", meaning=detail, code=response.code)
+        if response.message:
+            detail = _("{meaning}: {message}", meaning=detail, message=response.message)
+        detail = _with_advice(detail, response.classification.advice)
+    findings = [Finding(subject=_("Signed call"), good=accepted, detail=detail)]
     skew = response.clock_skew
     if skew is not None:
-        side = "ahead of" if skew > 0 else "behind"
-        detail = f"the server's clock is {abs(skew):.0f} s {side} this machine's"
-        findings.append(Finding(subject="Clock", good=abs(skew) <= CLOCK_TOLERANCE, detail=detail))
+        sentence = N_("the server's clock is {seconds:.0f} s behind this machine's")
+        if skew > 0:
+            sentence = N_("the server's clock is {seconds:.0f} s ahead of this machine's")
+        good = abs(skew) <= CLOCK_TOLERANCE
+        findings.append(Finding(subject=_("Clock"), good=good, detail=_(sentence, seconds=abs(skew))))
     if accepted:
-        in_flight = max(1, math.ceil(rate * response.latency))
-        detail = f"{response.latency * 1000:.0f} ms; {rate} requests per second need about {in_flight} in flight"
-        findings.append(Finding(subject="Round trip", good=True, detail=detail))
+        detail = _(
+            "{milliseconds:.0f} ms; about {in_flight} in flight at {rate} per second",
+            milliseconds=response.latency * 1000,
+            rate=rate,
+            in_flight=max(1, math.ceil(rate * response.latency)),
+        )
+        findings.append(Finding(subject=_("Round trip"), good=True, detail=detail))
     return findings

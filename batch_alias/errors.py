@@ -4,8 +4,9 @@ What is wrong with one row is data and goes to the ledger. An exception means th
 """
 
 from enum import IntEnum
+from pathlib import Path
 
-from batch_alias.text import Message
+from batch_alias.text import Message, excerpt
 
 
 class ExitCode(IntEnum):
@@ -31,6 +32,11 @@ class ExitCode(IntEnum):
     """Interrupted by a person or a signal; the same command resumes."""
 
 
+def reason(error: OSError) -> Message:
+    """What the operating system says about an error, in the language in use if it is known."""
+    return Message(error.strerror or str(error))
+
+
 class BatchAliasError(Exception):
     """An error that ends the run.
 
@@ -45,11 +51,17 @@ class BatchAliasError(Exception):
 
     def __init__(self, problem: str, advice: str = "", /, **values: object) -> None:
         super().__init__(problem, advice, values)
-        self.problem = Message(problem, **values)
-        self.advice = Message(advice, **values)
+        shown = {name: _visible(value) for name, value in values.items()}
+        self.problem: str = Message(problem, **shown)
+        self.advice: str = Message(advice, **shown)
 
     def __str__(self) -> str:
         return f"{self.problem} {self.advice}".strip()
+
+
+def _visible(value: object) -> object:
+    """A value without invisible characters and line breaks, as names of files may have them."""
+    return excerpt(str(value), 1000) if isinstance(value, str | Path) and not isinstance(value, Message) else value
 
 
 class UsageError(BatchAliasError):

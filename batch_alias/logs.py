@@ -11,8 +11,9 @@ from contextlib import ExitStack, contextmanager
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
-from batch_alias.errors import BatchAliasError, UsageError
+from batch_alias.errors import BatchAliasError, UsageError, reason
 from batch_alias.model import Response, Row
+from batch_alias.text import N_, english
 
 MAX_BYTES = 100 * 1024 * 1024
 BACKUPS = 9
@@ -26,6 +27,7 @@ logging.getLogger("batch_alias").addHandler(logging.NullHandler())
 def log_attempt(row: Row, attempt: int, response: Response) -> None:
     """Log an attempt, without any key, secret or alias."""
     if _ATTEMPTS.isEnabledFor(logging.INFO):
+        meaning = english(response.classification.meaning)
         fields = {
             "row": row.number,
             "attempt": attempt,
@@ -33,12 +35,12 @@ def log_attempt(row: Row, attempt: int, response: Response) -> None:
             "status": response.status,
             "code": response.code,
             "action": response.classification.action.value,
-            "meaning": response.classification.meaning,
-            "message": response.message,
+            "meaning": meaning,
+            "message": english(response.message),
             "latency_ms": round(response.latency * 1000, 1),
             "request_id": response.request_id,
         }
-        _ATTEMPTS.info("row %d: %s", row.number, response.classification.meaning, extra={"fields": fields})
+        _ATTEMPTS.info("row %d: %s", row.number, meaning, extra={"fields": fields})
 
 
 def log_retry(row: Row, attempt: int, response: Response, wait: float) -> None:
@@ -47,8 +49,8 @@ def log_retry(row: Row, attempt: int, response: Response, wait: float) -> None:
         "Row %d, attempt %d: %s%s; again in %.1f s",
         row.number,
         attempt,
-        response.classification.meaning,
-        f" ({response.message})" if response.message else "",
+        english(response.classification.meaning),
+        f" ({english(response.message)})" if response.message else "",
         wait,
     )
 
@@ -90,8 +92,8 @@ def logging_to(file: Path | None, say: Callable[[str], None] | None) -> Iterator
             try:
                 handler = RotatingFileHandler(file, maxBytes=MAX_BYTES, backupCount=BACKUPS, encoding="utf-8")
             except OSError as error:
-                reason = error.strerror or error
-                raise UsageError("The log {file} cannot be written: {reason}.", file=file, reason=reason) from error
+                problem = N_("The log {file} cannot be written: {reason}.")
+                raise UsageError(problem, file=file, reason=reason(error)) from error
             handler.setFormatter(_JsonLine())
             stack.enter_context(_attached(_ATTEMPTS, handler))
         if say is not None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from operator import not_
 
-from batch_alias.text import _
+from batch_alias.text import N_, _
 
 LONGEST_USER_ID = 64
 """Bytes of a userId that RongCloud takes (documented)."""
@@ -295,8 +295,6 @@ def found(name: str, *, final: bool = False, **values: object) -> RowProblem:
 
 def advice(name: str) -> str:
     """What to do about a rejection; empty for a name that is not in the table."""
-    problem = REJECTIONS.get(name)
-    if problem is None:
-        return ""
-    accept = f" If it is what was meant, --accept {name} lets it through." if problem.acceptable else ""
-    return problem.advice + accept
+    problem = REJECTIONS.get(name, Problem("", ""))
+    accept = N_("If it is what was meant, --accept {name} lets it through.") if problem.acceptable else ""
+    return f"{_(problem.advice)} {_(accept, name=name)}".strip()

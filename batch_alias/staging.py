@@ -8,7 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,7 +21,8 @@ from batch_alias.sandbox.server import serve
 from batch_alias.sending import Timing
 from batch_alias.settings import STDIN, Reading, Settings
 from batch_alias.settings.target import Target
-from batch_alias.sources import open_source
+from batch_alias.sources import open_source, readable
+from batch_alias.text import N_
 from batch_alias.version import __version__
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def staged(
         LedgerError: The ledger cannot be used, or belongs to another source.
     """
     with _spooled(source) as path:
-        version = _version(path)
+        version = version_of(path)
         existed = folder.exists()
         with locked(folder):
             (folder / PROGRESS).unlink(missing_ok=True)  # left by a process that was killed
@@ -86,11 +87,7 @@ def connected(
     Raises:
         UsageError: There is no target, or the client cannot be set up as the settings or the environment say.
     """
-    target = settings.required_target
-    with ExitStack() as stack:
-        if target.sandbox:
-            sandbox = stack.enter_context(serve(Sandbox()))
-            target = Target(url=sandbox.url, no_proxy=True, app_key=sandbox.app_key, app_secret=sandbox.app_secret)
+    with reachable(settings.required_target) as target:
         yield Client(
             target,
             timeout=settings.sending.timeout,
@@ -98,6 +95,16 @@ def connected(
             switch_interval=timing.switch_interval,
             on_switch=on_switch,
         )
+
+
+@contextmanager
+def reachable(target: Target) -> Iterator[Target]:
+    """A target with URLs: for the sandbox that of one that is served as long as the block lasts."""
+    if not target.sandbox:
+        yield target
+        return
+    with serve(Sandbox()) as sandbox:
+        yield Target(url=sandbox.url, no_proxy=True, app_key=sandbox.app_key, app_secret=sandbox.app_secret)
 
 
 @contextmanager
@@ -127,12 +134,12 @@ def _belongs(folder: Path, source: Path, reading: Reading) -> bool:
     if not sent and (is_read_alike or not compared):
         return False
     if not is_read_alike and (info.sha256 == sha256 or not sent):
-        problem = "The job {folder} was begun with {source} read in another way, by other flags (columns, sheet)."
+        problem = N_("The job {folder} was begun with {source} read in another way, by other flags (columns, sheet).")
     elif info.source == source.name:
-        problem = "{source} has changed since the job {folder} was begun, and some of its rows have been sent."
+        problem = N_("{source} has changed since the job {folder} was begun, and some of its rows have been sent.")
     else:
-        problem = "The job {folder} belongs to another source, {other}."
-    advice = "Pass the flags that it was begun with, or give this one a folder of its own: --job DIR"
+        problem = N_("The job {folder} belongs to another source, {other}.")
+    advice = N_("Pass the flags that it was begun with, or give this one a folder of its own: --job DIR")
     raise LedgerError(problem, advice, folder=folder, source=source, other=info.source)
 
 
@@ -166,9 +173,9 @@ def _fill(source: Path, reading: Reading, folder: Path, version: Version, on_rea
         def describe() -> JobInfo:
             _, total = table.progress()
             noted(total, total)
-            if not source.exists() or _version(source) != version:
-                advice = "Run again when it is complete."
-                raise SourceError("{source} changed while it was read.", advice, source=source)
+            if not source.exists() or version_of(source) != version:
+                problem = N_("{source} changed while it was read.")
+                raise SourceError(problem, "Run again when it is complete.", source=source)
             return JobInfo(
                 source=source.name,
                 sha256=sha256,
@@ -192,25 +199,15 @@ def _fill(source: Path, reading: Reading, folder: Path, version: Version, on_rea
 
 def sha256_of(source: Path) -> str:
     """The SHA-256 of a source's content in hexadecimal digits. Raises ``SourceError`` if it cannot be read."""
-    with _readable(source), source.open("rb") as file:
+    with readable(source), source.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _version(source: Path) -> Version:
-    with _readable(source):
+def version_of(source: Path) -> Version:
+    """What changes when a source is written. Raises ``SourceError`` if it cannot be read."""
+    with readable(source):
         stat = source.stat()
     return stat.st_ino, stat.st_size, stat.st_mtime_ns
-
-
-@contextmanager
-def _readable(source: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        reason = error.strerror or error
-        raise SourceError(
-            "{source} cannot be read: {reason}.", "Check its name.", source=source, reason=reason
-        ) from error
 
 
 def _identity(reading: Reading) -> dict[str, object]:

@@ -8,8 +8,9 @@ import gettext
 import json
 import locale
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import reduce
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -77,6 +78,15 @@ def N_(template: str) -> str:  # noqa: N802 - the usual name
     return template
 
 
+def english(text: str) -> str:
+    """A message in English, whatever the language in use; any other text as it is."""
+    if not isinstance(text, Message):
+        return text
+    template = text.many if text.many and text.values["number"] != 1 else text.template
+    values = {name: english(value) if isinstance(value, str) else value for name, value in text.values.items()}
+    return template.format_map(values) if values else template
+
+
 def pack(text: str) -> str:
     """A text to be stored: a ``Message`` with values as JSON, any other text as it is."""
     if isinstance(text, Message):
@@ -139,6 +149,11 @@ def listing(names: Sequence[str], most: int = 20) -> str:
     """Names in quotes and in order, at most ``most`` of them."""
     shown = ", ".join(map(quoted, names[:most]))
     return _("{names} and {number} more", names=shown, number=len(names) - most) if len(names) > most else shown
+
+
+def enumeration(parts: Iterable[str]) -> str:
+    """Texts with commas between them; the empty ones are left out."""
+    return reduce(lambda first, rest: _("{first}, {rest}", first=first, rest=rest), filter(None, parts))
 
 
 def count(number: int, noun: str) -> Message:

@@ -4,7 +4,9 @@ Messages are found where they are passed to ``_`` and its relatives, in the temp
 """
 
 import ast
+import errno
 import io
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +20,9 @@ from batch_alias import errors
 from batch_alias.model import EVENT_SENTENCES
 from batch_alias.problems import PROBLEMS
 from batch_alias.rongcloud.codes import CODES, FAILURES, UNREADABLE
+from batch_alias.settings import DELIMITERS
+from batch_alias.sources.encodings import BYTE_ORDER_MARKS
+from batch_alias.sources.workbook_worker import NO_CODE_PAGE
 
 PACKAGE = Path(errors.__file__).parent
 CATALOGUE = PACKAGE / "locale" / "zh" / "LC_MESSAGES" / "batch_alias.po"
@@ -27,6 +32,10 @@ TAKES = {
     **{name: 2 for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, Exception)},
 }
 """How many of their first arguments are messages, by the name of a function or a class."""
+
+REASONS = ("ENOENT", "EACCES", "EISDIR", "ENOTDIR", "EEXIST", "ENAMETOOLONG", "ENOSPC", "EDQUOT", "EROFS", "EIO")
+REASONS += ("EADDRINUSE", "ECONNREFUSED")
+"""The errors of the operating system that are translated."""
 
 MessageId = str | tuple[str, str]
 
@@ -67,6 +76,8 @@ def _of_tables() -> Iterator[str]:
     for known in (*CODES.values(), *FAILURES.values(), UNREADABLE):
         yield from (known.meaning, known.advice, known.row_advice)
     yield from EVENT_SENTENCES.values()
+    yield from (*DELIMITERS, *(name for _codec, name in BYTE_ORDER_MARKS.values()), NO_CODE_PAGE)
+    yield from (*(os.strerror(getattr(errno, name)) for name in REASONS), "Name or service not known")
 
 
 def update() -> None:

@@ -11,11 +11,12 @@ import pytest
 from batch_alias import cli as command_line
 from batch_alias.__main__ import main
 from batch_alias.cli import cli
-from batch_alias.errors import ExitCode
+from batch_alias.errors import ExitCode, SourceError
 from batch_alias.ledger import locked
 from batch_alias.sandbox.emulator import READ
 from batch_alias.settings import Reading
 from batch_alias.staging import staged
+from batch_alias.text import use_language
 from tests.support.faults import OnPath, Script, coded
 from tests.support.processes import Ended, environment_of, finish, run_python, started
 
@@ -31,6 +32,7 @@ def _clean(monkeypatch, tmp_path, environment):
     before = signal.getsignal(signal.SIGTERM)
     yield
     signal.signal(signal.SIGTERM, before)
+    use_language("en")
 
 
 @pytest.fixture
@@ -109,6 +111,44 @@ def test_2_wrong_usage_is_said_in_the_style_of_every_error(arguments, batch_alia
     assert (ended.code, ended.out) == (ExitCode.USAGE, "")
     assert ended.err.startswith("batch-alias: ")
     assert "Traceback" not in ended.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["run", "names.csv", "--sandbox", "--timeout", "1h"], "--timeout is 1h.\n  It may be 0.1s to 10m.\n"),
+        (
+            ["run", "names.csv", "--sandbox", "--patience", "1w"],
+            "--patience is '1w'.\n  Write it as 90s, 30m, 2h or 1d",
+        ),
+        (["run", "names.csv", "--sandbox", "--limit", "0"], "--limit is 0.\n  It may be 1 or more.\n"),
+        (["run", "names.csv", "--sandbox", "--quiet", "--verbose"], "--quiet and --verbose cannot be combined.\n"),
+        (["run", "names.csv", "--sandbox", "--region", "beijing"], "More than one target: --sandbox, --region.\n"),
+        (["run", "names.csv", "--dry-run"], "There is no option --dry-run.\n  batch-alias check shows"),
+        (["run", "names.csv", "--secret", "x"], "There is no flag for the App Secret"),
+        (["run", "names.csv", "--lang", "fr"], "--lang is 'fr'.\n  It may be en, zh.\n"),
+        (["run", "names.csv", "--members", "maybe"], "--members is 'maybe'.\n  It may be warn, reject.\n"),
+        (["--"], "The command is missing.\n  See batch-alias --help.\n"),
+        (["run", "names.csv"], "No target: pass --region, --url or --sandbox.\n"),
+        (["run"], "SOURCE is missing.\n  See batch-alias run --help.\n"),
+        (["chek", "names.csv"], "There is no command chek.\n  Did you mean check? See batch-alias --help.\n"),
+        (["check", "names.csv", "--encoding", "u\u200b1"], "There is no encoding 'u⟨U+200B⟩1'.\n"),
+        (["check", "names.csv", "--delimiter", "\u200b\u200b"], "'⟨U+200B⟩⟨U+200B⟩' cannot separate fields.\n"),
+        (["check", "names.csv", "--accept", "u\u200b1"], "--accept cannot let 'u⟨U+200B⟩1' through.\n"),
+        (["doctor", "--url", "u\u200b1"], "'u⟨U+200B⟩1' is not the URL of a service.\n"),
+        (["verify", "job", "--sample", "0"], "--sample is 0.\n  It may be 1 or more.\n"),
+        (["sandbox", "--port", "70000"], "--port is 70000.\n  It may be 0 to 65535.\n"),
+        (
+            ["sandbox", "--outage", "5", "2"],
+            "--outage is from 5 to 2.\n  It must begin at 0 or later, and end after that",
+        ),
+    ],
+)
+def test_2_what_is_wrong_and_what_is_right_are_said(arguments, said, batch_alias, source):
+    source()
+    ended = batch_alias(*arguments)
+    assert ended.code == ExitCode.USAGE
+    assert ended.err.startswith(f"batch-alias: {said}")
 
 
 def test_2_a_command_without_arguments_shows_its_help(batch_alias):
@@ -251,6 +291,9 @@ def test_3_a_source_that_cannot_be_used(batch_alias, source, credentials, served
     for unusable in ("missing.csv", tmp_path):
         assert batch_alias("run", unusable, "--yes").code == ExitCode.SOURCE
         assert batch_alias("check", unusable).code == ExitCode.SOURCE
+    ended = batch_alias("check", source(), "--sheet", "Sheet1")
+    assert ended.code == ExitCode.SOURCE
+    assert ended.err == "batch-alias: names.csv is not a workbook and has no sheets.\n  Leave out --sheet.\n"
     path = source("u9,,no group", "u10,g,after")
     ended = batch_alias("run", path, "--max-rejected", "0%", "--yes")
     assert ended.code == ExitCode.SOURCE
@@ -261,6 +304,13 @@ def test_3_a_source_that_cannot_be_used(batch_alias, source, credentials, served
     assert ended.code == ExitCode.SOURCE
     assert "row 1: A 'a', B 'b'" in ended.err
     assert served.stats().requests == before
+
+
+@pytest.mark.parametrize("command", ["run", "plan"])
+def test_3_a_missing_source_is_said_before_a_missing_target(command, batch_alias):
+    ended = batch_alias(command, "u\u200b1.csv")
+    assert ended.code == ExitCode.SOURCE
+    assert ended.err.startswith("batch-alias: There is no file u⟨U+200B⟩1.csv.\n")
 
 
 def test_4_the_service_stops_the_run(batch_alias, source, credentials, served, monkeypatch):
@@ -406,6 +456,48 @@ def test_watching_on_a_terminal_is_redrawn_until_it_is_interrupted(source, tmp_p
         assert process.wait() == ExitCode.INTERRUPTED
     os.close(screen)
     assert shown.startswith(b"Job       names.csv\r\n")
+
+
+def test_the_sandbox_is_examined_too(batch_alias):
+    examined = batch_alias("doctor", "--sandbox")
+    assert (examined.code, examined.err) == (ExitCode.DONE, "")
+    assert "credentials accepted" in examined.out
+
+
+LOCALE = ("BATCH_ALIAS_LANG", "LC_ALL", "LC_MESSAGES", "LANG")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variables", "language"),
+    [
+        (["check", "none.csv"], {}, "en"),
+        (["check", "--lang", "zh", "none.csv"], {}, "zh"),
+        (["check", "none.csv", "--lang", "zh"], {}, "zh"),
+        (["check", "none.csv", "--lang=zh"], {}, "zh"),
+        (["--lang", "zh", "check", "none.csv"], {}, "zh"),
+        (["check", "none.csv", "--lang", "en"], {"LC_ALL": "zh_CN.UTF-8"}, "en"),
+        (["check", "none.csv"], {"BATCH_ALIAS_LANG": "zh"}, "zh"),
+        (["check", "none.csv"], {"BATCH_ALIAS_LANG": "en", "LC_ALL": "zh_CN.UTF-8"}, "en"),
+        (["check", "none.csv"], {"LC_ALL": "zh_CN.UTF-8"}, "zh"),
+        (["check", "none.csv"], {"LC_ALL": "de_DE.UTF-8", "LANG": "zh_CN.UTF-8"}, "en"),
+    ],
+)
+def test_the_language_is_the_flag_the_variable_or_the_locale(arguments, variables, language, batch_alias, monkeypatch):
+    for name in LOCALE:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {"LANG": "C", **variables}.items():
+        monkeypatch.setenv(name, value)
+    ended = batch_alias(*arguments)
+    use_language(language)
+    expected = SourceError("There is no file {file}.", "Check its name and the current folder.", file="none.csv")
+    assert (ended.code, ended.out) == (ExitCode.SOURCE, "")
+    assert ended.err == f"batch-alias: {expected.problem}\n  {expected.advice}\n"
+
+
+def test_the_help_is_english_in_every_language(batch_alias, monkeypatch):
+    monkeypatch.setenv("BATCH_ALIAS_LANG", "zh")
+    ended = batch_alias("check", "--help")
+    assert ended.out == (SNAPSHOTS / "help-check.txt").read_text(encoding="utf-8")
 
 
 def test_a_check_as_json_names_columns_and_has_no_json_inside_a_string(batch_alias, source):

@@ -1,4 +1,6 @@
 import asyncio
+import errno
+import os
 import socketserver
 import threading
 import time
@@ -6,7 +8,7 @@ import time
 from batch_alias.doctor import Finding, diagnose
 from batch_alias.sandbox import Rules
 from batch_alias.settings import Sending
-from batch_alias.settings.target import Secret
+from batch_alias.settings.target import Secret, Target
 from tests.support.faults import Shares, coded
 from tests.support.processes import DEADLINE
 
@@ -25,6 +27,12 @@ def test_everything_is_in_order(sandbox, target_of):
     assert bad(found) == []
     assert [finding.subject.split()[0] for finding in found] == ["DNS", "TCP", "Signed", "Clock", "Round"]
     assert served.stats().sets == 0
+
+
+def test_the_sandbox_is_served_to_be_examined():
+    found = examined(Target(sandbox=True))
+    assert bad(found) == []
+    assert found[0].subject == "DNS of 127.0.0.1"
 
 
 def test_a_wrong_secret_names_the_setting_to_check(sandbox, target_of):
@@ -52,6 +60,8 @@ def test_a_host_that_does_not_listen_is_named(sandbox, target_of, free_port):
     served = sandbox()
     found = examined(target_of(served, no_proxy=True, url=f"http://127.0.0.1:{free_port()},{served.url}"))
     assert bad(found)[0].startswith("TCP to 127.0.0.1")
+    refused = next(finding.detail for finding in found if not finding.good)
+    assert refused == os.strerror(errno.ECONNREFUSED)
 
 
 def test_a_certificate_that_is_not_trusted_comes_with_the_flag_that_helps(sandbox, target_of, tls_for):

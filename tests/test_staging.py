@@ -49,6 +49,13 @@ def test_a_source_that_is_deleted_while_it_is_read_is_refused(write_csv, tmp_pat
     assert not (tmp_path / "job").exists()
 
 
+def test_what_a_source_is_can_be_said_in_another_language_later(write_csv, tmp_path):
+    with staged(write_csv(1), Reading(user_column="userId"), tmp_path / "job") as ledger:
+        info = ledger.info()
+    assert (info.description, info.description.values["rest"]) == ("CSV, UTF-8, comma", "comma")
+    assert [why.template for why in info.why] == ["named by {flag}", *["its header is a known name for {role}"] * 2]
+
+
 @pytest.mark.parametrize("start", [b"", b"userId,groupId,remark\n"])
 def test_a_file_that_is_no_table_is_refused_before_it_is_hashed(start, tmp_path):
     source = tmp_path / "rows.csv"

@@ -9,6 +9,8 @@ from batch_alias.text import (
     _,
     count,
     duration,
+    english,
+    enumeration,
     excerpt,
     from_json,
     labelled,
@@ -140,6 +142,19 @@ def test_the_number_decides_between_one_and_many():
     one, many = (_("{number} row is left.", "{number} rows are left.", number=number) for number in (1, 2))
     assert (one, many) == ("1 row is left.", "2 rows are left.")
     assert unpack(pack(many)) == many
+
+
+@pytest.mark.parametrize(("number", "shown"), [(1, "1 row: a"), (2, "2 rows: a")])
+def test_a_message_can_be_shown_in_english(number, shown):
+    inner = _("{text}", text="a")
+    assert english(_("{number} row: {inner}", "{number} rows: {inner}", number=number, inner=inner)) == shown
+    assert [english(text) for text in (Message("{"), "{text}")] == ["{", "{text}"]
+
+
+def test_an_enumeration_has_commas_and_no_empty_parts():
+    assert enumeration(["CSV", "", "UTF-8", "comma"]) == "CSV, UTF-8, comma"
+    assert enumeration(["CSV"]) == "CSV"
+    assert unpack(pack(enumeration([_("a {b}", b=1), "c"]))) == "a 1, c"
 
 
 def test_a_message_without_values_may_have_braces():

@@ -7,7 +7,7 @@ the command that needs it, so that ``--help`` is instant.
 import asyncio
 import os
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -16,38 +16,45 @@ import cloup
 from batch_alias.cli.queries import JOB, completion, jobs, report, status
 from batch_alias.errors import ExitCode
 from batch_alias.sandbox import Contents, Faults, Rules, Sandbox
-from batch_alias.settings import Comparing, Output, Reading, Sending, Settings
-from batch_alias.settings.flags import PATH, Given, fill, fill_target, flags
+from batch_alias.settings import STDIN, Comparing, Output, Reading, Sending, Settings
+from batch_alias.settings.flags import PATH, Command, Given, fill, fill_settings, fill_target, flag_of, flags, language
+from batch_alias.settings.options import Option, Setting
 from batch_alias.settings.target import Target
-from batch_alias.text import LANGUAGES
+from batch_alias.text import _
 from batch_alias.version import __version__
 
 SOURCE = "A CSV, TSV, Excel, JSON Lines or Parquet file: a user id, a group id and an alias per row; - is stdin."
 READ_FLAGS = ("rate", "max_in_flight", "attempts", "timeout", "patience", "max_failed")
 """The flags of sending that hold for commands that only read."""
+MEMBERS = "BATCH_ALIAS_CHECK_MEMBERS"
+"""The variable of `check --members`, which `run --members` takes with a value."""
 CREDENTIALS = "Target (App Key and secret: RONGCLOUD_APP_KEY, RONGCLOUD_APP_SECRET)"
 
 
-def fill_settings(given: Given, *, recall: Callable[[], Mapping[str, object]] = dict, **more: object) -> Settings:
-    """The settings of a job that is sent or read; for ``recall`` see ``fill_target``."""
-    parts = {
-        "reading": fill(Reading, given),
-        "target": fill_target(given, os.environ, recall),
-        "sending": fill(Sending, given),
-        "comparing": fill(Comparing, given),
-    }
-    return fill(Settings, given, **parts, **more)
+PROBLEMS = Setting("problems", Path, None, Option("Write every problem as CSV.", "FILE"))
+SAMPLE = Setting("sample", int, None, Option("Read N random rows only.  [default: all]", "N", least=1))
+PORT = Setting("port", int, None, Option("Port to listen on.  [default: 0, a free one]", least=0, most=65_535))
+
+
+def readable(source: Path) -> Path:
+    """A source. That it cannot be read is said before anything else that may be wrong."""
+    from batch_alias.staging import version_of
+
+    if source != STDIN:
+        version_of(source)
+    return source
 
 
 def fill_settings_of(job: Path, given: Given) -> Settings:
     """The settings with which a job that has been run is sent or read again, where it was sent if not elsewhere."""
     from batch_alias.job import recall_address
 
-    return fill_settings(given, recall=lambda: recall_address(job), job=job)
+    return fill_settings(given, os.environ, recall=lambda: recall_address(job), job=job)
 
 
 @cloup.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="batch-alias", message="%(prog)s %(version)s")
+@language
 def cli() -> None:
     """Set RongCloud group member push aliases in bulk, from CSV or Excel.
 
@@ -62,15 +69,8 @@ def cli() -> None:
 
 
 def command(function: Callable[..., int]) -> click.Command:
-    """A command of the group; every one takes --lang, which holds before the command line is parsed."""
-    language = cloup.option(
-        "--lang",
-        type=click.Choice(LANGUAGES),
-        envvar="BATCH_ALIAS_LANG",
-        expose_value=False,
-        help="Language of messages and reports.  [default: that of LC_ALL or LANG]",
-    )
-    return cli.command()(language(function))
+    """A command of the group."""
+    return cli.command(cls=Command)(language(function))
 
 
 for query in (report, status, jobs, completion):
@@ -95,7 +95,7 @@ def run(source: Path, **given: object) -> int:
     """
     from batch_alias import commands
 
-    return commands.run(fill_settings(given, source=source), fill(Output, given))
+    return commands.run(fill_settings(given, os.environ, source=readable(source)), fill(Output, given))
 
 
 @command
@@ -117,17 +117,13 @@ def plan(source: Path, **given: object) -> int:
     """
     from batch_alias import commands
 
-    return commands.plan(fill_settings(given, source=source), fill(Output, given))
+    return commands.plan(fill_settings(given, os.environ, source=readable(source)), fill(Output, given))
 
 
 @command
 @cloup.argument("source", type=PATH, help=SOURCE)
-@cloup.option(
-    "--problems", type=PATH, envvar="BATCH_ALIAS_PROBLEMS", metavar="FILE", help="Write every problem as CSV."
-)
-@cloup.option(
-    "--members", is_flag=True, envvar="BATCH_ALIAS_CHECK_MEMBERS", help="Look up who is in each group; warn of others."
-)
+@flag_of(PROBLEMS)
+@cloup.option("--members", is_flag=True, envvar=[MEMBERS], help="Look up who is in each group; warn of others.")
 @flags(f"For --members: {CREDENTIALS}", Target)
 @flags("Sending", Sending, "rate")
 @flags("Job", Settings, "max_rejected")
@@ -167,7 +163,8 @@ def template(file: Path) -> int:
     from batch_alias.sources.template import write_template
 
     write_template(file)
-    Console().answer([f"Fill in {file}, then try: batch-alias check {shlex.quote(str(file))}"])
+    command = f"batch-alias check {shlex.quote(str(file))}"
+    Console().answer([_("Fill in {file}, then try: {command}", file=file, command=command)])
     return ExitCode.DONE
 
 
@@ -193,13 +190,7 @@ def retry(job: Path, **given: object) -> int:
 
 @command
 @cloup.argument("job", type=PATH, help=JOB)
-@cloup.option(
-    "--sample",
-    type=click.IntRange(min=1),
-    envvar="BATCH_ALIAS_SAMPLE",
-    metavar="N",
-    help="Read N random rows only.  [default: all]",
-)
+@flag_of(SAMPLE)
 @flags(CREDENTIALS, Target)
 @flags("Reading aliases", Sending, *READ_FLAGS)
 @flags("Output", Output, "quiet", "verbose", "log", "json")
@@ -242,7 +233,7 @@ def undo(job: Path, **given: object) -> int:
 
 
 @command
-@flags(CREDENTIALS, Target, "region", "url", "allow_http", "ca_bundle", "no_proxy")
+@flags(CREDENTIALS, Target)
 @flags("Sending", Sending, "rate", "timeout")
 def doctor(**given: object) -> int:
     """Make a signed read call and show whether everything is in place. It changes nothing.
@@ -261,11 +252,11 @@ def doctor(**given: object) -> int:
 
 
 @command
-@cloup.option("--port", default=0, show_default="0, a free one", envvar="BATCH_ALIAS_PORT", help="Port to listen on.")
+@flag_of(PORT)
 @flags("What it starts with", Contents)
 @flags("Rules", Rules)
 @flags("Faults, drawn from a seed so that a run can be repeated", Faults)
-def sandbox(port: int, **given: object) -> int:
+def sandbox(port: int | None, **given: object) -> int:
     """Emulate RongCloud's alias calls until stopped; print URL, key and secret.
 
     \b
@@ -275,12 +266,11 @@ def sandbox(port: int, **given: object) -> int:
     from batch_alias.sandbox.server import serve_forever
 
     def ready(served: Sandbox) -> None:
-        key, secret = served.app_key, served.app_secret.reveal()
-        lines = (f"RONGCLOUD_URL={served.url}", f"RONGCLOUD_APP_KEY={key}", f"RONGCLOUD_APP_SECRET={secret}")
-        Console().answer(lines)
+        values = {"URL": served.url, "APP_KEY": served.app_key, "APP_SECRET": served.app_secret.reveal()}
+        Console().answer(f"RONGCLOUD_{name}={value}" for name, value in values.items())
 
     contents = fill(Contents, given)
     aliases, members = contents.read_aliases(), contents.read_members()
     emulated = Sandbox(fill(Rules, given), fill(Faults, given), aliases=aliases, members=members)
-    serve_forever(emulated, "127.0.0.1", port, ready)
+    serve_forever(emulated, "127.0.0.1", port or 0, ready)
     return ExitCode.DONE

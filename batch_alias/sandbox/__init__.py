@@ -13,12 +13,13 @@ from pathlib import Path
 from threading import Lock
 from typing import Annotated
 
-from batch_alias.errors import UsageError
+from batch_alias.errors import UsageError, reason
 from batch_alias.sandbox.emulator import Emulator, Key, Request, Response, Rules, Write, in_last_second
 from batch_alias.sandbox.faults import Draw, Effect, Fault, FaultPlan, Faults
 from batch_alias.sandbox.stats import RequestStats, Stats
 from batch_alias.settings.options import Option
 from batch_alias.settings.target import Secret
+from batch_alias.text import N_
 
 __all__ = ["Contents", "Draw", "Fault", "FaultPlan", "Faults", "RequestStats", "Rules", "Sandbox", "Stats", "Write"]
 
@@ -163,7 +164,8 @@ class Contents:
 
 def _read(file: Path, *columns: str) -> Iterator[list[str]]:
     """The values of some columns, row by row; only a remark may be empty."""
-    advice, about = "It must be CSV in UTF-8 with the columns {columns}.", {"file": file, "columns": ", ".join(columns)}
+    advice = N_("It must be CSV in UTF-8 with the columns {columns}.")
+    about = {"file": file, "columns": ", ".join(columns)}
     try:
         with file.open(encoding="utf-8-sig", newline="") as lines:
             rows = csv.reader(lines, strict=True)
@@ -178,11 +180,11 @@ def _read(file: Path, *columns: str) -> Iterator[list[str]]:
                 values = [cells[place] if place < len(cells) else "" for place in places]
                 for column, value in zip(columns, values, strict=True):
                     if not value and column != "remark":
-                        problem = "{file}, row {row}: {column} is empty."
+                        problem = N_("{file}, row {row}: {column} is empty.")
                         raise UsageError(problem, "Every row needs one.", row=row, column=column, **about)
                 yield values
     except OSError as error:
-        raise UsageError("{file} cannot be read: {reason}.", reason=error.strerror, **about) from error
+        raise UsageError("{file} cannot be read: {reason}.", reason=reason(error), **about) from error
     except UnicodeDecodeError as error:
         raise UsageError("{file} is not UTF-8: {reason}.", advice, reason=error.reason, **about) from error
     except csv.Error as error:

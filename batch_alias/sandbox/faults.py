@@ -11,6 +11,7 @@ from typing import Annotated, Protocol
 from batch_alias.errors import UsageError
 from batch_alias.sandbox.emulator import READ, Request, Response, page, refusal
 from batch_alias.settings.options import Option, Unit, validate
+from batch_alias.text import N_
 
 
 class NoResponse(Enum):
@@ -117,7 +118,7 @@ class Faults:
             raise UsageError("The shares of the faults are more than 100% together.", "Give smaller ones.")
         start, end = self.outage or (0, 1)
         if not 0 <= start < end:
-            advice = "It must begin at 0 or later, and end after that."
+            advice = N_("It must begin at 0 or later, and end after that.")
             raise UsageError("--outage is from {start:g} to {end:g}.", advice, start=start, end=end)
 
     def draw(self, number: int, elapsed: float, path: str) -> Draw:

@@ -15,10 +15,11 @@ from http import HTTPStatus
 
 import h11
 
-from batch_alias.errors import UsageError
+from batch_alias.errors import UsageError, reason
 from batch_alias.sandbox import Sandbox
 from batch_alias.sandbox.emulator import Request, Response, page, parse_form
 from batch_alias.sandbox.faults import Effect, NoResponse
+from batch_alias.text import N_
 
 BACKLOG = 2048  # connections that may wait to be accepted: a client may open hundreds at once
 MAX_BODY = 4 * 1024 * 1024  # bytes
@@ -180,13 +181,13 @@ def serve(sandbox: Sandbox, host: str = "127.0.0.1", port: int = 0) -> Iterator[
     Raises:
         UsageError: The address cannot be listened on.
     """
-    advice = "Choose another port, or 0 for a free one."
+    advice = N_("Choose another port, or 0 for a free one.")
     if not 0 <= port <= 65_535:
         raise UsageError("There is no port {port}.", advice, port=port)
     try:
         listener = socket.create_server((host, port), backlog=BACKLOG)
     except OSError as error:
-        raise UsageError("The sandbox cannot listen: {reason}.", advice, reason=error.strerror) from error
+        raise UsageError("The sandbox cannot listen: {reason}.", advice, reason=reason(error)) from error
     sandbox.url = f"http://{host}:{listener.getsockname()[1]}"
     loop, stop = asyncio.new_event_loop(), asyncio.Event()
     serving = _accept(sandbox, listener, stop)

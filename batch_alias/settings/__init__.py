@@ -12,6 +12,7 @@ from batch_alias.errors import UsageError
 from batch_alias.problems import ACCEPTABLE, WARNINGS
 from batch_alias.settings.options import Option, Unit, validate
 from batch_alias.settings.target import Target
+from batch_alias.text import N_, quoted
 
 STDIN = Path("-")
 """The source that is standard input."""
@@ -87,18 +88,16 @@ class Reading:
             try:
                 "".encode(self.encoding)
             except (LookupError, UnicodeError, ValueError):
-                advice = "Use a name such as utf-8, utf-16, gb18030 or big5."
-                raise UsageError("There is no encoding {name!r}.", advice, name=self.encoding) from None
+                advice = N_("Use a name such as utf-8, utf-16, gb18030 or big5.")
+                raise UsageError("There is no encoding {name}.", advice, name=quoted(self.encoding)) from None
         character = self.delimiter_character
         if character is not None and (len(character) != 1 or character.isalnum() or character in '"\r\n\0'):
-            advice = "Use comma, tab, semicolon or pipe."
-            raise UsageError("{delimiter!r} cannot separate fields.", advice, delimiter=self.delimiter)
+            problem = N_("{delimiter} cannot separate fields.")
+            raise UsageError(problem, "Use comma, tab, semicolon or pipe.", delimiter=quoted(self.delimiter or ""))
         for reason in self.accept:
             if reason not in ACCEPTABLE and reason not in WARNINGS:
-                advice = "It can let through: {known}."
-                known = ", ".join(sorted(ACCEPTABLE))
-                raise UsageError("--accept cannot let {reason!r} through.", advice, reason=reason, known=known)
-
+                problem, known = N_("--accept cannot let {reason} through."), ", ".join(sorted(ACCEPTABLE))
+                raise UsageError(problem, "It can let through: {known}.", reason=quoted(reason), known=known)
         if self.verbatim and self.format != Format.CSV:
             raise UsageError("Only CSV can be read verbatim.", "Set the format to csv.")
 
@@ -202,10 +201,19 @@ class Settings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Output:
-    """What the command line prints and asks."""
+    """What the command line prints and asks.
+
+    Raises:
+        UsageError: It is to be quiet and verbose.
+    """
 
     yes: Annotated[bool, Option("Send without asking.")] = False
     quiet: Annotated[bool, Option("Print problems only.")] = False
     verbose: Annotated[bool, Option("Print each retry.", short="-v")] = False
     log: Annotated[Path | None, Option("Write every attempt as a JSON line; rotates.", "FILE")] = None
     json: Annotated[bool, Option("Print the result, or the error, as JSON on standard output.")] = False
+
+    def __post_init__(self) -> None:
+        if self.quiet and self.verbose:
+            advice = N_("Pass one of them, and unset BATCH_ALIAS_QUIET or BATCH_ALIAS_VERBOSE if it is set.")
+            raise UsageError("--quiet and --verbose cannot be combined.", advice)

@@ -2,14 +2,17 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TypeVar, get_args
+from typing import Any, TypeVar, get_args
 
 import click
 import cloup
 from click.core import ParameterSource
 
-from batch_alias.settings.options import Setting, Unit, as_typed, flag, options
+from batch_alias.errors import UsageError
+from batch_alias.settings import Comparing, Reading, Sending, Settings
+from batch_alias.settings.options import Option, Setting, Unit, as_typed, check, flag, options, read_number, variables
 from batch_alias.settings.target import Secret, Target
+from batch_alias.text import LANGUAGES, N_, count, listing
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., object])
@@ -18,51 +21,39 @@ Given = Mapping[str, object]
 PATH = click.Path(path_type=Path)
 
 
-class Share(click.ParamType[float]):
-    """A share of something: ``5%`` or ``0.05``."""
+class Number(click.ParamType[Any]):
+    """A number as it is typed for a setting."""
 
-    name = "share"
+    def __init__(self, setting: Setting, kind: Callable[[str], object]) -> None:
+        self._setting, self._kind = setting, kind
+        names = {Unit.SHARE: "share", Unit.SECONDS: "time"}
+        self.name = names[setting.option.unit] if setting.option.unit else "integer" if kind is int else "float"
 
-    def convert(self, value: str | float, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """The share as a number, 1 for all."""
-        if isinstance(value, float):
-            return value
-        text = value.strip()
-        try:
-            return float(text[:-1]) / 100 if text.endswith("%") else float(text)
-        except ValueError:
-            self.fail(f"{value!r} is not a share; write 5% or 0.05.", param, ctx)
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> object:  # noqa: ARG002
+        """The number. Raises ``UsageError`` if it is none, or out of its range."""
+        return read_number(value, self._setting, self._kind) if isinstance(value, str) else value
 
 
-class Duration(click.ParamType[float]):
-    """A time span: ``90``, ``90s``, ``30m``, ``2h``."""
+class Choice(click.Choice[str]):
+    """One of some words. Others are refused by the settings that it fills, as its variable may have to be ignored."""
 
-    name = "time"
-
-    def convert(self, value: str | float, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """The time span in seconds."""
-        if isinstance(value, float):
-            return value
-        text = value.strip()
-        factor = {"s": 1, "m": 60, "h": 3600}.get(text[-1:], 0)
-        try:
-            return float(text[:-1]) * factor if factor else float(text)
-        except ValueError:
-            self.fail(f"{value!r} is not a time; write 90s, 30m or 2h.", param, ctx)
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:  # noqa: ARG002
+        """The word as it is."""
+        return value
 
 
 def flags(title: str, settings: type, *names: str) -> Callable[[F], F]:
     """A decorator that adds the flags of a settings class, or the named ones, as a group of options."""
     chosen = (setting for setting in options(settings) if not names or setting.name in names)
-    return cloup.option_group(title, *map(_flag, chosen))
+    return cloup.option_group(title, *map(flag_of, chosen))
 
 
-def _flag(setting: Setting) -> Callable[[F], F]:
+def flag_of(setting: Setting) -> Callable[[F], F]:
+    """A decorator that adds the flag of a setting."""
     option, default = setting.option, setting.default
     names = [flag(setting.name), *filter(None, [option.short]), setting.name]
-    variables = [*filter(None, [option.variable]), f"BATCH_ALIAS_{setting.name.upper()}"]
     if setting.type is bool:
-        return cloup.option(*names, is_flag=True, envvar=variables, help=option.help)
+        return cloup.option(*names, is_flag=True, envvar=variables(setting), help=option.help)
     return cloup.option(
         *names,
         type=_type(setting),
@@ -70,7 +61,7 @@ def _flag(setting: Setting) -> Callable[[F], F]:
         default=as_typed(default, option.unit) if isinstance(default, int | float) else default,
         show_default=isinstance(default, int | float | str),
         metavar=option.metavar,
-        envvar=variables,
+        envvar=variables(setting),
         help=option.help,
         shell_complete=_completion(option.offered),
     )
@@ -89,12 +80,27 @@ def _completion(offered: tuple[str, ...]) -> Callable[[click.Context, click.Para
 
 def _type(setting: Setting) -> Callable[[str], object]:
     if setting.option.choices:
-        return click.Choice([str(choice) for choice in setting.option.choices])  # click offers the names of an enum
-    if setting.option.unit is not None:
-        return {Unit.SHARE: Share(), Unit.SECONDS: Duration()}[setting.option.unit]
+        return Choice([str(choice) for choice in setting.option.choices])  # click offers the names of an enum
     if parts := get_args(setting.type):
-        return str if Ellipsis in parts else click.Tuple(parts)
+        return str if Ellipsis in parts else click.Tuple([Number(setting, part) for part in parts])
+    if setting.type in {int, float}:
+        return Number(setting, setting.type)
     return PATH if setting.type is Path else setting.type
+
+
+def language(function: F) -> F:
+    """A decorator that adds --lang, which holds before the command line is parsed."""
+    option = Option("Language of messages and reports.  [default: that of LC_ALL or LANG]", choices=LANGUAGES)
+    setting = Setting("lang", str, None, option)
+    taken = cloup.option(
+        "--lang",
+        type=Choice(LANGUAGES),
+        envvar=variables(setting),
+        expose_value=False,
+        callback=lambda _context, _option, value: check(setting, value),
+        help=option.help,
+    )
+    return taken(function)
 
 
 def fill(settings: type[T], given: Given, **more: object) -> T:
@@ -116,6 +122,11 @@ def fill_target(
     source = click.get_current_context().get_parameter_source
     targets = {name for name in ("sandbox", "region", "url") if given.get(name)}
     typed = {name for name in targets if source(name) is ParameterSource.COMMANDLINE}
+    if len(targets) > 1 and not typed:
+        names = [next(filter(environment.get, variables(each))) for each in options(Target) if each.name in targets]
+        problem = N_("The environment names more than one target: {variables} are set.")
+        advice = N_("Unset all but one of them, or pass --region, --url or --sandbox, which count more.")
+        raise UsageError(problem, advice, variables=", ".join(names))
     ignored = dict.fromkeys(targets - typed) if typed else {}
     recalled = {} if targets else {name: value for name, value in recall().items() if not given.get(name)}
     return fill(
@@ -124,3 +135,87 @@ def fill_target(
         app_key=environment.get("RONGCLOUD_APP_KEY", ""),
         app_secret=Secret(environment.get("RONGCLOUD_APP_SECRET", "")),
     )
+
+
+def fill_settings(
+    given: Given, environment: Mapping[str, str], *, recall: Callable[[], Given] = dict, **more: object
+) -> Settings:
+    """The settings of a job that is sent or read; for ``recall`` see ``fill_target``.
+
+    Raises:
+        UsageError: One is not permitted.
+    """
+    parts = {
+        "reading": fill(Reading, given),
+        "sending": fill(Sending, given),
+        "comparing": fill(Comparing, given),
+        "target": fill_target(given, environment, recall),
+    }
+    return fill(Settings, given, **parts, **more)
+
+
+class Command(cloup.Command):
+    """A command of which every error of usage knows its command, also those that click raises without."""
+
+    allow_extra_args = True  # they are refused here
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the arguments. Raises ``UsageError`` or click's errors."""
+        try:
+            rest = super().parse_args(ctx, args)
+        except click.UsageError as error:
+            error.ctx = ctx
+            raise
+        if rest and not ctx.resilient_parsing:
+            problem = N_("{arguments} is more than {command} takes.")
+            arguments = listing(rest)
+            raise UsageError(problem, _SEE, arguments=arguments, command=ctx.command_path)
+        return rest
+
+
+_SEE = N_("See {command} --help.")
+_APP_KEY = (N_("There is no flag for the App Key."), N_("Set RONGCLOUD_APP_KEY."))
+_APP_SECRET = (
+    N_("There is no flag for the App Secret: others could read it in the list of processes."),
+    N_("Set RONGCLOUD_APP_SECRET."),
+)
+_DRY_RUN = (
+    N_("There is no option {name}."),
+    N_("batch-alias check shows what would be sent; batch-alias plan shows which aliases would change."),
+)
+_INSTEAD = {
+    **dict.fromkeys(("--key", "--app-key"), _APP_KEY),
+    **dict.fromkeys(("--secret", "--app-secret"), _APP_SECRET),
+    **dict.fromkeys(("--dry-run", "-n"), _DRY_RUN),
+}
+"""What is said about options that other programs have."""
+
+
+def in_our_words(error: click.ClickException) -> UsageError:
+    """What click refuses, in the style and the language of every error."""
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    near: list[str] | None = None
+    values, advice = "", _SEE
+    match error:
+        case click.NoSuchOption(option_name=name, possibilities=near):
+            problem = N_("There is no option {name}.")
+        case click.NoSuchCommand(command_name=name, possibilities=near):
+            problem = N_("There is no command {name}.")
+        case click.MissingParameter(param=click.Parameter(human_readable_name=name)):
+            problem = N_("{name} is missing.")
+        case click.BadOptionUsage(option_name=name) if context is not None:
+            option = next(each for each in context.command.params if name in each.opts)
+            is_flag = isinstance(option, click.Option) and option.is_flag
+            problem = N_("{name} takes no value.") if is_flag else N_("{name} needs {values}.")
+            values = count(option.nargs, "value")
+        case click.BadParameter(param=click.Option(is_flag=True, envvar=[*_, name])):
+            problem, advice = N_("{name} is neither yes nor no."), N_("Set it to 1 or 0.")
+        case click.UsageError(ctx=click.Context(command=click.Group())):
+            problem, name = N_("The command is missing."), ""
+        case _:
+            problem, name = "{name}", error.format_message()
+    if near:
+        advice = N_("Did you mean {near}? See {command} --help.")
+    problem, advice = _INSTEAD.get(name, (problem, advice))
+    command = context.command_path if context is not None else "batch-alias"
+    return UsageError(problem, advice, name=name, near=near[0] if near else "", values=values, command=command)

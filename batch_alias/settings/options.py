@@ -8,7 +8,7 @@ from types import NoneType, UnionType
 from typing import Annotated, get_args, get_origin, get_type_hints
 
 from batch_alias.errors import UsageError
-from batch_alias.text import percent
+from batch_alias.text import N_, percent, quoted
 
 
 class Unit(StrEnum):
@@ -17,7 +17,11 @@ class Unit(StrEnum):
     SHARE = "share"
     """``5%`` or ``0.05``, from 0 to 1."""
     SECONDS = "seconds"
-    """``90``, ``90s``, ``30m`` or ``2h``."""
+    """``90``, ``90s``, ``30m``, ``2h`` or ``1d``."""
+
+
+_SECONDS = {"d": 86_400, "h": 3600, "m": 60, "s": 1}
+_FORMS = {Unit.SHARE: N_("Write it as 5% or 0.05."), Unit.SECONDS: N_("Write it as 90s, 30m, 2h or 1d.")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,16 +68,40 @@ def flag(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
+def variables(setting: Setting) -> list[str]:
+    """The environment variables of a setting; the first one that is set counts."""
+    return [*filter(None, [setting.option.variable]), f"BATCH_ALIAS_{setting.name.upper()}"]
+
+
 def as_typed(value: object, unit: Unit | None) -> str:
     """A value as it is typed for its flag."""
     if unit is None or not isinstance(value, int | float) or not math.isfinite(value):
         return str(value)
     if unit is Unit.SHARE:
         return percent(value)
-    for seconds, letter in ((3600, "h"), (60, "m")):
-        if value and value % seconds == 0:
-            return f"{value / seconds:g}{letter}"
-    return f"{value:g}s"
+    letter = next((letter for letter, seconds in _SECONDS.items() if value and value % seconds == 0), "s")
+    return f"{value / _SECONDS[letter]:g}{letter}"
+
+
+def read_number(text: str, setting: Setting, kind: Callable[[str], object]) -> object:
+    """The number that was typed for a setting: a share, seconds, or what a type makes of it.
+
+    Raises:
+        UsageError: It is not a number, or is not permitted.
+    """
+    plain, unit = text.strip(), setting.option.unit
+    try:
+        if unit is Unit.SHARE and plain.endswith("%"):
+            value: object = float(plain[:-1]) / 100
+        elif unit is Unit.SECONDS and plain[-1:] in _SECONDS:
+            value = float(plain[:-1]) * _SECONDS[plain[-1]]
+        else:
+            value = kind(plain)
+    except ValueError:
+        advice = N_("It must be a number.") if unit is None else _FORMS[unit]
+        raise UsageError("{flag} is {value}.", advice, flag=flag(setting.name), value=quoted(text)) from None
+    check(setting, value)
+    return value
 
 
 def validate(settings: object) -> None:
@@ -83,14 +111,19 @@ def validate(settings: object) -> None:
         UsageError: A value is not permitted.
     """
     for setting in options(type(settings)):
-        value, option = getattr(settings, setting.name), setting.option
-        if isinstance(value, str) and option.choices and value not in option.choices:
-            shown, permitted = repr(value), ", ".join(option.choices)
-        elif isinstance(value, int | float) and not (option.least <= value <= option.most and value < math.inf):
-            shown, least, most = (as_typed(number, option.unit) for number in (value, option.least, option.most))
-            permitted = f"{least} or more" if option.most == math.inf else f"{least} to {most}"
-        else:
-            continue
-        raise UsageError(
-            "{flag} is {value}.", "It may be {permitted}.", flag=flag(setting.name), value=shown, permitted=permitted
-        )
+        check(setting, getattr(settings, setting.name))
+
+
+def check(setting: Setting, value: object) -> None:
+    """Check one value of a setting; see ``validate``."""
+    option = setting.option
+    if isinstance(value, str) and option.choices and value not in option.choices:
+        shown, advice = quoted(value), N_("It may be {choices}.")
+    elif isinstance(value, int | float) and not (option.least <= value <= option.most and value < math.inf):
+        shown = as_typed(value, option.unit)
+        advice = N_("It may be {least} or more.") if option.most == math.inf else N_("It may be {least} to {most}.")
+    else:
+        return
+    least, most = (as_typed(number, option.unit) for number in (option.least, option.most))
+    values = {"choices": ", ".join(option.choices), "least": least, "most": most}
+    raise UsageError("{flag} is {value}.", advice, flag=flag(setting.name), value=shown, **values)

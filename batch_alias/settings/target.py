@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from batch_alias.errors import UsageError
 from batch_alias.settings.options import Option, validate
+from batch_alias.text import N_, _, quoted
 
 REGIONS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
@@ -86,7 +87,7 @@ class Target:
         if not given:
             raise UsageError("No target: pass --region, --url or --sandbox.")
         if len(given) > 1:
-            raise UsageError("More than one target: {given}.", "Pass one of them.", given=" and ".join(given))
+            raise UsageError("More than one target: {given}.", "Pass one of them.", given=", ".join(given))
         if self.sandbox:
             return
         validate(self)
@@ -102,7 +103,7 @@ class Target:
             if not value:
                 raise UsageError("The {name} is missing.", "Set {variable}.", name=name, variable=variable)
             if not value.isprintable() or " " in value or (name == "App Key" and not value.isascii()):
-                problem = "The {name} contains characters that do not belong in it."
+                problem = N_("The {name} contains characters that do not belong in it.")
                 raise UsageError(problem, "Check {variable}.", name=name, variable=variable)
 
     @property
@@ -115,7 +116,10 @@ class Target:
     @property
     def name(self) -> str:
         """The hosts, or the sandbox, as it is shown."""
-        return "the sandbox" if self.sandbox else " and ".join(urlsplit(url).netloc for url in self.urls)
+        if self.sandbox:
+            return _("the sandbox")
+        hosts = [urlsplit(url).netloc for url in self.urls]
+        return _("{primary} and {backup}", primary=hosts[0], backup=hosts[1]) if len(hosts) == 2 else hosts[0]
 
     @property
     def address(self) -> dict[str, object]:
@@ -152,7 +156,7 @@ def is_loopback(host: str) -> bool:
 
 
 def _check_url(url: str, *, allow_http: bool) -> None:
-    example = "Write it as https://api.example.com."
+    example = N_("Write it as https://api.example.com.")
     if "@" in url:
         raise UsageError("A URL contains a user name or a password.", example)
     try:
@@ -161,7 +165,7 @@ def _check_url(url: str, *, allow_http: bool) -> None:
     except ValueError:
         is_plain = False
     if not is_plain:
-        raise UsageError("{url!r} is not the URL of a service.", example, url=url)
+        raise UsageError("{url} is not the URL of a service.", example, url=quoted(url))
     if parts.scheme == "http" and not is_loopback(parts.hostname or "") and not allow_http:
-        advice = "Use https://, or pass --allow-http if the network is yours."
+        advice = N_("Use https://, or pass --allow-http if the network is yours.")
         raise UsageError("{url} is not encrypted: names and ids could be read on the way.", advice, url=url)

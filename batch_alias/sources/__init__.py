@@ -13,51 +13,52 @@ from io import BufferedIOBase
 from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
 
-from batch_alias.errors import SourceError
+from batch_alias.errors import SourceError, reason
 from batch_alias.settings import Format, Reading
 from batch_alias.sources.columns import Reader, find_columns, letters
 from batch_alias.sources.delimited import DelimitedReader
 from batch_alias.sources.excel import NO_TABLE, ZIP, ExcelReader
 from batch_alias.sources.jsonlines import JsonLinesReader
 from batch_alias.sources.textfile import GZIP, unpacked
+from batch_alias.text import N_
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Source", "open_source"]
+__all__ = ["Source", "open_source", "readable"]
 
 PARQUET, XLS = b"PAR1", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 
-_UNPACK, _SAVE_AS_XLSX = "Unpack it first.", "Open it in Excel or LibreOffice and save it as .xlsx."
+_UNPACK, _SAVE_AS_XLSX = N_("Unpack it first."), N_("Open it in Excel or LibreOffice and save it as .xlsx.")
 # Files that are not read, by how they begin, after a byte order mark and white space. Excel opens what web sites export
 # as "an .xls", whatever it is.
 _REFUSED = (
-    (rb"\x89PNG", "{file} is a PNG image.", NO_TABLE),
-    (rb"\xff\xd8\xff", "{file} is a JPEG image.", NO_TABLE),
-    (rb"GIF8", "{file} is a GIF image.", NO_TABLE),
-    (rb"%PDF", "{file} is a PDF document.", NO_TABLE),
-    (rb"\{\\rtf", "{file} is an RTF document.", NO_TABLE),
-    (rb"SQLite format 3", "{file} is an SQLite database.", NO_TABLE),
-    (rb"7z\xbc\xaf\x27\x1c", "{file} is a 7z archive.", _UNPACK),
-    (rb"Rar!", "{file} is a RAR archive.", _UNPACK),
-    (rb".{257}ustar", "{file} is a tar archive.", _UNPACK),
-    (rb"PK\x05\x06", "{file} is an empty zip archive.", NO_TABLE),
-    (rb"BZh[1-9]1AY&SY", "{file} is compressed by bzip2.", _UNPACK),
-    (rb"\xfd7zXZ\0", "{file} is compressed by xz.", _UNPACK),
-    (rb"\x28\xb5\x2f\xfd", "{file} is compressed by Zstandard.", _UNPACK),
-    (rb"\x09[\x00\x02\x04][\x04\x06]\x00", "{file} is a workbook of Excel 4 or older.", _SAVE_AS_XLSX),
-    (rb"MIME-Version:", "{file} is a web page in one file (MHTML), not a workbook.", _SAVE_AS_XLSX),
-    (rb"(?i)(<[?!][^>]*>\s*)*<(html|head|meta|body|table|style|div)\b", "{file} is an HTML page.", _SAVE_AS_XLSX),
-    (rb"<.*urn:schemas-microsoft-com:office:spreadsheet", "{file} is an XML spreadsheet of 2003.", _SAVE_AS_XLSX),
-    (rb"<\?xml", "{file} is an XML document.", NO_TABLE),
-    (rb"\[\s*\{", "{file} is a JSON array.", "Write one object on each line: jq -c '.[]' {file} > rows.jsonl"),
+    (rb"\x89PNG", N_("{file} is a PNG image."), NO_TABLE),
+    (rb"\xff\xd8\xff", N_("{file} is a JPEG image."), NO_TABLE),
+    (rb"GIF8", N_("{file} is a GIF image."), NO_TABLE),
+    (rb"%PDF", N_("{file} is a PDF document."), NO_TABLE),
+    (rb"\{\\rtf", N_("{file} is an RTF document."), NO_TABLE),
+    (rb"SQLite format 3", N_("{file} is an SQLite database."), NO_TABLE),
+    (rb"7z\xbc\xaf\x27\x1c", N_("{file} is a 7z archive."), _UNPACK),
+    (rb"Rar!", N_("{file} is a RAR archive."), _UNPACK),
+    (rb".{257}ustar", N_("{file} is a tar archive."), _UNPACK),
+    (rb"PK\x05\x06", N_("{file} is an empty zip archive."), NO_TABLE),
+    (rb"BZh[1-9]1AY&SY", N_("{file} is compressed by bzip2."), _UNPACK),
+    (rb"\xfd7zXZ\0", N_("{file} is compressed by xz."), _UNPACK),
+    (rb"\x28\xb5\x2f\xfd", N_("{file} is compressed by Zstandard."), _UNPACK),
+    (rb"\x09[\x00\x02\x04][\x04\x06]\x00", N_("{file} is a workbook of Excel 4 or older."), _SAVE_AS_XLSX),
+    (rb"MIME-Version:", N_("{file} is a web page in one file (MHTML), not a workbook."), _SAVE_AS_XLSX),
+    (rb"(?i)(<[?!][^>]*>\s*)*<(html|head|meta|body|table|style|div)\b", N_("{file} is an HTML page."), _SAVE_AS_XLSX),
+    (rb"<.*urn:schemas-microsoft-com:office:spreadsheet", N_("{file} is an XML spreadsheet of 2003."), _SAVE_AS_XLSX),
+    (rb"<\?xml", N_("{file} is an XML document."), NO_TABLE),
+    (rb"\[\s*\{", N_("{file} is a JSON array."), N_("Write one object on each line: jq -c '.[]' {file} > rows.jsonl")),
 )
 # By a part of the zip archive.
 _REFUSED_ARCHIVES = {
-    "xl/workbook.bin": ("{file} is a binary workbook (.xlsb).", _SAVE_AS_XLSX),
-    "word/document.xml": ("{file} is a Word document.", NO_TABLE),
-    "ppt/presentation.xml": ("{file} is a PowerPoint presentation.", NO_TABLE),
-    "mimetype": ("{file} is an OpenDocument file, such as .ods.", _SAVE_AS_XLSX),
+    "xl/workbook.bin": (N_("{file} is a binary workbook (.xlsb)."), _SAVE_AS_XLSX),
+    "word/document.xml": (N_("{file} is a Word document."), NO_TABLE),
+    "ppt/presentation.xml": (N_("{file} is a PowerPoint presentation."), NO_TABLE),
+    "mimetype": (N_("{file} is an OpenDocument file, such as .ods."), _SAVE_AS_XLSX),
 }
 _SEARCHED = 4096
 
@@ -109,8 +110,7 @@ class Source:
                     self.blank_rows = blank_rows - (chunk.first + len(chunk.rows) - 1 - int(frame["number"].iloc[-1]))
                     yield frame
         except OSError as error:
-            problem = "The source cannot be read any further: {error}."
-            raise SourceError(problem, error=error.strerror or error) from error
+            raise SourceError("The source cannot be read any further: {error}.", error=reason(error)) from error
         if not rows:
             raise SourceError("The source ({description}) has a header but no rows.", description=self.description)
 
@@ -131,22 +131,32 @@ def open_source(path: Path, reading: Reading) -> Iterator[Source]:
         SourceError: There is no such file, it cannot be read, is not a table, or its columns are not clear.
     """
     with ExitStack() as stack:
-        try:
+        with readable(path):
             if path.is_dir():
                 raise SourceError("{file} is a folder.", "Name the file of rows in it.", file=path)
             file = stack.enter_context(path.open("rb"))
             reader = _open_reader(file, path, reading, stack)
-        except FileNotFoundError:
-            raise SourceError("There is no file {file}.", "Check its name and the current folder.", file=path) from None
-        except OSError as error:
-            raise SourceError("{file} cannot be read: {error}.", file=path, error=error.strerror or error) from error
         yield Source(file, path.stat().st_size, reader, reading)
+
+
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Make a ``SourceError`` of what keeps a file from being read."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise SourceError("There is no file {file}.", "Check its name and the current folder.", file=path) from None
+    except OSError as error:
+        raise SourceError("{file} cannot be read: {error}.", file=path, error=reason(error)) from error
 
 
 def _open_reader(file: BufferedIOBase, path: Path, reading: Reading, stack: ExitStack) -> Reader:
     found = _find_format(file, path)
     file.seek(0)
-    match found if reading.format is None else Format(reading.format):
+    chosen = found if reading.format is None else Format(reading.format)
+    if reading.sheet is not None and chosen is not Format.EXCEL:
+        raise SourceError("{file} is not a workbook and has no sheets.", "Leave out --sheet.", file=path.name)
+    match chosen:
         case Format.EXCEL:
             return ExcelReader(file, path, reading, stack)
         case Format.CSV:
@@ -171,7 +181,7 @@ def _find_format(file: BufferedIOBase, path: Path) -> Format:
     text = unpacked(file, path.name)
     content = text.read(_SEARCHED)
     if text is not file and content.startswith((GZIP, ZIP, XLS, PARQUET)):
-        problem = "{file} is a gzip of a workbook, or of another compressed file."
+        problem = N_("{file} is a gzip of a workbook, or of another compressed file.")
         raise SourceError(problem, _UNPACK, file=path.name)
     # Only the ASCII characters of UTF-16 are looked for.
     plain = content.removeprefix(codecs.BOM_UTF8).lstrip(b"\xff\xfe").replace(b"\0", b"").lstrip()

@@ -16,7 +16,7 @@ from typing import Protocol
 from batch_alias.errors import SourceError
 from batch_alias.problems import RowProblem
 from batch_alias.settings import Reading
-from batch_alias.text import listing, quoted
+from batch_alias.text import N_, Message, _, listing, quoted
 
 CHUNK_ROWS = 10_000
 CHUNK_CHARACTERS = 4 * 1024 * 1024
@@ -172,13 +172,13 @@ def candidates(header: tuple[str, ...], reading: Reading, *, positions: bool = T
     return found
 
 
-def find_columns(header: tuple[str, ...], reading: Reading, *, where: str = "") -> Columns:
+def find_columns(header: tuple[str, ...], reading: Reading, *, where: Message | None = None) -> Columns:
     """Find the column of each role in a header, or as the user named it.
 
     Args:
         header: The names of the columns.
         reading: What the user named.
-        where: Where the header stands, for the error.
+        where: Where the header stands, for the error; as "in row 3".
 
     Raises:
         SourceError: A role has no column or several, or two roles have the same.
@@ -186,8 +186,9 @@ def find_columns(header: tuple[str, ...], reading: Reading, *, where: str = "") 
     found = candidates(header, reading)
     columns = Columns(*(_only_column(role, found[role], header, reading, where) for role in roles(reading)))
     if len(set(columns.indexes)) < len(columns.indexes):
-        advice = f"Name a different column with each of {flags_of(reading)}."
-        raise SourceError("One column was named for two roles: {columns}.", advice, columns=listing(columns.names))
+        advice = N_("Name a different column with each of {flags}.")
+        values = {"columns": listing(columns.names), "flags": flags_of(reading)}
+        raise SourceError("One column was named for two roles: {columns}.", advice, **values)
     return columns
 
 
@@ -201,26 +202,35 @@ def _named_columns(reading: Reading) -> dict[Role, str | None]:
     return dict(zip(Role, names, strict=True))
 
 
-def _only_column(role: Role, candidates: list[int], header: tuple[str, ...], reading: Reading, where: str) -> Column:
+def _only_column(
+    role: Role, candidates: list[int], header: tuple[str, ...], reading: Reading, where: Message | None
+) -> Column:
     wanted = _named_columns(reading)[role]
     names = [header[index] for index in candidates]
     values = {"role": role, "flag": FLAGS[role], "columns": listing(list(filter(None, header))), "where": where}
     if len(names) == 1:
-        why = f"named by {FLAGS[role]}" if wanted is not None else f"its header is a known name for {role}"
+        why = _("its header is a known name for {role}", role=role)
+        if wanted is not None:
+            why = _("named by {flag}", flag=FLAGS[role])
         return Column(index=candidates[0], name=names[0], why=why)
     if len(set(names)) == 1:
-        problem = "The header {name} occurs {number} times (columns {positions})."
-        advice = "Rename those that are not the {role}, or name the right one by its letter with {flag}."
+        problem = N_("The header {name} occurs {number} times (columns {positions}).")
+        advice = N_("Rename those that are not the {role}, or name the right one by its letter with {flag}.")
         positions = ", ".join(map(letters, candidates))
         raise SourceError(problem, advice, name=quoted(names[0]), number=len(names), positions=positions, **values)
     if names:
-        problem = "More than one column could be the {role}: {candidates}; the columns are {columns}."
+        problem = N_("More than one column could be the {role}: {candidates}; the columns are {columns}.")
         raise SourceError(problem, "Name it with {flag}.", candidates=listing(names), **values)
-    advice = "Name it with {flag}: its header, letter or number."
+    advice = N_("Name it with {flag}: its header, letter or number.")
     if wanted is not None:
-        problem = "No column is named {name}{where}; the columns are {columns}."
+        problem = N_("No column is named {name}; the columns are {columns}.")
+        if where:
+            problem = N_("No column {where} is named {name}; the columns are {columns}.")
         raise SourceError(problem, advice, name=quoted(wanted), **values)
     if proposed := next((name for name in header if fold(name) in PROPOSED_NAMES[role]), ""):
-        advice = "If {name} is meant: {flag} {proposed}."
+        advice = N_("If {name} is meant: {flag} {proposed}.")
         values |= {"name": quoted(proposed), "proposed": shlex.quote(proposed)}
-    raise SourceError("No column for {role} was found{where}; the columns are {columns}.", advice, **values)
+    problem = N_("No column for {role} was found; the columns are {columns}.")
+    if where:
+        problem = N_("No column for {role} was found {where}; the columns are {columns}.")
+    raise SourceError(problem, advice, **values)

@@ -19,7 +19,7 @@ from batch_alias.settings import DELIMITERS, Reading
 from batch_alias.sources.columns import Chunk, Columns
 from batch_alias.sources.header import SEARCHED_ROWS, Top, best_fit, find_header, first_rows
 from batch_alias.sources.textfile import NOTHING, ReadRow, TextReader
-from batch_alias.text import quoted
+from batch_alias.text import N_, _, enumeration, quoted
 
 LONGEST_FIELD = 128 * 1024
 """Characters of a field over several lines; ``csv`` takes as many."""
@@ -64,15 +64,15 @@ class DelimitedReader(TextReader):
         first = first_rows(self._rows, lambda row: row[1], reading)
         for problem in first[0][2] if first else []:
             if problem.name == "misplaced-quote":
-                sentence = "Row {row} of {file} cannot be read: {message}"
-                advice = "Correct it, or delete it if it stands above the table."
+                sentence = N_("Row {row} of {file} cannot be read: {message}")
+                advice = N_("Correct it, or delete it if it stands above the table.")
                 raise SourceError(sentence, advice, row=first[0][0], file=name, message=problem.message)
         found = find_header([Top("", [(number, cells) for number, cells, _ in first])], reading, file=name)
         self.header = found.names
         self._first = [row for row in first if row[0] > found.row]
-        kind = "tab-separated text" if delimiter == "\t" else "CSV"
-        parts = (kind, self.encoding, NAMES.get(delimiter, repr(delimiter)), self.compression, found.place)
-        self.description = ", ".join(filter(None, parts))
+        kind = _("tab-separated text") if delimiter == "\t" else "CSV"
+        named = _(NAMES[delimiter]) if delimiter in NAMES else quoted(delimiter)
+        self.description = enumeration([kind, _(self.encoding), named, self.compression, found.place])
 
     def chunks(self, columns: Columns) -> Iterator[Chunk]:  # noqa: ARG002 - the problems of text are found by tests
         """Read the rows under the header."""
@@ -108,11 +108,11 @@ class DelimitedReader(TextReader):
         cells = self._fields(line)
         lines = self._last_line - number + 1
         if cells is None and lines > 1:
-            problem = (
+            problem = N_(
                 "Row {row:,} (line {line:,}) of {file} opens a quote that is not closed properly; "
                 "all rows down to line {last:,} would be part of it."
             )
-            advice = "Close the quote; write a quote that belongs to a value twice."
+            advice = N_("Close the quote; write a quote that belongs to a value twice.")
             raise SourceError(problem, advice, file=self.name, row=self._row, line=number, last=self._last_line)
         if cells is None:
             text = line.rstrip("\r\n")
@@ -138,8 +138,8 @@ class DelimitedReader(TextReader):
             while field and field[2] is None:  # the quote is open at the end of the line
                 text += field[1]
                 if len(text) > LONGEST_FIELD:
-                    problem = "Row {row:,} of {file} has a field of more than {most:,} characters."
-                    advice = "Check for a quote that is opened there and never closed."
+                    problem = N_("Row {row:,} of {file} has a field of more than {most:,} characters.")
+                    advice = N_("Check for a quote that is opened there and never closed.")
                     raise SourceError(problem, advice, file=self.name, row=self._row, most=LONGEST_FIELD)
                 self._last_line, line = next(self._lines, (self._last_line, ""))
                 field = self._quoted.match(line) if line else None

@@ -20,7 +20,7 @@ from typing import NamedTuple
 from batch_alias.errors import SourceError
 from batch_alias.sources.columns import KNOWN_NAMES, PROPOSED_NAMES, fold
 from batch_alias.sources.header import SEARCHED_ROWS
-from batch_alias.text import quoted
+from batch_alias.text import N_, _, enumeration, quoted
 
 LEAST_SURPLUS = 4
 """Familiar characters beyond the number of others that a text has at least in the encoding that is taken."""
@@ -29,7 +29,7 @@ LEAST_LEAD = 0.2
 SHOWN = 4
 """Readings that an error shows."""
 
-NAME_THE_ENCODING = "Save it as CSV UTF-8, or name its encoding with --encoding."
+NAME_THE_ENCODING = N_("Save it as CSV UTF-8, or name its encoding with --encoding.")
 
 Encoding = tuple[str, str]
 """Python's name of a codec, and the usual name."""
@@ -166,8 +166,8 @@ def find_encoding(sample: bytes, wanted: str | None, *, file: str) -> Encoding:
             return encoding
     if wanted is not None:
         if codecs.lookup(wanted).name in {"utf-16", "utf-32"}:
-            problem = "{file} does not begin with the byte order mark of {encoding}."
-            advice = "Name the byte order too: {encoding}-LE or {encoding}-BE."
+            problem = N_("{file} does not begin with the byte order mark of {encoding}.")
+            advice = N_("Name the byte order too: {encoding}-LE or {encoding}-BE.")
             raise SourceError(problem, advice, file=file, encoding=wanted.upper())
         return wanted, wanted.upper()
     if sample.count(0) * 10 > len(sample):  # a few NULs are a problem of their rows; this many are UTF-16 or no text
@@ -238,11 +238,11 @@ def _not_certain(readings: Sequence[_Reading], file: str) -> SourceError:
     shown: dict[str, str] = {}
     for name, reading in zip(names, readings, strict=True):
         shown.setdefault(quoted(name.strip()), reading.name)
-    advice = "Name it with --encoding, such as --encoding {codec}; or save it as CSV UTF-8."
+    advice = N_("Name it with --encoding, such as --encoding {codec}; or save it as CSV UTF-8.")
     return SourceError(
         "The encoding of {file} is not certain: {readings}.",
         advice if readings[0].surplus > 0 else NAME_THE_ENCODING,
         file=file,
-        readings=", ".join([f"{name} in {encoding}" for name, encoding in shown.items()][:SHOWN]),
+        readings=enumeration(_("{name} in {encoding}", name=name, encoding=shown[name]) for name in [*shown][:SHOWN]),
         codec=readings[0].codec,
     )

@@ -28,16 +28,16 @@ from batch_alias.sources.cells import (
 from batch_alias.sources.columns import CHUNK_ROWS, Chunk, Columns
 from batch_alias.sources.header import Header, Top, find_header, first_rows
 from batch_alias.sources.xlsx import Package, Scan, not_a_workbook
-from batch_alias.text import listing, quoted
+from batch_alias.text import N_, _, enumeration, listing, quoted
 
 ZIP = b"PK\x03\x04"
-NO_TABLE = "Name a file of rows: CSV or Excel."
+NO_TABLE = N_("Name a file of rows: CSV or Excel.")
 
 # What a compound file without a workbook is, by one of its streams.
 _OTHERS = {
-    "EncryptedPackage": ("{file} is protected by a password.", "Save it without one."),
-    "WordDocument": ("{file} is a Word document.", NO_TABLE),
-    "PowerPoint Document": ("{file} is a PowerPoint presentation.", NO_TABLE),
+    "EncryptedPackage": (N_("{file} is protected by a password."), N_("Save it without one.")),
+    "WordDocument": (N_("{file} is a Word document."), NO_TABLE),
+    "PowerPoint Document": (N_("{file} is a PowerPoint presentation."), NO_TABLE),
 }
 
 
@@ -56,7 +56,8 @@ class ExcelReader:
         self._package = Package(path) if file.read(len(ZIP)) == ZIP else None
         header, self._sheet = self._find_header(stack)
         file.seek(0, os.SEEK_END)  # for the progress: a workbook is read completely when it is opened
-        self.description = ", ".join(filter(None, ("workbook", f"sheet {quoted(header.sheet)}", header.place)))
+        sheet = _("sheet {sheet}", sheet=quoted(header.sheet))
+        self.description = enumeration([_("workbook"), sheet, header.place])
         self.header = header.names
 
     def chunks(self, columns: Columns) -> Iterator[Chunk]:
@@ -80,13 +81,12 @@ class ExcelReader:
         if reading.sheet is not None:
             every = [name for name, _ in sheets]
             if reading.sheet not in every:
-                problem = "There is no sheet {sheet}; the sheets are {sheets}."
-                advice = "Name one of them with --sheet."
+                problem = N_("There is no sheet {sheet}; the sheets are {sheets}.")
+                advice = N_("Name one of them with --sheet.")
                 raise SourceError(problem, advice, sheet=quoted(reading.sheet), sheets=listing(every))
             names = [reading.sheet]
         if not names:
-            problem = "{file} has no visible sheet."
-            raise SourceError(problem, "Name a hidden one with --sheet.", file=self._path.name)
+            raise SourceError("{file} has no visible sheet.", "Name a hidden one with --sheet.", file=self._path.name)
         scans = {name: Scan() if self._package is None else self._package.scan(name) for name in names}
         tops: dict[str, Top] = {}
         for name in sorted(names, key=lambda name: scans[name].rows):  # the last, which stays open, has the most rows
@@ -186,13 +186,13 @@ def _work(path: Path, *sheet: str) -> Generator[list[Cell], None, None]:
                         yield from rows
                     case {"stream": stream}:
                         raise SourceError(*_OTHERS[stream], file=path.name)
-                    case {"damage": damage}:
-                        raise not_a_workbook(path.name, damage)
+                    case {"damage": damage, "kind": kind}:
+                        raise not_a_workbook(path.name, _(damage) if damage else _("it is damaged ({kind})", kind=kind))
                     case _:
                         return
         finally:
             process.kill()
-    raise not_a_workbook(path.name, "it takes more memory or time than any workbook should")
+    raise not_a_workbook(path.name, _("it takes more memory or time than any workbook should"))
 
 
 def _from_json(value: dict[str, str]) -> DateOrTime | Flaw | Formatted | dict[str, str]:

@@ -10,7 +10,7 @@ from typing import NamedTuple, TypeVar
 from batch_alias.errors import SourceError
 from batch_alias.settings import Reading
 from batch_alias.sources.columns import FLAGS, candidates, find_columns, flags_of, fold, letters, roles
-from batch_alias.text import quoted
+from batch_alias.text import N_, Message, _, quoted
 
 SEARCHED_ROWS = 20
 """Rows of a sheet or a text, from the first that is not blank, in which the header is looked for."""
@@ -39,7 +39,7 @@ class Header(NamedTuple):
     @property
     def place(self) -> str:
         """Where it stands, in words; empty where it is expected to: in the first row."""
-        return f"header in row {self.row}" if self.row > 1 else ""
+        return _("header in row {row}", row=self.row) if self.row > 1 else ""
 
 
 def first_rows(rows: Iterable[T], cells: Callable[[T], Iterable[str]], reading: Reading) -> list[T]:
@@ -55,17 +55,16 @@ def find_header(tops: Sequence[Top], reading: Reading, *, file: str) -> Header:
         SourceError: No row has them, or several have.
     """
     if not any(top.rows for top in tops):
-        if tops[0].sheet:
-            problem, advice = "The sheet {sheet} of {file} is empty.", "Name another with --sheet."
-        else:
-            problem, advice = "{file} contains nothing but white space.", "Was its export finished?"
-        raise SourceError(problem, advice, file=file, sheet=quoted(tops[0].sheet))
+        if not tops[0].sheet:
+            raise SourceError("{file} contains nothing but white space.", "Was its export finished?", file=file)
+        problem, sheet = N_("The sheet {sheet} of {file} is empty."), quoted(tops[0].sheet)
+        raise SourceError(problem, "Name another with --sheet.", file=file, sheet=sheet)
     found = [header for top in tops for header in _headers(top, reading)]
     if not found:
         raise _not_found(tops, reading, file)
     if len(found) > 1:
         places = "; ".join(_place_and_flags(header, found) for header in found)
-        problem = "More than one row of {file} could be the header: {places}."
+        problem = N_("More than one row of {file} could be the header: {places}.")
         raise SourceError(problem, "Name the one that is meant.", file=file, places=places)
     return found[0]
 
@@ -114,39 +113,47 @@ def _fitting(names: Sequence[str], reading: Reading) -> int:
 
 
 def _place_and_flags(header: Header, found: Sequence[Header]) -> str:
-    row, sheet = f"row {header.row}", f" of sheet {quoted(header.sheet)}" if header.sheet else ""
     flags = [f"--sheet {shlex.quote(header.sheet)}"] if header.sheet else []
     if sum(other.sheet == header.sheet for other in found) > 1:
         flags.append(f"--header-row {header.row}")
-    return f"{row}{sheet} ({' '.join(flags)})"
+    place = N_("row {row} of sheet {sheet} ({flags})") if header.sheet else N_("row {row} ({flags})")
+    return _(place, row=header.row, sheet=quoted(header.sheet), flags=" ".join(flags))
 
 
 def _not_found(tops: Sequence[Top], reading: Reading, file: str) -> SourceError:
     """The error that says what is missing in the row that fits best, and shows how each sheet begins."""
     rows = [Header(top.sheet, number, _names(row)) for top in tops for number, row in _searched(top, reading)]
     if not rows:
-        advice = "Name the row of the header with --header-row."
+        advice = N_("Name the row of the header with --header-row.")
         return SourceError("{file} has no row {row}.", advice, file=file, row=reading.header_row)
     best = max(rows, key=lambda row: _fitting(row.names, reading))
-    problem = f"No row of {file} has columns for {', '.join(roles(reading))}."
-    advice = f"Name them with {flags_of(reading)} (a header, letter or number), and their row with --header-row."
+    advice = N_("Name them with {flags} (a header, letter or number), and their row with --header-row.")
+    values = {"file": file, "roles": ", ".join(roles(reading)), "flags": flags_of(reading)}
+    found = SourceError("No row of {file} has columns for {roles}.", advice, **values)
     if _fitting(best.names, reading) or len(rows) == 1:
-        where = f" in row {best.row}" if best.row > 1 else ""
-        where += f" of sheet {quoted(best.sheet)}" if len(tops) > 1 else ""
         try:
-            find_columns(best.names, reading, where=where)
+            find_columns(best.names, reading, where=_where(best, named=len(tops) > 1))
         except SourceError as error:
-            problem, advice = error.problem, error.advice
-    first = next(row for top in tops for _, row in top.rows)
+            found = error
+    first = next(row for top in tops for _number, row in top.rows)
     if not reading.no_header and sum(bool(_LIKE_AN_ID.fullmatch(cell.strip())) for cell in first) > 1:
         columns = " ".join(f"{FLAGS[role]} {letter}" for role, letter in zip(roles(reading), "ABCD", strict=False))
-        advice += f" If the first row is data: --no-header {columns}, with the letters of the columns."
-    shown = "\n".join(line for top in tops[:SHOWN_SHEETS] for line in _shown(top))
-    return SourceError("{problem}", "{advice}\n{shown}", problem=problem, advice=advice, shown=shown)
+        hint = _("If the first row is data: --no-header {columns}, with the letters of the columns.", columns=columns)
+        found.advice = f"{found.advice} {hint}"
+    found.advice = "\n".join([found.advice, *(line for top in tops[:SHOWN_SHEETS] for line in _shown(top))])
+    return found
+
+
+def _where(header: Header, *, named: bool) -> Message | None:
+    """Where a header stands; with its sheet only if that is to be named."""
+    if not named:
+        return _("in row {row}", row=header.row) if header.row > 1 else None
+    return _("in row {row} of sheet {sheet}", row=header.row, sheet=quoted(header.sheet))
 
 
 def _shown(top: Top) -> Iterator[str]:
-    yield f"Sheet {quoted(top.sheet)} begins:" if top.sheet else "The file begins:"
+    yield _("Sheet {sheet} begins:", sheet=quoted(top.sheet)) if top.sheet else _("The file begins:")
     for number, row in top.rows[:SHOWN_ROWS]:
         cells = [f"{letters(index)} {quoted(cell)}" for index, cell in enumerate(row) if cell.strip()]
-        yield f"  row {number}: " + ", ".join(cells[:SHOWN_CELLS]) + (", …" if len(cells) > SHOWN_CELLS else "")
+        more = ["…"] if len(cells) > SHOWN_CELLS else []
+        yield "  " + _("row {row}: {cells}", row=number, cells=", ".join([*cells[:SHOWN_CELLS], *more]))

@@ -9,7 +9,9 @@ from batch_alias.problems import RowProblem, found
 from batch_alias.settings import Reading
 from batch_alias.sources.columns import Chunk, Columns
 from batch_alias.sources.textfile import NOTHING, ReadRow, TextReader
-from batch_alias.text import quoted
+from batch_alias.text import N_, _, enumeration, quoted
+
+_TYPES = {bool: N_("boolean"), list: N_("array"), dict: N_("object")}
 
 
 class JsonLinesReader(TextReader):
@@ -23,7 +25,7 @@ class JsonLinesReader(TextReader):
 
     def __init__(self, file: io.BufferedIOBase, name: str, reading: Reading) -> None:
         super().__init__(file, name, reading.encoding)
-        self.description = ", ".join(filter(None, ("JSON Lines", self.encoding, self.compression)))
+        self.description = enumeration(["JSON Lines", _(self.encoding), self.compression])
         lines = self.sample.split("\n")
         if len(lines) > 1:
             lines.pop()  # empty, or cut off at the end of the sample
@@ -31,8 +33,8 @@ class JsonLinesReader(TextReader):
         self._keys = tuple(dict.fromkeys(key for value in objects for key in value))
         self.header = tuple(map(_without_surrogates, self._keys))
         if not self.header:
-            problem = "{file} does not begin with a JSON object on a line of its own."
-            advice = "Write one JSON object on each line, as with: jq -c . {file} > rows.jsonl"
+            problem = N_("{file} does not begin with a JSON object on a line of its own.")
+            advice = N_("Write one JSON object on each line, as with: jq -c . {file} > rows.jsonl")
             raise SourceError(problem, advice, file=name)
 
     def chunks(self, columns: Columns) -> Iterator[Chunk]:
@@ -52,8 +54,8 @@ class JsonLinesReader(TextReader):
         for column in columns:
             cell = value.get(self._keys[column.index])
             if isinstance(cell, bool | list | dict):
-                kind = {bool: "boolean", list: "array", dict: "object"}[type(cell)]
-                problems.append(found("not-text", column=quoted(column.name), value=quoted(_text(cell)), type=kind))
+                kind, shown = _(_TYPES[type(cell)]), quoted(_text(cell))
+                problems.append(found("not-text", column=quoted(column.name), value=shown, type=kind))
         row = [_text(value.get(key)) for key in self._keys]
         for column in columns:
             if self._keys[column.index] not in value:
@@ -70,12 +72,13 @@ def _parse(line: str) -> dict[str, object] | str:
     try:
         value = json.loads(line, object_pairs_hook=_object, parse_int=str, parse_float=str, parse_constant=str)
     except json.JSONDecodeError as error:
-        return error.msg
+        return _("it is malformed at character {number:,}", number=error.pos + 1)
     except RecursionError:
-        return "it is nested too deeply"
+        return _("it is nested too deeply")
     except ValueError as error:
-        return str(error)
-    return value if isinstance(value, dict) else "it is another JSON value"
+        why: str = error.args[0]
+        return why
+    return value if isinstance(value, dict) else _("it is another JSON value")
 
 
 def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
@@ -83,7 +86,7 @@ def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
     if len(value) < len(pairs):
         keys = [key for key, _ in pairs]
         twice = next(key for key in keys if keys.count(key) > 1)
-        raise ValueError(f"the key {quoted(twice)} occurs twice")
+        raise ValueError(_("the key {key} occurs twice", key=quoted(twice)))
     return value
 
 

@@ -7,13 +7,13 @@ from contextlib import suppress
 from batch_alias.errors import SourceError
 from batch_alias.problems import RowProblem, found
 from batch_alias.sources.columns import CHUNK_ROWS, Chunk, Columns
-from batch_alias.text import quoted
+from batch_alias.text import N_, quoted
 
 try:
     import pyarrow as pa  # type: ignore[import-untyped]  # pyarrow has no type hints
     from pyarrow import parquet
 except ImportError:
-    advice = "Run: pip install 'batch-alias[parquet]', or save it as CSV."
+    advice = N_("Run: pip install 'batch-alias[parquet]', or save it as CSV.")
     raise SourceError("Parquet files need pyarrow, which is not installed.", advice) from None
 
 READABLE = (
@@ -45,7 +45,7 @@ class ParquetReader:
             raise self._damaged(error) from None
         self._columns: list[str] = self._table.schema_arrow.names
         if twice := [column for column in self._columns if self._columns.count(column) > 1]:
-            problem = "{file} has more than one column with the name {column}."
+            problem = N_("{file} has more than one column with the name {column}.")
             raise SourceError(problem, "Rename them.", file=name, column=quoted(twice[0]))
         self.header = tuple(column.strip() for column in self._columns)
         self.description = "Parquet"
@@ -84,7 +84,7 @@ class ParquetReader:
 
     def _damaged(self, error: Exception) -> SourceError:
         why = str(error).splitlines()[0] if str(error) else type(error).__name__
-        problem = "{file} is not a Parquet file that can be read: {why}."
+        problem = N_("{file} is not a Parquet file that can be read: {why}.")
         return SourceError(problem, "Write it again.", file=self._name, why=why)
 
 

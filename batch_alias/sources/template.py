@@ -3,11 +3,12 @@
 import csv
 from pathlib import Path
 
-from batch_alias.errors import ReportError, UsageError
+from batch_alias.errors import ReportError, UsageError, reason
 from batch_alias.problems import LONGEST_GROUP_ID, LONGEST_USER_ID, USUAL_REMARK
 from batch_alias.sources.columns import Role
+from batch_alias.text import N_, _
 
-EXPLANATION = "One row for each user and group. The cells are text, so that ids keep their zeros; leave them so."
+_EXPLANATION = N_("One row for each user and group. The cells are text, so that ids keep their zeros; leave them so.")
 _LIMITS = {Role.USER: LONGEST_USER_ID, Role.GROUP: LONGEST_GROUP_ID, Role.REMARK: USUAL_REMARK}
 _LAST_ROW = 1_048_575  # of a sheet, counted from 0
 
@@ -30,12 +31,12 @@ def write_template(path: Path) -> None:
     except FileExistsError:
         raise UsageError("There is a file {file} already.", "Name another one.", file=path) from None
     except OSError as error:
-        raise ReportError("{file} cannot be written: {reason}.", file=path, reason=error.strerror or error) from error
+        raise ReportError("{file} cannot be written: {reason}.", file=path, reason=reason(error)) from error
 
 
 def _write_csv(path: Path) -> None:
     with path.open("w", encoding="utf-8-sig", newline="") as file:
-        csv.writer(file).writerows([[EXPLANATION], list(_LIMITS)])
+        csv.writer(file).writerows([[_(_EXPLANATION)], list(_LIMITS)])
 
 
 def _write_workbook(path: Path) -> None:
@@ -44,7 +45,7 @@ def _write_workbook(path: Path) -> None:
     with xlsxwriter.Workbook(path) as book:
         sheet = book.add_worksheet("aliases")
         text = book.add_format({"num_format": "@"})
-        sheet.write(0, 0, EXPLANATION, book.add_format({"italic": True}))
+        sheet.write(0, 0, _(_EXPLANATION), book.add_format({"italic": True}))
         sheet.write_row(1, 0, list(_LIMITS), book.add_format({"bold": True, "bottom": 1}))
         sheet.freeze_panes(2, 0)
         for column, (role, longest) in enumerate(_LIMITS.items()):
@@ -52,5 +53,6 @@ def _write_workbook(path: Path) -> None:
             rule = {"validate": "length", "criteria": "between", "minimum": 1, "maximum": longest}
             # RongCloud documents no limit for an alias.
             rule |= {"error_type": "warning" if role is Role.REMARK else "stop", "error_title": role}
-            rule |= {"error_message": f"A {role} has at most {longest} characters."}
+            message = _("A {role} has at most {longest} characters.", role=role, longest=longest)
+            rule |= {"error_message": message}
             sheet.data_validation(2, column, _LAST_ROW, column, rule)

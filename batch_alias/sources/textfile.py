@@ -13,6 +13,7 @@ from batch_alias.errors import SourceError
 from batch_alias.problems import RowProblem
 from batch_alias.sources.columns import CHUNK_CHARACTERS, CHUNK_ROWS, Chunk
 from batch_alias.sources.encodings import NAME_THE_ENCODING, find_encoding
+from batch_alias.text import N_, _
 
 GZIP = b"\x1f\x8b"
 BLOCK = 64 * 1024
@@ -48,7 +49,7 @@ class _Gzip(gzip.GzipFile):
         try:
             block = super().read(size)
         except (zlib.error, EOFError, OSError) as error:
-            problem = "{file} cannot be unpacked: {error}."
+            problem = N_("{file} cannot be unpacked: {error}.")
             raise SourceError(problem, "Transfer or export it again.", file=self.name, error=error) from None
         if self.tell() > BOMB_BYTES + BOMB_RATIO * self._packed.tell():
             raise SourceError("{file} unpacks to far more than a table would.", "Unpack it first.", file=self.name)
@@ -80,7 +81,7 @@ class TextReader:
         self._codec, self.encoding = find_encoding(sample, encoding, file=name)
         self.sample = sample[:BLOCK].decode(self._codec, errors="replace").removeprefix("\ufeff")
         self._characters = 0
-        for _ in self._texts():
+        for _text in self._texts():
             pass
 
     def lines(self) -> Iterator[str]:
@@ -127,21 +128,20 @@ class TextReader:
                 place = error.start - len(state[0])  # the decoder may hold back the first bytes of a character
                 decoder.setstate(state)
                 line += _line_ends(decoder.decode(block[: max(place, 0)]))
-                problem = "{file} is not {encoding}: byte 0x{byte:02x} at {offset:,}, in line {line:,}."
-                values = {"byte": error.object[error.start], "offset": offset + place, "line": line}
-                raise SourceError(
-                    problem, NAME_THE_ENCODING, file=self.name, encoding=self.encoding, **values
-                ) from None
+                problem = N_("{file} is not {encoding}: byte 0x{byte:02x} at {offset:,}, in line {line:,}.")
+                where = {"byte": error.object[error.start], "offset": offset + place, "line": line}
+                about = {"file": self.name, "encoding": _(self.encoding)}
+                raise SourceError(problem, NAME_THE_ENCODING, **about, **where) from None
             ends = _line_ends(text)
             line += ends
             unbroken = 0 if ends else unbroken + len(text)
             if unbroken > LONGEST_LINE:
-                problem = "{file} has a line of more than {most:,} characters."
-                advice = "It is not a table of rows, or its line ends are missing."
+                problem = N_("{file} has a line of more than {most:,} characters.")
+                advice = N_("It is not a table of rows, or its line ends are missing.")
                 raise SourceError(problem, advice, file=self.name, most=LONGEST_LINE)
             blank = blank + ends if text.isspace() else 0
             if blank > MOST_BLANK_LINES:
-                problem = "{file} has more than {most:,} blank lines in a row."
+                problem = N_("{file} has more than {most:,} blank lines in a row.")
                 raise SourceError(problem, "Was its export finished?", file=self.name, most=MOST_BLANK_LINES)
             # Python leaves the mark of UTF-16 whose byte order was named.
             yield text.removeprefix("\ufeff") if offset == 0 else text
@@ -152,7 +152,7 @@ class TextReader:
         sample = self._bytes.read(BLOCK)
         if not sample.isascii() or 0 in sample:  # UTF-16 shows in its NULs
             return sample
-        for _ in range(SEARCHED // BLOCK):
+        for _number in range(SEARCHED // BLOCK):
             block = self._bytes.read(BLOCK)
             if not block.isascii():
                 first = next(place for place, byte in enumerate(block) if byte >= 0x80)

@@ -27,6 +27,8 @@ ROWS = 2_000
 # Streams of a compound file that is not an .xls ([MS-OFFCRYPTO] 2.3.4.4, [MS-DOC] 2.1.1, [MS-PPT] 2.1.2).
 STREAMS = ("EncryptedPackage", "WordDocument", "PowerPoint Document")
 
+NO_CODE_PAGE = "it does not say in which encoding its text is"
+
 # What calamine does not know of an .xlsx: some escaped characters, newer errors, and that a cell with an empty text, as
 # a formula or a copy of it has, is not one without a value.
 UNREADABLE = (
@@ -112,7 +114,7 @@ def _sheet_of_xls(book: "Book", name: str) -> Iterator[object]:
     sheet = book.sheet_by_name(name)
     # Before Excel 97, text is in a code page. If it is not named, xlrd assumes one.
     if book.biff_version < 80 and book.codepage is None:
-        raise ValueError("it does not say in which encoding its text is")
+        raise ValueError(NO_CODE_PAGE)
     formats = [book.format_map[style.format_key].format_str if style.format_key else "" for style in book.xf_list]
     yield [0]
     yield [row + 1 for row, info in sheet.rowinfo_map.items() if info.hidden]
@@ -183,7 +185,7 @@ def _reason(path: str, error: Exception) -> dict[str, str]:
     for stream in STREAMS:
         if content.startswith(b"\xd0\xcf\x11\xe0") and stream.encode("utf-16-le") in content:
             return {"stream": stream}
-    return {"damage": str(error) or f"it is damaged ({type(error).__name__})"}
+    return {"damage": str(error), "kind": type(error).__name__}
 
 
 def _set_limits() -> None:

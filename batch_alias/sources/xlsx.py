@@ -21,22 +21,21 @@ from batch_alias.errors import SourceError
 from batch_alias.sources.cells import GENERAL, UNKNOWN, Flaw, Format, parse_format
 from batch_alias.sources.textfile import BOMB_BYTES, BOMB_RATIO
 from batch_alias.sources.workbook_worker import UNREADABLE
-from batch_alias.text import quoted
+from batch_alias.text import N_, _, quoted
 
 BLOCK = 256 * 1024
 TALLEST, WIDEST = 1_048_576, 16_384
 MOST_CELLS = 30_000_000
 MOST_BYTES = 2 * 1024**3
 
-SAVE_AGAIN = "Open it in Excel and save it again as .xlsx, or as CSV UTF-8."
-SAVE_AS_CSV = "Save the sheet as CSV UTF-8."
+SAVE_AGAIN = N_("Open it in Excel and save it again as .xlsx, or as CSV UTF-8.")
+SAVE_AS_CSV = N_("Save the sheet as CSV UTF-8.")
 
 # Formats that files only give by number (ECMA-376, part 1, 18.8.30). All others show more than digits.
 _BUILT_IN_FORMATS = {0: "General", 1: "0", 49: "@"}
 _NO_VALUE, _TYPES = -1, {"e": -2, "d": -3}
 # What is marked in a cell; the other marks are numbers of styles. A date in ISO 8601 is shown in another way.
 _MARKS: dict[int, Format | Flaw] = {_NO_VALUE: Flaw.NO_VALUE, -2: Flaw.ERROR, -3: Format(text=None)}
-_TWICE = "The {what} occurs twice in the sheet, or not in its place."
 _TRUE = {"1", "true"}
 
 # What reading a damaged workbook raises.
@@ -113,9 +112,9 @@ class Scan:
         if self._in_formula:
             self._end_formula()
         if row > TALLEST:
-            raise ValueError(f"there is no row {row}")
+            raise ValueError(_("there is no row {row}", row=row))
         if row <= self._row:
-            raise SourceError(_TWICE, SAVE_AGAIN, what=f"row {row}")
+            raise SourceError("The row {row} occurs twice in the sheet, or not in its place.", SAVE_AGAIN, row=row)
         self._row, self._row_name, self._column = row, str(row), -1
 
     def _start_cell(self, attributes: dict[str, str]) -> None:
@@ -130,7 +129,8 @@ class Scan:
                 self._enter_row(int(reference[len(name) :]))
             column = _column_index(name)
         if column <= self._column:
-            raise SourceError(_TWICE, SAVE_AGAIN, what=f"cell {reference}")
+            problem = N_("The cell {cell} occurs twice in the sheet, or not in its place.")
+            raise SourceError(problem, SAVE_AGAIN, cell=reference)
         self._column = column
         self._kind, self._style = attributes.get("t", ""), attributes.get("s", "")
 
@@ -185,7 +185,7 @@ class Package:
             self._check_sizes(archive)
             book = next(iter(_related_parts(archive, "", "officeDocument").values()), None)
             if book is None:
-                raise ValueError("it names no workbook")
+                raise ValueError(_("it names no workbook"))
             parts, worksheets = (_related_parts(archive, book, kind) for kind in ("", "/worksheet"))
             strings = _related_parts(archive, book, "/sharedStrings").values()
             self._strings = [part for part in strings if part in archive.namelist()]
@@ -210,13 +210,13 @@ class Package:
         with self._open() as archive:
             for name in self._strings:
                 with archive.open(name) as part:
-                    for _ in scan.search(_blocks(part)):  # to its end, which proves that it is as long as it says
+                    for _block in scan.search(_blocks(part)):  # to its end, which proves that it is as long as it says
                         pass
             with archive.open(self._parts[sheet]) as part:
                 scan.read(_blocks(part))
         if scan.rows * scan.columns > MOST_CELLS:
-            problem = "The sheet {sheet} reaches to row {rows:,} and column {columns:,}: too many cells."
-            advice = "Delete the cells far from the table, or save the sheet as CSV UTF-8."
+            problem = N_("The sheet {sheet} reaches to row {rows:,} and column {columns:,}: too many cells.")
+            advice = N_("Delete the cells far from the table, or save the sheet as CSV UTF-8.")
             raise SourceError(problem, advice, sheet=quoted(sheet), rows=scan.rows, columns=scan.columns)
         return scan
 
@@ -243,8 +243,7 @@ class Package:
     def _check_sizes(self, archive: zipfile.ZipFile) -> None:
         parts = archive.infolist()
         if any(part.file_size > BOMB_BYTES + BOMB_RATIO * part.compress_size for part in parts):
-            problem = "{file} unpacks to far more than a table would."
-            raise SourceError(problem, SAVE_AS_CSV, file=self._path.name)
+            raise SourceError("{file} unpacks to far more than a table would.", SAVE_AS_CSV, file=self._path.name)
         if sum(part.file_size for part in parts) > MOST_BYTES:
             raise SourceError("{file} is too large to be opened.", SAVE_AS_CSV, file=self._path.name)
 
@@ -255,7 +254,7 @@ def _column_index(letters: str) -> int:
     for letter in letters:
         number = number * 26 + "ABCDEFGHIJKLMNOPQRSTUVWXYZ".index(letter) + 1
     if not 1 <= number <= WIDEST:
-        raise ValueError(f"there is no column {letters[:20]!r}")
+        raise ValueError(_("there is no column {name}", name=quoted(letters)))
     return number - 1
 
 

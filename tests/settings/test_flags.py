@@ -8,9 +8,10 @@ import cloup
 import pytest
 from click.testing import CliRunner, Result
 
+from batch_alias.errors import UsageError
 from batch_alias.settings import Output, Reading, Sending
-from batch_alias.settings.flags import Duration, Share, fill, flags
-from batch_alias.settings.options import Option, Unit
+from batch_alias.settings.flags import Command, fill, fill_target, flags, in_our_words
+from batch_alias.settings.options import Option, Unit, validate
 from batch_alias.settings.target import REGIONS, Target
 
 
@@ -19,7 +20,7 @@ class Page:
     """One setting of each kind."""
 
     max_size: Annotated[int, Option("Most rows.", "ROWS", least=1)] = 7
-    wait: Annotated[float, Option("Longest wait.", unit=Unit.SECONDS)] = 5400.0
+    wait: Annotated[float, Option("Longest wait.", unit=Unit.SECONDS, least=0, most=604_800)] = 5400.0
     pause: Annotated[float, Option("Pause.", unit=Unit.SECONDS)] = 0.5
     loss: Annotated[float, Option("Most rows lost.", unit=Unit.SHARE)] = 0.125
     colour: Annotated[str | None, Option("Colour.", choices=("red", "blue"), variable="COLOUR")] = None
@@ -28,6 +29,9 @@ class Page:
     words: Annotated[tuple[str, ...], Option("A word; may be repeated.", "WORD")] = ()
     span: Annotated[tuple[float, float] | None, Option("Part of it.", "FROM TO")] = None
     more: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        validate(self)
 
 
 PAGE_FLAGS = flags("Page", Page)
@@ -48,13 +52,16 @@ def parse() -> Callable[..., dict[str, object]]:
 
 
 @pytest.fixture
-def refuse() -> Callable[..., str]:
-    """What is printed for wrong arguments or a wrong environment."""
+def refuse(monkeypatch) -> Callable[..., str]:
+    """How wrong arguments or a wrong environment are refused."""
 
     def run(*arguments: str, **environment: str) -> str:
-        result = _invoke(cloup.command()(PAGE_FLAGS(lambda **_given: None)), arguments, environment)
-        assert result.exit_code == 2
-        return result.output
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        command = cloup.command("page", cls=Command)(PAGE_FLAGS(lambda **given: fill(Page, given)))
+        with pytest.raises((UsageError, click.UsageError)) as raised:
+            command.main(list(arguments), prog_name="page", standalone_mode=False)
+        return str(raised.value if isinstance(raised.value, UsageError) else in_our_words(raised.value))
 
     return run
 
@@ -114,9 +121,16 @@ def test_an_empty_variable_is_ignored(parse):
     assert parse(BATCH_ALIAS_MAX_SIZE="", COLOUR="", BATCH_ALIAS_QUIET="") == parse()
 
 
-@pytest.mark.parametrize("variable", ["BATCH_ALIAS_MAX_SIZE", "BATCH_ALIAS_COLOUR", "BATCH_ALIAS_QUIET"])
-def test_a_variable_with_a_wrong_value_is_refused(variable, refuse):
-    assert "Invalid value" in refuse(**{variable: "many"})
+@pytest.mark.parametrize(
+    ("variable", "said"),
+    [
+        ("BATCH_ALIAS_MAX_SIZE", "--max-size is 'many'. It must be a number."),
+        ("COLOUR", "--colour is 'many'. It may be red, blue."),
+        ("BATCH_ALIAS_QUIET", "BATCH_ALIAS_QUIET is neither yes nor no. Set it to 1 or 0."),
+    ],
+)
+def test_a_variable_with_a_wrong_value_is_refused(variable, said, refuse):
+    assert refuse(**{variable: "many"}) == said
 
 
 def test_the_help_shows_each_default_as_it_would_be_typed():
@@ -154,25 +168,111 @@ def test_formats_and_regions_are_chosen_by_their_names(parse):
 @pytest.mark.parametrize(
     ("text", "share"), [("5%", 0.05), (" 12.5% ", 0.125), ("0.05", 0.05), ("0", 0), ("1", 1), ("100%", 1)]
 )
-def test_a_share_is_a_percentage_or_a_number(text, share):
-    assert Share().convert(text, None, None) == pytest.approx(share)
-
-
-@pytest.mark.parametrize("text", ["", "%", "5 percent", "five"])
-def test_another_text_is_no_share(text):
-    with pytest.raises(click.BadParameter, match="is not a share"):
-        Share().convert(text, None, None)
+def test_a_share_is_a_percentage_or_a_number(text, share, parse):
+    assert parse("--loss", text)["loss"] == pytest.approx(share)
 
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [("90", 90), ("90s", 90), ("30m", 1800), (" 2h ", 7200), ("0", 0), ("0.5", 0.5), ("1.5h", 5400)],
+    [("90", 90), ("90s", 90), ("30m", 1800), (" 2h ", 7200), ("1d", 86_400), ("0", 0), ("0.5", 0.5), ("1.5h", 5400)],
 )
-def test_a_duration_is_seconds_or_has_a_unit(text, seconds):
-    assert Duration().convert(text, None, None) == seconds
+def test_a_duration_is_seconds_or_has_a_unit(text, seconds, parse):
+    assert parse("--wait", text)["wait"] == seconds
 
 
-@pytest.mark.parametrize("text", ["", "s", "soon", "5d", "1h30m", "ten s"])
-def test_another_text_is_no_duration(text):
-    with pytest.raises(click.BadParameter, match="is not a time"):
-        Duration().convert(text, None, None)
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        *[(("--loss", text), "Write it as 5% or 0.05.") for text in ("", "%", "5 percent", "five")],
+        *[(("--wait", text), "Write it as 90s, 30m, 2h or 1d.") for text in ("", "s", "soon", "5w", "1h30m", "ten s")],
+        (("--wait", "10d"), "--wait is 10d. It may be 0s to 7d."),
+        (("--max-size", "many"), "--max-size is 'many'. It must be a number."),
+        (("--max-size", "0"), "--max-size is 0. It may be 1 or more."),
+        (("--max-size", "u\u200b1"), "--max-size is 'u⟨U+200B⟩1'."),
+        (("--span", "1", "x"), "--span is 'x'. It must be a number."),
+        (("--span", "1"), "--span needs 2 values. See page --help."),
+        (("--max-size",), "--max-size needs 1 value. See page --help."),
+        (("--quiet=yes",), "--quiet takes no value. See page --help."),
+        (("one",), "'one' is more than page takes. See page --help."),
+        (("one", "t\u200bwo"), "'one', 't⟨U+200B⟩wo' is more than page takes."),
+        (("--quite",), "There is no option --quite. Did you mean --quiet? See page --help."),
+        (("--\u200b",), "There is no option --⟨U+200B⟩."),
+        (
+            ("--secret", "x"),
+            "There is no flag for the App Secret: others could read it in the list of processes. Set RONG",
+        ),
+        (("--app-secret=x",), "Set RONGCLOUD_APP_SECRET."),
+        (("--key", "x"), "There is no flag for the App Key. Set RONGCLOUD_APP_KEY."),
+        (("--app-key", "x"), "Set RONGCLOUD_APP_KEY."),
+        (
+            ("--dry-run",),
+            "There is no option --dry-run. batch-alias check shows what would be sent; batch-alias plan",
+        ),
+        (("-n",), "There is no option -n. batch-alias check shows"),
+    ],
+)
+def test_what_cannot_be_parsed_is_refused_in_our_words(arguments, said, refuse):
+    assert said in refuse(*arguments)
+
+
+def test_a_missing_argument_is_named():
+    command = cloup.command("page", cls=Command)(cloup.argument("source")(lambda **_given: None))
+    with pytest.raises(click.UsageError) as raised:
+        command.main([], prog_name="page", standalone_mode=False)
+    assert str(in_our_words(raised.value)) == "SOURCE is missing. See page --help."
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["fly"], "There is no command fly. See books --help."),
+        (["pag"], "There is no command pag. Did you mean page? See books --help."),
+    ],
+)
+def test_a_command_that_does_not_exist_is_named(arguments, said):
+    group = cloup.Group("books", commands=[cloup.Command("page")])
+    with pytest.raises(click.UsageError) as raised:
+        group.main(arguments, prog_name="books", standalone_mode=False)
+    assert str(in_our_words(raised.value)) == said
+
+
+REGION, URL = {"RONGCLOUD_REGION": "beijing"}, {"BATCH_ALIAS_URL": "https://api.example.com"}
+KEYS = {"RONGCLOUD_APP_KEY": "key", "RONGCLOUD_APP_SECRET": "secret"}
+
+
+@pytest.fixture
+def target() -> Callable[..., Target]:
+    """The target of a command for some arguments and an environment."""
+
+    def find(*arguments: str, **environment: str) -> Target:
+        found: list[Target] = []
+        decorator = flags("Target", Target)
+        command = cloup.command()(decorator(lambda **given: found.append(fill_target(given, environment))))
+        _invoke(command, arguments, environment)
+        return found[0]
+
+    return find
+
+
+def test_what_is_typed_wins_over_what_the_environment_says(target):
+    for words in ({}, {"RONGCLOUD_REGION": "mars"}, {"RONGCLOUD_URL": "nonsense", **REGION}):
+        assert target("--sandbox", **words, **KEYS).sandbox
+    assert target("--region", "singapore", BATCH_ALIAS_SANDBOX="1", **URL, **KEYS).region == "singapore"
+    assert target(**URL, **KEYS).url == "https://api.example.com"
+
+
+def test_two_targets_of_the_environment_are_named_by_their_variables(target):
+    with pytest.raises(UsageError) as raised:
+        target(**REGION, **URL, **KEYS)
+    assert raised.value.problem == (
+        "The environment names more than one target: RONGCLOUD_REGION, BATCH_ALIAS_URL are set."
+    )
+    assert "Unset all but one of them, or pass --region, --url or --sandbox" in raised.value.advice
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--sandbox", "--region", "beijing"], ["--sandbox", "--url", "https://a.example"]]
+)
+def test_two_targets_that_are_typed_are_refused(arguments, target):
+    with pytest.raises(UsageError, match=f"More than one target: --sandbox, {arguments[1]}. Pass one of them."):
+        target(*arguments, **KEYS)

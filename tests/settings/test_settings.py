@@ -4,7 +4,7 @@ import pytest
 
 from batch_alias.errors import UsageError
 from batch_alias.problems import ACCEPTABLE, WARNINGS
-from batch_alias.settings import STDIN, Comparing, Empty, Format, Reading, Sending, Settings
+from batch_alias.settings import STDIN, Comparing, Empty, Format, Output, Reading, Sending, Settings
 
 
 @pytest.mark.parametrize(
@@ -67,6 +67,13 @@ def test_a_row_whose_user_is_not_in_the_group_is_rejected_if_warnings_are(member
     assert settings.others == others
     with pytest.raises(UsageError):
         Settings()
+
+
+def test_nothing_is_both_quiet_and_verbose():
+    assert (Output(quiet=True).verbose, Output(verbose=True).quiet) == (False, False)
+    with pytest.raises(UsageError, match="--quiet and --verbose cannot be combined") as raised:
+        Output(quiet=True, verbose=True)
+    assert "BATCH_ALIAS_QUIET" in raised.value.advice
 
 
 @pytest.mark.parametrize(

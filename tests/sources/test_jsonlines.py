@@ -45,8 +45,8 @@ def test_objects_are_rows_with_the_numbers_of_their_lines(written):
         ('{"userId": "u1", "groupId": "g1", "remark": "\\u0000"}', "nul-character", "NUL"),
         ("[1, 2, 3]", "not-an-object", "another JSON value"),
         ("null", "not-an-object", "another JSON value"),
-        ('{"userId": ', "not-an-object", "Expecting value"),
-        ("[" * 100_000, "not-an-object", "nested too deeply|Expecting value"),
+        ('{"userId": ', "not-an-object", "it is malformed at character 13"),
+        ("[" * 100_000, "not-an-object", "nested too deeply|it is malformed at"),
     ],
 )
 def test_a_damaged_line_is_rejected_with_the_reason(read, written, line, reason, message):

@@ -133,6 +133,12 @@ def test_a_large_file_comes_in_bounded_batches(written):
     assert [int(number) for batch in batches for number in batch["number"]] == list(range(2, 25_002))
 
 
+@pytest.mark.parametrize("content", [ROWS, '{"userId": "u1", "groupId": "g1", "remark": "a"}\n'])
+def test_only_a_workbook_has_sheets(written, read, content):
+    with pytest.raises(SourceError, match=r"rows\.csv is not a workbook and has no sheets\. Leave out --sheet"):
+        read(written(content), sheet="Sheet1")
+
+
 def test_an_error_of_the_caller_is_not_reported_as_one_of_the_source(written):
     def fail(path):
         with open_source(path, Reading()) as source:

@@ -70,7 +70,7 @@ def test_many_rows_come_in_several_lists(workbook, name):
 @pytest.mark.parametrize("content", [b"no workbook", b"PK\x03\x04", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"])
 def test_a_damaged_workbook_is_reported(written, content):
     [result] = output_of(written(content), "Sheet")
-    assert result.keys() == {"damage"}
+    assert result.keys() == {"damage", "kind"}
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems do not limit a process's memory")
