@@ -33,12 +33,12 @@ def log_attempt(row: Row, attempt: int, response: Response) -> None:
             "status": response.status,
             "code": response.code,
             "action": response.classification.action.value,
-            "meaning": response.classification.meaning,
+            "meaning": response.classification.english,
             "message": response.message,
             "latency_ms": round(response.latency * 1000, 1),
             "request_id": response.request_id,
         }
-        _ATTEMPTS.info("row %d: %s", row.number, response.classification.meaning, extra={"fields": fields})
+        _ATTEMPTS.info("row %d: %s", row.number, response.classification.english, extra={"fields": fields})
 
 
 def log_retry(row: Row, attempt: int, response: Response, wait: float) -> None:
@@ -47,7 +47,7 @@ def log_retry(row: Row, attempt: int, response: Response, wait: float) -> None:
         "Row %d, attempt %d: %s%s; again in %.1f s",
         row.number,
         attempt,
-        response.classification.meaning,
+        response.classification.english,
         f" ({response.message})" if response.message else "",
         wait,
     )

@@ -7,6 +7,8 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Protocol
 
+from batch_alias.text import Message
+
 SUCCESS = 200
 """RongCloud's code for a call that was accepted."""
 LATENCY_STEP = 1.05
@@ -151,7 +153,8 @@ class Classification:
     """What a response means for its row and for the run."""
 
     action: Action
-    meaning: str  # in plain words
+    meaning: str  # in plain English words, with the names of values in braces
+    values: Mapping[str, object] = field(default_factory=dict)
     in_doubt: bool = False  # the operation may have been carried out although it was not confirmed
     unhealthy: bool = False  # the service, or the way to it, does not work: counts towards an outage
     congestion: bool = False  # it may be asked too much at once: counts towards a lower rate
@@ -165,6 +168,16 @@ class Classification:
     def is_documented(self) -> bool:
         """Whether it is one of RongCloud's own codes, and no page of a gateway or unknown code."""
         return bool(self.status)
+
+    @property
+    def english(self) -> str:
+        """The meaning for logs."""
+        return self.meaning.format_map(self.values)
+
+    @property
+    def text(self) -> Message:
+        """The meaning for people."""
+        return Message(self.meaning, **self.values)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -239,9 +252,9 @@ class Event:
     values: Mapping[str, str | float]
 
     @property
-    def text(self) -> str:
+    def text(self) -> Message:
         """The event in a sentence."""
-        return EVENT_SENTENCES[self.kind].format_map(self.values)
+        return Message(EVENT_SENTENCES[self.kind], **self.values)
 
 
 @dataclass(slots=True, kw_only=True)
