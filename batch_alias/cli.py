@@ -95,7 +95,7 @@ def run(source: Path, **given: object) -> int:
 @flags("Reading aliases", Sending, *READ_FLAGS)
 @flags("Comparing", Comparing, "only_absent", "members")
 @flags("Reading the source", Reading)
-@flags("Output", Output, "quiet", "verbose", "log", "json")
+@flags("Output", Output, "quiet", "verbose", "no_color", "log", "json")
 def plan(source: Path, **given: object) -> int:
     """Show what `run` would change: read each alias first, and set none.
 
@@ -122,7 +122,7 @@ def plan(source: Path, **given: object) -> int:
 @flags("Sending", Sending, "rate")
 @flags("Job", Settings, "max_rejected")
 @flags("Reading the source", Reading)
-@flags("Output", Output, "json")
+@flags("Output", Output, "no_color", "json")
 def check(source: Path, problems: Path | None, members: bool, **given: object) -> int:
     """Show what `run` would do with SOURCE. Sends nothing; only --members needs a target and credentials.
 
@@ -135,12 +135,13 @@ def check(source: Path, problems: Path | None, members: bool, **given: object) -
     from batch_alias.console import Console
     from batch_alias.render import check_lines
 
-    console = Console()
+    console = Console(colour=not given["no_color"])
     more = {"reading": fill(Reading, given), "sending": fill(Sending, given)}
     if members:
         more |= {"target": fill_target(given, os.environ), "comparing": Comparing(members="warn")}
     settings = fill(Settings, given, source=source, **more)
-    found = check_file(settings, problems=problems, on_read=console.reading, watch=console.looking_up)
+    with console.reading() as on_read:
+        found = check_file(settings, problems=problems, on_read=on_read, watch=console.looking_up)
     console.answer([found.as_json()] if given["json"] else check_lines(found))
     return found.exit_code
 
@@ -190,7 +191,7 @@ def retry(job: Path, **given: object) -> int:
 )
 @flags(CREDENTIALS, Target)
 @flags("Reading aliases", Sending, *READ_FLAGS)
-@flags("Output", Output, "quiet", "verbose", "log", "json")
+@flags("Output", Output, "quiet", "verbose", "no_color", "log", "json")
 @flags("Reports", Settings, "xlsx")
 def verify(job: Path, sample: int | None, **given: object) -> int:
     """Read the accepted rows of JOB back: is each alias as it was set?
@@ -246,8 +247,8 @@ def report(job: Path, xlsx: bool) -> int:
 
 @command
 @cloup.argument("job", type=PATH, help=JOB)
-@flags("Output", Output, "json")
-def status(job: Path, json: bool) -> int:
+@flags("Output", Output, "no_color", "json")
+def status(job: Path, json: bool, no_color: bool) -> int:
     """Show where JOB stands, running or stopped; it is not disturbed.
 
     \b
@@ -258,7 +259,7 @@ def status(job: Path, json: bool) -> int:
     from batch_alias.status import status_of
 
     found = status_of(job)
-    Console().answer([found.as_json()] if json else status_lines(found, time.time()))
+    Console(colour=not no_color).answer([found.as_json()] if json else status_lines(found, time.time()))
     return ExitCode.DONE
 
 

@@ -26,6 +26,7 @@ logging.getLogger("batch_alias").addHandler(logging.NullHandler())
 def log_attempt(row: Row, attempt: int, response: Response) -> None:
     """Log an attempt, without any key, secret or alias."""
     if _ATTEMPTS.isEnabledFor(logging.INFO):
+        meaning = _english(response)
         fields = {
             "row": row.number,
             "attempt": attempt,
@@ -33,12 +34,12 @@ def log_attempt(row: Row, attempt: int, response: Response) -> None:
             "status": response.status,
             "code": response.code,
             "action": response.classification.action.value,
-            "meaning": response.classification.english,
+            "meaning": meaning,
             "message": response.message,
             "latency_ms": round(response.latency * 1000, 1),
             "request_id": response.request_id,
         }
-        _ATTEMPTS.info("row %d: %s", row.number, response.classification.english, extra={"fields": fields})
+        _ATTEMPTS.info("row %d: %s", row.number, meaning, extra={"fields": fields})
 
 
 def log_retry(row: Row, attempt: int, response: Response, wait: float) -> None:
@@ -47,10 +48,14 @@ def log_retry(row: Row, attempt: int, response: Response, wait: float) -> None:
         "Row %d, attempt %d: %s%s; again in %.1f s",
         row.number,
         attempt,
-        response.classification.english,
+        _english(response),
         f" ({response.message})" if response.message else "",
         wait,
     )
+
+
+def _english(response: Response) -> str:
+    return response.classification.meaning.format_map(response.classification.values)
 
 
 class _JsonLine(logging.Formatter):

@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import astuple, dataclass, field
 from enum import StrEnum
-from types import MappingProxyType
 from typing import Protocol
 
 from batch_alias.text import Message
@@ -170,11 +169,6 @@ class Classification:
         return bool(self.status)
 
     @property
-    def english(self) -> str:
-        """The meaning for logs."""
-        return self.meaning.format_map(self.values)
-
-    @property
     def text(self) -> Message:
         """The meaning for people."""
         return Message(self.meaning, **self.values)
@@ -194,9 +188,7 @@ class Response:
     failure: Failure | None = None
     retry_after: float | None = None  # that the server asked to wait
     clock_skew: float | None = None  # by which the server's Date is ahead of this machine's clock
-    remark: str | None = (
-        None  # the alias that was read, "" where none is set; None unless a call to read it was accepted
-    )
+    remark: str | None = None  # the alias that was read, "" for none; None unless a call to read it was accepted
     members: frozenset[str] | None = None  # the user ids of a group; None unless a call to list them was accepted
 
     @property
@@ -231,16 +223,14 @@ class EventKind(StrEnum):
     HOST_SWITCHED = "host-switched"
 
 
-EVENT_SENTENCES: Mapping[EventKind, str] = MappingProxyType(
-    {
-        EventKind.OUTAGE_BEGAN: "The service does not work ({detail}). Sending is on hold; one row at a time is tried.",
-        EventKind.OUTAGE_ENDED: "The service works again; the rate rises to its full value step by step.",
-        EventKind.RATE_LOWERED: "{signals} of {responses} responses were refusals or came too late;"
-        " the rate is lowered to {rate:g} requests per second.",
-        EventKind.ASKED_TO_WAIT: "The server asks to wait {seconds:.0f} s.",
-        EventKind.HOST_SWITCHED: "All connections move to {host}.",
-    }
-)
+EVENT_SENTENCES: Mapping[EventKind, str] = {
+    EventKind.OUTAGE_BEGAN: "The service does not work ({detail}). Sending is on hold; one row at a time is tried.",
+    EventKind.OUTAGE_ENDED: "The service works again; the rate rises to its full value step by step.",
+    EventKind.RATE_LOWERED: "{signals} of {responses} responses were refusals or came too late;"
+    " the rate is lowered to {rate:g} requests per second.",
+    EventKind.ASKED_TO_WAIT: "The server asks to wait {seconds:.0f} s.",
+    EventKind.HOST_SWITCHED: "All connections move to {host}.",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

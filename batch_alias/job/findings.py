@@ -109,7 +109,7 @@ def too_many_rejected(ledger: LedgerReader, settings: Settings) -> SourceError |
         return None
     worst = ledger.problems(State.REJECTED)[0]
     problem = N_(
-        "Too many rows are rejected: {rejected:,} of {rows:,}; --max-rejected permits {most}. Nothing was sent."
+        "{rejected:,} of {rows:,} rows rejected, more than --max-rejected {most} permits; nothing was sent."
         " Most frequent, {count:,} × {name}: row {row}: {message}"
     )
     if counts.rejected == counts.rows:
