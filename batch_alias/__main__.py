@@ -40,7 +40,8 @@ def main() -> None:
     except click.ClickException as error:
         code = _failed(in_our_words(error))
     except (KeyboardInterrupt, asyncio.CancelledError, click.exceptions.Abort):
-        code = _failed(Interrupted("Interrupted.", "Nothing is lost; run the same command again to go on."))
+        interrupted = Interrupted("Interrupted.", "Nothing is lost; run the same command again to go on.")
+        code = _failed(interrupted, by_signal=True)
     except Exception as error:
         code = _failed(_defect(error))
     others = (thread for thread in threading.enumerate() if thread is not threading.main_thread())
@@ -59,16 +60,23 @@ def _language() -> str:
     return language_of(os.environ)
 
 
-def _failed(error: BatchAliasError) -> int:
+def _failed(error: BatchAliasError, *, by_signal: bool = False) -> int:
     from batch_alias.console import Console
 
-    console = Console()
+    console = Console(colour=not _is_given("no-color"))
+    if by_signal:
+        console.break_line()
     console.error(error)
-    # The command line itself may be what is wrong, so click cannot be asked; these are its words for yes.
-    if "--json" in sys.argv or os.environ.get("BATCH_ALIAS_JSON", "").lower() in {"1", "true", "t", "yes", "y", "on"}:
+    if _is_given("json"):
         shown = {"error": error.problem, "advice": error.advice, "exit_code": error.exit_code}
         console.answer([json.dumps(shown, ensure_ascii=False, indent=2)])
     return error.exit_code
+
+
+def _is_given(name: str) -> bool:
+    # The command line itself may be what is wrong, so click cannot be asked; these are its words for yes.
+    value = os.environ.get(f"BATCH_ALIAS_{name.upper().replace('-', '_')}", "")
+    return f"--{name}" in sys.argv or value.lower() in {"1", "true", "t", "yes", "y", "on"}
 
 
 def _defect(error: Exception) -> InternalError:

@@ -13,13 +13,14 @@ from batch_alias.job import Job, OpenJob, Planned, Verified, open_job
 from batch_alias.logs import logging_to
 from batch_alias.render import plan_lines, planned_lines, reading_lines, verified_lines
 from batch_alias.settings import Output, Settings
+from batch_alias.text import _, count, labelled
 
 T = TypeVar("T")
 
 
 def run(settings: Settings, output: Output, *, opened: OpenJob = open_job) -> int:
     """Run a job, or what is left of it."""
-    console = Console(quiet=output.quiet)
+    console = Console(quiet=output.quiet, colour=not output.no_color)
     confirmed = output.yes or (settings.target is not None and settings.target.sandbox)
     if not confirmed and not console.is_interactive:
         raise UsageError("There is no terminal to ask whether to send.", "Pass --yes to send without asking.")
@@ -27,12 +28,12 @@ def run(settings: Settings, output: Output, *, opened: OpenJob = open_job) -> in
         if _perform(job, job.look_up_members(console.event, console.looking_up), console):
             console.say(*plan_lines(job))
             if job.to_send and settings.comparing.max_changes is not None and not job.is_planned_first:
-                console.warn("Warning   --max-changes is not applied: rows have been sent already")
+                console.warn(labelled(_("Warning"), _("--max-changes is not applied: rows have been sent already")))
             if job.to_send and not confirmed and not console.confirm():
                 raise Interrupted("This run has sent nothing.")
             with console.progress(job.progress, lambda: job.under_way):
                 _perform(job, job.send(console.event), console)
-        console.say("Writing reports …")
+        console.say(_("Writing reports …"))
         summary = job.report()
         console.ended(job, summary)
     console.flush()
@@ -43,7 +44,7 @@ def run(settings: Settings, output: Output, *, opened: OpenJob = open_job) -> in
 
 def plan(settings: Settings, output: Output) -> int:
     """Read the aliases that a run would replace."""
-    console = Console(quiet=output.quiet)
+    console = Console(quiet=output.quiet, colour=not output.no_color)
     with _open(settings, output, console, open_job) as job:
         if _perform(job, job.look_up_members(console.event, console.looking_up), console):
             console.say(*reading_lines(job, job.ledger.plan().left))
@@ -55,7 +56,7 @@ def plan(settings: Settings, output: Output) -> int:
 
 def verify(settings: Settings, output: Output, *, sample: int | None) -> int:
     """Read the accepted rows of a job back, or a random sample of them."""
-    console = Console(quiet=output.quiet)
+    console = Console(quiet=output.quiet, colour=not output.no_color)
     with _open(settings, output, console, open_job) as job:
         console.say(*reading_lines(job, job.choose_to_verify(sample)))
         with console.progress(job.progress, lambda: job.under_way):
@@ -69,7 +70,8 @@ def _open(settings: Settings, output: Output, console: Console, opened: OpenJob)
     _permit_connections(settings.sending.max_in_flight)
     with (
         logging_to(output.log, console.say if output.verbose else None),
-        opened(settings, on_read=console.reading) as job,
+        console.reading() as on_read,
+        opened(settings, on_read=on_read) as job,
     ):
         yield job
 
@@ -103,10 +105,13 @@ class _Executor(ThreadPoolExecutor):
 def _stop_on_signals(loop: asyncio.AbstractEventLoop, job: Job, console: Console) -> None:
     """The first signal lets the attempts under way end, the second ends sending at once."""
 
-    def interrupted() -> None:
+    def interrupted(number: signal.Signals) -> None:
         progress = job.progress()
         if progress is not None and job.stop():
-            console.warn(f"Stopping: {progress.in_flight} requests in flight may end. Once more ends at once.")
+            if number is signal.SIGINT:
+                console.break_line()
+            requests = count(progress.in_flight, "request")
+            console.warn(_("Stopping: {requests} in flight may end. Once more ends at once.", requests=requests))
         else:
             for task in asyncio.all_tasks(loop):
                 task.cancel()
@@ -114,7 +119,7 @@ def _stop_on_signals(loop: asyncio.AbstractEventLoop, job: Job, console: Console
     # Windows has no signal handlers in the loop: there Ctrl-C ends the run at once, which the ledger survives too.
     with contextlib.suppress(NotImplementedError):
         for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, interrupted)
+            loop.add_signal_handler(number, interrupted, number)
 
 
 def _permit_connections(most: int) -> None:

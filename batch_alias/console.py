@@ -4,39 +4,43 @@ import contextlib
 import os
 import queue
 import shlex
-import shutil
 import sys
 import textwrap
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
-from typing import Never
+from typing import Never, TextIO
 
-import wcwidth
 from tqdm import tqdm
 
-from batch_alias.errors import BatchAliasError
+from batch_alias.errors import BatchAliasError, ExitCode
 from batch_alias.job import Job
-from batch_alias.ledger import FIRST_ROWS
+from batch_alias.ledger import FIRST_ROWS, ReadBack
 from batch_alias.model import Event, State
-from batch_alias.render import left_out_lines, problem_lines, progress_text, read_back_lines, state_counts
+from batch_alias.render import (
+    done_line,
+    left_lines,
+    left_out_lines,
+    problem_lines,
+    progress_text,
+    read_back_lines,
+)
 from batch_alias.reports import Summary, next_steps
 from batch_alias.sending.limiter import sending_seconds
 from batch_alias.sending.members import MemberLookup
-from batch_alias.sending.metrics import Progress
+from batch_alias.sending.metrics import Estimate, Progress
 from batch_alias.settings import PROGRESS_THREAD
-from batch_alias.text import INDENT, count, duration
+from batch_alias.staging import OnRead
+from batch_alias.text import _, count, duration, labelled, wrapped
 
 REDRAW = 0.2
 """Seconds between two drawings of the bar."""
 LINE = 10.0
 """Seconds between two progress lines where there is no terminal."""
-HORIZON = 30.0
-"""Seconds of progress from which the time left is estimated."""
-LARGE_SOURCE = 8_000_000
-"""Bytes of a source from which on reading it shows a bar."""
+LARGE_SOURCE = 1_000_000
+"""Bytes of a source that takes a second to read, so that is said before, where there is no terminal."""
+_COLOURS = {"red": "1;31", "green": "32", "yellow": "33"}
 
 
 class Console:
@@ -44,17 +48,24 @@ class Console:
 
     Args:
         quiet: Print problems only.
+        colour: Use colours, on a terminal, unless ``NO_COLOR`` is set.
         terminal: Whether standard error is a terminal; ``None`` finds out.
         interval: Seconds between two drawings of the progress; ``None`` takes the usual one.
     """
 
-    def __init__(self, *, quiet: bool = False, terminal: bool | None = None, interval: float | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        quiet: bool = False,
+        colour: bool = True,
+        terminal: bool | None = None,
+        interval: float | None = None,
+    ) -> None:
         self._quiet = quiet
         self._terminal = sys.stderr.isatty() if terminal is None else terminal
         self._interval = interval or (REDRAW if self._terminal else LINE)
-        self._colour = self._terminal and "NO_COLOR" not in os.environ
+        self._colour = colour and self._terminal and not os.environ.get("NO_COLOR")
         self._drawn = 0  # lines that the next redrawing replaces
-        self._bar: tqdm[Never] | None = None  # shown while the source is read
         self._printer: threading.Thread | None = None  # prints while the progress is shown
         self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()  # for it; None ends the progress
 
@@ -70,6 +81,14 @@ class Console:
 
     def warn(self, text: str) -> None:
         """Print something that a quiet run prints too."""
+        self._put(_wrapped(text, sys.stderr))
+
+    def break_line(self) -> None:
+        """After Ctrl-C: what follows begins on a line of its own, below the ``^C`` that a terminal has shown."""
+        if self._terminal:
+            self._put("")
+
+    def _put(self, text: str) -> None:
         if self._printer is None:
             _print(text)
             return
@@ -78,34 +97,35 @@ class Console:
             self._print_queued()
 
     def answer(self, lines: Iterable[str]) -> None:
-        """Print what was asked for on standard output."""
+        """Print what was asked for on standard output. A text of several lines, such as JSON, is never wrapped."""
         for line in lines:
-            print(line, flush=True)
+            print(line if "\n" in line else _wrapped(line, sys.stdout), flush=True)
 
     @property
     def width(self) -> int | None:
         """The columns of the terminal that standard output is; ``None`` where it is none."""
-        return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+        return _columns(sys.stdout)
 
     def redraw(self, lines: Iterable[str]) -> None:
         """Print lines on the terminal that standard output is, in place of those that were printed so before."""
-        wrapped = list[str]()
-        for line in lines:
-            wrapped += wcwidth.wrap(line, self.width or 80, subsequent_indent=" " * INDENT)
         up = f"\x1b[{self._drawn}A\x1b[J" if self._drawn else ""
-        print(up + "\n".join(wrapped), flush=True)
-        self._drawn = len(wrapped)
+        drawn = "\n".join(_wrapped(line, sys.stdout) for line in lines)
+        print(up + drawn, flush=True)
+        self._drawn = drawn.count("\n") + 1
 
     def error(self, error: BatchAliasError) -> None:
         """Print what ended the run and what to do."""
-        self.warn(f"batch-alias: {self._highlight(error.problem)}")
+        self.warn(f"batch-alias: {self._coloured(error.problem, 'red')}")
         if error.advice:
             self.warn(textwrap.indent(error.advice, "  "))
 
     def confirm(self) -> bool:
         """Ask whether to send."""
-        _print("Send these rows? [y/N] ", end="")
-        return sys.stdin.readline().strip().casefold() in {"y", "yes"}
+        _print(_("Send these rows? [y/N] "), end="")
+        typed = sys.stdin.readline()
+        if not typed.endswith("\n"):  # Ctrl-D
+            self.break_line()
+        return typed.strip().casefold() in {"y", "yes"}
 
     def event(self, event: Event) -> None:
         """Print an event of the run, above the bar."""
@@ -114,48 +134,69 @@ class Console:
     def stopped(self, reason: str) -> None:
         """Print why a run ended early, if it did."""
         if reason:
-            self.warn(f"Stopped   {self._highlight(reason)}")
+            self.warn(labelled(_("Stopped"), self._coloured(reason, "red")))
 
     def ended(self, job: Job, summary: Summary) -> None:
-        """Print how a run ended, where its reports are, and what to do next."""
+        """Print how a run ended, where its reports are, and what to do next; if quiet, only what is left, in a line."""
+        ledger, counts = job.ledger, job.ledger.counts()
         self.stopped(summary.stopped)
-        counts = job.ledger.counts()
-        self.say(f"Done      {state_counts(counts)} of {count(counts.rows, 'row')}")
-        self.say(*problem_lines(job.ledger.problems(State.REJECTED, State.FAILED, State.UNKNOWN)))
-        for line in left_out_lines(job.ledger):
+        done = done_line(counts, sent=summary.requests > 0 or ledger.may_have_sent())
+        self.say(self._coloured(done, "green" if summary.exit_code == ExitCode.DONE else "yellow"))
+        self.say(*problem_lines(ledger.problems(State.FAILED, State.UNKNOWN)))
+        for line in left_out_lines(ledger):
             self.warn(line)
-        if job.settings.comparing.verify:
-            found = job.ledger.read_back()
-            self.say(*read_back_lines(found, list(islice(job.ledger.differing(), FIRST_ROWS))))
-        self.say(f"Reports   {job.folder}: report.html, results.csv, not-accepted.csv, summary.json")
-        for step in next_steps(summary, job.folder, job.ledger.info()):
-            self.warn(f"Next      {step.text}")
+        found = ledger.read_back() if job.settings.comparing.verify else ReadBack(same=0, different=0, unread=0)
+        if job.settings.comparing.verify and (not self._quiet or found.different + found.unread):
+            for line in read_back_lines(found, list(islice(ledger.differing(), FIRST_ROWS))):
+                self.warn(line)
+        if self._quiet:
+            for line in left_lines(counts, job.folder):
+                self.warn(self._coloured(line, "yellow"))
+            return
+        reports = "report.html, results.csv, not-accepted.csv, summary.json"
+        self.warn(labelled(_("Reports"), f"{job.folder}: {reports}"))
+        for step in next_steps(summary, job.folder, ledger.info()):
+            self.warn(labelled(_("Next"), step.text))
             if command := same_command() if step.is_same else step.command:
-                self.warn(f"          {command}{f', {step.note}' if step.note else ''}")
-        if job.settings.comparing.verify and job.ledger.read_back().unread:
-            self.warn(f"Next      Read the others back: batch-alias verify {shlex.quote(str(job.folder))}")
+                self._put(labelled("", command))
+            if step.note:
+                self.warn(labelled("", f"({step.note})"))
+        if found.unread:
+            command = f"batch-alias verify {shlex.quote(str(job.folder))}"
+            self.warn(labelled(_("Next"), _("Read the others back: {command}", command=command)))
 
-    def reading(self, done: int, total: int) -> None:
-        """Show how far the source has been read, in bytes."""
-        if self._quiet or total < LARGE_SOURCE:
-            return
-        if not self._terminal:
-            if done == 0:
-                self.say(f"Reading   {total:,} bytes …")
-            return
-        if self._bar is None:
-            self._bar = tqdm(total=total, file=sys.stderr, unit="B", unit_scale=True, desc="Reading", leave=False)
-        self._bar.n = done
-        self._bar.refresh()
-        if done >= total:
-            self._bar.close()
-            self._bar = None
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[OnRead]:
+        """Show how far a source has been read, in bytes, by a callback that is called within the block."""
+        bar: tqdm[Never] | None = None
+        has_bar, is_said, began_at = self._terminal and not self._quiet, False, time.monotonic()
+
+        def show(done: int, total: int) -> None:
+            nonlocal bar, is_said
+            if bar is None and done < total and has_bar:
+                form = labelled(_("Reading"), "{percentage:3.0f}%|{bar}| {n_fmt}B/{total_fmt}B")
+                bar = _bar(total, form, leave=False)
+            elif bar is not None:
+                bar.n = done
+                bar.refresh()
+                if done >= total:
+                    bar.close()
+            elif not is_said and done < total and (total >= LARGE_SOURCE or time.monotonic() - began_at >= 1):
+                is_said = True
+                self.say(labelled(_("Reading"), _("{bytes:,} bytes …", bytes=total)))
+
+        try:
+            yield show
+        finally:
+            if bar is not None:
+                bar.close()
 
     @contextlib.contextmanager
     def looking_up(self, lookup: MemberLookup) -> Iterator[None]:
         """Show how far the members of groups have been looked up until the block ends."""
         time_left = duration(round(sending_seconds(lookup.groups, lookup.rate)))
-        self.say(f"Looking up {count(lookup.groups, 'group')} …; about {time_left}")
+        groups = count(lookup.groups, "group")
+        self.say(_("Looking up {groups} …; about {time}", groups=groups, time=time_left))
         with self.progress(lookup.progress, lambda: lookup.groups, "group"):
             yield
 
@@ -190,19 +231,19 @@ class Console:
                     _print(text)
 
     def _show(self, progress: Callable[[], Progress | None], total: Callable[[], int], unit: str) -> None:
-        estimate, bar = _Estimate(), None
+        estimate, bar = Estimate(now=time.monotonic()), None
         if self._terminal and not self._quiet:
             # tqdm itself puts ", " before the postfix.
             form = "{percentage:3.0f}%|{bar}| {n:,}/{total:,}{postfix}"
-            colour = "green" if self._colour else None
-            bar = tqdm(total=total(), file=sys.stderr, bar_format=form, dynamic_ncols=True, colour=colour)
+            bar = _bar(total(), form, colour="green" if self._colour else None)
         drawn_at, ended = time.monotonic(), False
         while not ended:
             with contextlib.suppress(queue.Empty):
                 text = self._lines.get(timeout=max(0.0, drawn_at + self._interval - time.monotonic()))
                 ended = text is None
                 if text is not None:
-                    _print(text, bar)
+                    # An empty one ends the line of the bar, since a terminal shows ^C behind it.
+                    _print(text, bar if text else None)
             if time.monotonic() - drawn_at >= self._interval or (ended and bar is not None):
                 drawn_at = time.monotonic()
                 if (now := progress()) is not None:
@@ -211,18 +252,16 @@ class Console:
             bar.close()
         self._print_queued()
 
-    def _draw(self, now: Progress, total: int, unit: str, estimate: "_Estimate", bar: "tqdm[Never] | None") -> None:
-        text = progress_text(now, estimate.seconds_left(now, total))
+    def _draw(self, now: Progress, total: int, unit: str, estimate: Estimate, bar: "tqdm[Never] | None") -> None:
+        text = progress_text(now, estimate.seconds_left(now, total, now=time.monotonic()))
         if bar is not None:
-            bar.total = total
-            bar.n = now.done
-            bar.postfix = text
+            bar.total, bar.n, bar.postfix, bar.ncols = total, now.done, text, _bar_columns()
             bar.refresh()
         elif not self._quiet:
-            _print(f"{now.done:,} of {count(total, unit)}, {text}")
+            _print(_("{done:,} of {total}, {text}", done=now.done, total=count(total, unit), text=text))
 
-    def _highlight(self, text: str) -> str:
-        return f"\x1b[1;31m{text}\x1b[0m" if self._colour else text
+    def _coloured(self, text: str, colour: str) -> str:
+        return f"\x1b[{_COLOURS[colour]}m{text}\x1b[0m" if self._colour else text
 
 
 def _print(text: str, bar: "tqdm[Never] | None" = None, end: str = "\n") -> None:
@@ -235,24 +274,28 @@ def _print(text: str, bar: "tqdm[Never] | None" = None, end: str = "\n") -> None
             bar.refresh()
 
 
-class _Estimate:
-    """How long the rest takes, from the rows settled lately: right during a slow-down, silent in an outage."""
+def _columns(stream: TextIO) -> int | None:
+    """The width of a terminal; ``None`` for what is none."""
+    with contextlib.suppress(OSError, ValueError):  # ValueError: it is closed
+        return os.get_terminal_size(stream.fileno()).columns or None
+    return None
 
-    def __init__(self) -> None:
-        self._seen: deque[tuple[float, int]] = deque([(time.monotonic(), 0)])
 
-    def seconds_left(self, progress: Progress, total: int) -> float | None:
-        """Seconds until so many rows are done; ``None`` if that cannot be said."""
-        now, done = time.monotonic(), progress.done
-        if done < self._seen[-1][1]:  # something else has begun
-            self._seen.clear()
-        self._seen.append((now, done))
-        while now - self._seen[0][0] > HORIZON:
-            self._seen.popleft()
-        since, before = self._seen[0]
-        if done <= before or done >= total or now - since < 1:
-            return None
-        return (total - done) * (now - since) / (done - before)
+def _bar(total: int, form: str, *, colour: str | None = None, leave: bool = True) -> "tqdm[Never]":
+    columns = _bar_columns()
+    return tqdm(
+        total=total, file=sys.stderr, bar_format=form, ncols=columns, colour=colour, leave=leave, unit_scale=True
+    )
+
+
+def _bar_columns() -> int | None:
+    columns = _columns(sys.stderr)
+    return None if columns is None else columns - len("^C")  # a terminal shows that behind it
+
+
+def _wrapped(text: str, stream: TextIO) -> str:
+    columns = _columns(stream)
+    return text if columns is None else "\n".join(wrapped(line, columns) for line in text.split("\n"))
 
 
 def same_command() -> str:

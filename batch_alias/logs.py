@@ -27,7 +27,7 @@ logging.getLogger("batch_alias").addHandler(logging.NullHandler())
 def log_attempt(row: Row, attempt: int, response: Response) -> None:
     """Log an attempt, without any key, secret or alias."""
     if _ATTEMPTS.isEnabledFor(logging.INFO):
-        meaning = english(response.classification.meaning)
+        meaning = _english(response)
         fields = {
             "row": row.number,
             "attempt": attempt,
@@ -49,10 +49,14 @@ def log_retry(row: Row, attempt: int, response: Response, wait: float) -> None:
         "Row %d, attempt %d: %s%s; again in %.1f s",
         row.number,
         attempt,
-        english(response.classification.meaning),
+        _english(response),
         f" ({english(response.message)})" if response.message else "",
         wait,
     )
+
+
+def _english(response: Response) -> str:
+    return response.classification.meaning.format_map(response.classification.values)
 
 
 class _JsonLine(logging.Formatter):

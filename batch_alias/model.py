@@ -4,8 +4,9 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import astuple, dataclass, field
 from enum import StrEnum
-from types import MappingProxyType
 from typing import Protocol
+
+from batch_alias.text import Message
 
 SUCCESS = 200
 """RongCloud's code for a call that was accepted."""
@@ -151,7 +152,8 @@ class Classification:
     """What a response means for its row and for the run."""
 
     action: Action
-    meaning: str  # in plain words
+    meaning: str  # in plain English words, with the names of values in braces
+    values: Mapping[str, object] = field(default_factory=dict)
     in_doubt: bool = False  # the operation may have been carried out although it was not confirmed
     unhealthy: bool = False  # the service, or the way to it, does not work: counts towards an outage
     congestion: bool = False  # it may be asked too much at once: counts towards a lower rate
@@ -165,6 +167,11 @@ class Classification:
     def is_documented(self) -> bool:
         """Whether it is one of RongCloud's own codes, and no page of a gateway or unknown code."""
         return bool(self.status)
+
+    @property
+    def text(self) -> Message:
+        """The meaning for people."""
+        return Message(self.meaning, **self.values)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,9 +188,7 @@ class Response:
     failure: Failure | None = None
     retry_after: float | None = None  # that the server asked to wait
     clock_skew: float | None = None  # by which the server's Date is ahead of this machine's clock
-    remark: str | None = (
-        None  # the alias that was read, "" where none is set; None unless a call to read it was accepted
-    )
+    remark: str | None = None  # the alias that was read, "" for none; None unless a call to read it was accepted
     members: frozenset[str] | None = None  # the user ids of a group; None unless a call to list them was accepted
 
     @property
@@ -218,16 +223,14 @@ class EventKind(StrEnum):
     HOST_SWITCHED = "host-switched"
 
 
-EVENT_SENTENCES: Mapping[EventKind, str] = MappingProxyType(
-    {
-        EventKind.OUTAGE_BEGAN: "The service does not work ({detail}). Sending is on hold; one row at a time is tried.",
-        EventKind.OUTAGE_ENDED: "The service works again; the rate rises to its full value step by step.",
-        EventKind.RATE_LOWERED: "{signals} of {responses} responses were refusals or came too late;"
-        " the rate is lowered to {rate:g} requests per second.",
-        EventKind.ASKED_TO_WAIT: "The server asks to wait {seconds:.0f} s.",
-        EventKind.HOST_SWITCHED: "All connections move to {host}.",
-    }
-)
+EVENT_SENTENCES: Mapping[EventKind, str] = {
+    EventKind.OUTAGE_BEGAN: "The service does not work ({detail}). Sending is on hold; one row at a time is tried.",
+    EventKind.OUTAGE_ENDED: "The service works again; the rate rises to its full value step by step.",
+    EventKind.RATE_LOWERED: "{signals} of {responses} responses were refusals or came too late;"
+    " the rate is lowered to {rate:g} requests per second.",
+    EventKind.ASKED_TO_WAIT: "The server asks to wait {seconds:.0f} s.",
+    EventKind.HOST_SWITCHED: "All connections move to {host}.",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -239,9 +242,9 @@ class Event:
     values: Mapping[str, str | float]
 
     @property
-    def text(self) -> str:
+    def text(self) -> Message:
         """The event in a sentence."""
-        return EVENT_SENTENCES[self.kind].format_map(self.values)
+        return Message(EVENT_SENTENCES[self.kind], **self.values)
 
 
 @dataclass(slots=True, kw_only=True)

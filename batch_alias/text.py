@@ -27,6 +27,7 @@ _catalogue: gettext.NullTranslations = gettext.NullTranslations()
 
 INDENT: Final = 10
 """Columns of a terminal that a label takes."""
+_COMMAND = re.compile(r"batch-alias \w+ (?:'[^']*'|\S+)")
 
 
 def use_language(language: str) -> None:
@@ -178,6 +179,26 @@ def duration(seconds: float) -> str:
 def labelled(label: str, text: str) -> str:
     """A line of a terminal: a label, which may be empty, in a column of its own."""
     return wcwidth.ljust(label, INDENT) + text
+
+
+def wrapped(text: str, width: int) -> str:
+    """A line in as many as it needs in so many columns: the others are indented, below the text if it has a label.
+
+    A command in it is not broken, since it may be copied.
+    """
+    label = re.match(r"\S.*?  +", text)
+    indent = INDENT if label and wcwidth.width(label[0]) == INDENT else len(text) - len(text.lstrip()) + 2
+    if width <= 2 * indent:
+        return text
+    unbroken = _COMMAND.sub(lambda found: found[0].replace(" ", "\N{NO-BREAK SPACE}"), text)
+    lines = wcwidth.wrap(
+        unbroken,
+        width,
+        subsequent_indent=" " * indent,
+        break_on_hyphens=False,
+        break_long_words=not text.isascii(),  # Chinese has no spaces
+    )
+    return "\n".join(lines).replace("\N{NO-BREAK SPACE}", " ")
 
 
 def percent(share: float) -> str:

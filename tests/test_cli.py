@@ -545,6 +545,47 @@ def test_a_quiet_run_in_which_every_row_is_accepted_prints_nothing(batch_alias, 
     assert batch_alias("run", source(), "--quiet", "--yes") == (0, "", "")
 
 
+def test_a_quiet_run_says_in_a_line_which_rows_were_not_accepted(batch_alias, source, credentials):
+    path = source("u9,,no group", "u10,,no group")
+    ended = batch_alias("run", path, "--max-rejected", "50%", "--quiet", "--yes")
+    assert (ended.code, ended.out) == (ExitCode.NOT_ALL_ACCEPTED, "")
+    assert ended.err == "2 of 7 rows were not accepted (2 rejected): names.aliases/not-accepted.csv\n"
+
+
+def test_a_quiet_run_says_how_many_rows_are_left(batch_alias, source, credentials):
+    ended = batch_alias("run", source(), "--limit", "4", "--quiet", "--yes")
+    assert ended.err == "1 of 5 rows not sent yet\n"
+
+
+def test_after_a_run_that_was_refused_no_row_is_called_done(batch_alias, source, credentials, monkeypatch):
+    monkeypatch.setenv("RONGCLOUD_APP_SECRET", "not-the-secret")
+    ended = batch_alias("run", source(), "--yes")
+    assert "Result    No row was accepted: 5 pending of 5 rows\n" in ended.err
+    assert "Done" not in ended.err
+
+
+def test_rejected_rows_are_listed_once(batch_alias, source, credentials):
+    path = source("u9,,no group")
+    assert batch_alias("check", path, "--max-rejected", "50%").out.count("not-a-data-row") == 1
+    assert batch_alias("run", path, "--max-rejected", "50%", "--yes").err.count("not-a-data-row") == 1
+
+
+def test_a_check_says_only_of_columns_with_other_names_why_they_were_taken(batch_alias, source):
+    assert "known name" not in batch_alias("check", source()).out
+    Path("names.csv").write_text("userId,groupId,shown\nu1,g,n\n")
+    shown = batch_alias("check", "names.csv", "--remark-column", "shown").out.splitlines()
+    assert shown[1:3] == [
+        "Columns   userId from 'userId', groupId from 'groupId', remark from 'shown'",
+        "          'shown': named by --remark-column",
+    ]
+
+
+def test_a_check_says_that_every_row_is_rejected(batch_alias, source):
+    ended = batch_alias("check", source("u9,,no group", rows=0), "--max-rejected", "100%")
+    assert ended.code == ExitCode.SOURCE
+    assert ended.out.splitlines()[-1] == "Result    every row is rejected: run would send nothing"
+
+
 @pytest.mark.slow
 def test_standard_input_is_a_source(source, served, tmp_path, environment):
     with source().open("rb") as file:

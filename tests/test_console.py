@@ -3,11 +3,12 @@
 import io
 import sys
 import threading
+from contextlib import suppress
 
 import pytest
 
 from batch_alias.console import Console
-from batch_alias.errors import UsageError
+from batch_alias.errors import SourceError, UsageError
 from batch_alias.model import Event, EventKind, State
 from batch_alias.sending.metrics import Progress
 from tests.support.processes import DEADLINE
@@ -114,17 +115,63 @@ def test_a_quiet_console_prints_problems_only(terminal, capsys):
 def test_only_yes_is_a_yes(typed, agreed, monkeypatch, capsys):
     monkeypatch.setattr(sys, "stdin", io.StringIO(typed))
     assert Console(terminal=True).confirm() is agreed
-    assert "[y/N]" in capsys.readouterr().err
+    shown = capsys.readouterr().err
+    assert "[y/N]" in shown
+    assert shown.endswith("\n") is (not typed.endswith("\n"))  # a terminal shows what was typed
 
 
-def test_reading_a_large_source_shows_a_bar_on_a_terminal(capsys):
-    console = Console(terminal=True)
-    for done in (0, 5_000_000, 10_000_000):
-        console.reading(done, 10_000_000)
-    assert "Reading" in capsys.readouterr().err
-    console.reading(10, 1000)
-    Console(terminal=False).reading(5_000_000, 10_000_000)
-    Console(terminal=False, quiet=True).reading(0, 10_000_000)
+def test_reading_a_source_of_any_size_shows_a_bar_on_a_terminal_until_it_is_read(capsys):
+    with Console(terminal=True).reading() as show:
+        for done in (0, 500, 1000):
+            show(done, 1000)
+        shown = capsys.readouterr().err
+        assert "Reading     0%|" in shown
+        assert "/1.00kB" in shown
+        show(1000, 1000)
+    assert capsys.readouterr().err == ""
+
+
+def test_a_bar_is_gone_before_the_error_that_reading_ends_with(capsys):
+    with suppress(SourceError), Console(terminal=True).reading() as show:
+        show(0, 1000)
+        raise SourceError("It ends in the middle.")
+    assert capsys.readouterr().err.endswith("\r")
+
+
+def test_without_a_terminal_only_a_large_source_is_said_to_be_read(capsys):
+    for console in (Console(terminal=False), Console(terminal=False, quiet=True)):
+        with console.reading() as show:
+            for done in (0, 5_000_000, 10_000_000):
+                show(done, 10_000_000)
+        with console.reading() as show:
+            show(10, 10)
+    assert capsys.readouterr().err == "Reading   10,000,000 bytes …\n"
+
+
+@pytest.mark.parametrize(
+    ("variable", "given", "coloured"),
+    [(None, {}, True), ("", {}, True), ("0", {}, False), (None, {"colour": False}, False)],
+)
+def test_what_ends_a_run_is_red_on_a_terminal_unless_colours_are_not_wanted(
+    variable, given, coloured, monkeypatch, capsys
+):
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    if variable is not None:
+        monkeypatch.setenv("NO_COLOR", variable)
+    Console(terminal=True, **given).stopped("It is down.")
+    reason = "\x1b[1;31mIt is down.\x1b[0m" if coloured else "It is down."
+    assert capsys.readouterr().err == f"Stopped   {reason}\n"
+    Console(terminal=False).stopped("It is down.")
+    assert "\x1b" not in capsys.readouterr().err
+
+
+def test_after_ctrl_c_on_a_terminal_what_follows_begins_on_a_new_line(capsys):
+    console = Console(terminal=True, interval=0.01)
+    with console.progress(progress, lambda: 12_345):
+        console.break_line()
+        console.warn("Stopping")
+    assert "\n" in capsys.readouterr().err.partition("Stopping")[0]
+    Console(terminal=False).break_line()
     assert capsys.readouterr().err == ""
 
 

@@ -2,13 +2,22 @@ import asyncio
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from batch_alias.job import open_job, plan_job
 from batch_alias.ledger import ProblemCount
 from batch_alias.model import State, StateCounts
-from batch_alias.render import plan_lines, problem_lines, progress_text, state_counts, unreadable_line
+from batch_alias.render import (
+    done_line,
+    left_lines,
+    plan_lines,
+    problem_lines,
+    progress_text,
+    state_counts,
+    unreadable_line,
+)
 from batch_alias.sending.limiter import sending_seconds
 from batch_alias.sending.metrics import Progress
 from batch_alias.settings import Comparing
@@ -56,7 +65,7 @@ def test_a_plan_says_that_nothing_is_left(plan):
 def test_only_the_most_frequent_problems_are_listed():
     problems = [ProblemCount(name="", message=f"message {n}", count=n, rows=(n,)) for n in range(9, 2, -1)]
     lines = list(problem_lines(problems))
-    assert lines[0] == "        9 × message 9 (row 9, …)"
+    assert lines[0] == "        9 × message 9 (rows 9, …)"
     assert len(lines) == 6
     assert lines[-1].strip() == "and 2 more kinds"
 
@@ -70,6 +79,34 @@ def test_groups_that_could_not_be_looked_up_are_counted_and_the_first_of_them_na
 def test_states_without_rows_are_left_out():
     assert state_counts(StateCounts(accepted=1000, unknown=2)) == "1,000 accepted, 2 unknown"
     assert state_counts(StateCounts()) == "none"
+
+
+@pytest.mark.parametrize(
+    ("counts", "sent", "line"),
+    [
+        (StateCounts(accepted=2, pending=1), True, "Done      2 accepted, 1 pending of 3 rows"),
+        (StateCounts(unchanged=1), False, "Done      1 unchanged of 1 row"),
+        (StateCounts(pending=300), False, "Result    Nothing has been sent: 300 pending of 300 rows"),
+        (
+            StateCounts(pending=299, rejected=1),
+            True,
+            "Result    No row was accepted: 1 rejected, 299 pending of 300 rows",
+        ),
+    ],
+)
+def test_the_end_of_a_run_says_whether_anything_was_done(counts, sent, line):
+    assert done_line(counts, sent=sent) == line
+
+
+def test_rows_that_were_not_accepted_are_counted_in_a_line_that_names_their_file():
+    many = StateCounts(accepted=280, superseded=5, pending=3, rejected=10, failed=2)
+    assert list(left_lines(many, Path("names.aliases"))) == [
+        "12 of 300 rows were not accepted (10 rejected, 2 failed): names.aliases/not-accepted.csv",
+        "3 of 300 rows not sent yet",
+    ]
+    one = StateCounts(conflict=1, accepted=1)
+    assert list(left_lines(one, Path())) == ["1 of 2 rows was not accepted (1 conflict): not-accepted.csv"]
+    assert list(left_lines(StateCounts(accepted=1), Path())) == []
 
 
 def test_progress_in_a_few_words():

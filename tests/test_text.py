@@ -22,6 +22,7 @@ from batch_alias.text import (
     timestamp,
     to_json,
     unpack,
+    wrapped,
 )
 
 JOINERS = "\u200c\u200d"
@@ -179,3 +180,39 @@ def test_a_label_has_a_column_of_its_own_however_wide_its_characters():
     assert labelled("Rows", "5") == "Rows      5"
     assert labelled("行数", "5") == "行数      5"
     assert labelled("", "5") == "          5"
+
+
+WORDS = "some words and more of them than fit"
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("", [""]),
+        ("short", ["short"]),
+        (f"Source    {WORDS}", ["Source    some words and", "          more of them", "          than fit"]),
+        (f"来源      {WORDS}", ["来源      some words and", "          more of them", "          than fit"]),
+        (f"    {WORDS} here", ["    some words and more of", "      them than fit here"]),
+        (f"{WORDS} in it", ["some words and more of", "  them than fit in it"]),
+        (
+            "来源      用户昵称推送备注名用户昵称推送备注名",
+            ["来源      用户昵称推送备注", "          名用户昵称推送备", "          注名"],
+        ),
+        ("at /a/path/that/is/longer/than/all", ["at", "  /a/path/that/is/longer/than/all"]),
+        (
+            "Then try: batch-alias check 'a file.csv' again",
+            ["Then try:", "  batch-alias check 'a file.csv'", "  again"],
+        ),
+        (
+            "\x1b[32mDone      300 accepted of 300\x1b[0m",
+            ["\x1b[32mDone      300 accepted of\x1b[0m", "\x1b[32m          300\x1b[0m"],
+        ),
+    ],
+)
+def test_a_line_is_wrapped_below_its_text(text, lines):
+    assert [line.rstrip() for line in wrapped(text, 26).split("\n")] == lines
+
+
+@given(st.text(st.sampled_from("ab 中\N{NO-BREAK SPACE}-"), max_size=80), st.integers(21, 60))
+def test_wrapping_loses_no_character(text, width):
+    assert "".join(wrapped(text, width).split()) == "".join(text.split())

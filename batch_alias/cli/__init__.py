@@ -105,7 +105,7 @@ def run(source: Path, **given: object) -> int:
 @flags("Reading aliases", Sending, *READ_FLAGS)
 @flags("Comparing", Comparing, "only_absent", "members")
 @flags("Reading the source", Reading)
-@flags("Output", Output, "quiet", "verbose", "log", "json")
+@flags("Output", Output, "quiet", "verbose", "no_color", "log", "json")
 def plan(source: Path, **given: object) -> int:
     """Show what `run` would change: read each alias first, and set none.
 
@@ -128,7 +128,7 @@ def plan(source: Path, **given: object) -> int:
 @flags("Sending", Sending, "rate")
 @flags("Job", Settings, "max_rejected")
 @flags("Reading the source", Reading)
-@flags("Output", Output, "json")
+@flags("Output", Output, "no_color", "json")
 def check(source: Path, problems: Path | None, members: bool, **given: object) -> int:
     """Show what `run` would do with SOURCE. Sends nothing; only --members needs a target and credentials.
 
@@ -141,12 +141,13 @@ def check(source: Path, problems: Path | None, members: bool, **given: object) -
     from batch_alias.console import Console
     from batch_alias.render import check_lines
 
-    console = Console()
+    console = Console(colour=not given["no_color"])
     more = {"reading": fill(Reading, given), "sending": fill(Sending, given)}
     if members:
         more |= {"target": fill_target(given, os.environ), "comparing": Comparing(members="warn")}
     settings = fill(Settings, given, source=source, **more)
-    found = check_file(settings, problems=problems, on_read=console.reading, watch=console.looking_up)
+    with console.reading() as on_read:
+        found = check_file(settings, problems=problems, on_read=on_read, watch=console.looking_up)
     console.answer([found.as_json()] if given["json"] else check_lines(found))
     return found.exit_code
 
@@ -193,7 +194,7 @@ def retry(job: Path, **given: object) -> int:
 @flag_of(SAMPLE)
 @flags(CREDENTIALS, Target)
 @flags("Reading aliases", Sending, *READ_FLAGS)
-@flags("Output", Output, "quiet", "verbose", "log", "json")
+@flags("Output", Output, "quiet", "verbose", "no_color", "log", "json")
 @flags("Reports", Settings, "xlsx")
 def verify(job: Path, sample: int | None, **given: object) -> int:
     """Read the accepted rows of JOB back: is each alias as it was set?

@@ -11,7 +11,7 @@ from batch_alias.ledger import FIRST_ROWS, VERIFICATION, Ledger, LedgerReader, P
 from batch_alias.model import State, StateCounts
 from batch_alias.reports import PLAN
 from batch_alias.settings import Settings
-from batch_alias.text import percent
+from batch_alias.text import N_, percent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,11 +108,14 @@ def too_many_rejected(ledger: LedgerReader, settings: Settings) -> SourceError |
     if ledger.was_run() or not ledger.too_many_rejected(most):
         return None
     worst = ledger.problems(State.REJECTED)[0]
-    problem = "{rejected:,} of {rows:,} rows are rejected, more than --max-rejected {most} permits;"
+    problem = N_(
+        "{rejected:,} of {rows:,} rows rejected, more than --max-rejected {most} permits; nothing was sent."
+        " Most frequent, {count:,} × {name}: row {row}: {message}"
+    )
     if counts.rejected == counts.rows:
-        problem = "No row can be sent: {rejected:,} of {rows:,} are rejected;"
+        problem = N_("Every row is rejected; nothing was sent. Most frequent, {count:,} × {name}: row {row}: {message}")
     return SourceError(
-        problem + " nothing was sent. Most frequent, {count:,} × {name}: row {row}: {message}",
+        problem,
         "See {path}. If most rows have one problem, check which column was taken for which, and how the file was"
         " saved.",
         rejected=counts.rejected,
@@ -131,11 +134,17 @@ def too_many_changes(ledger: LedgerReader, settings: Settings) -> SourceError | 
     plan, most = ledger.plan(), settings.comparing.max_changes
     if most is None or plan.changes + plan.left <= most * plan.rows:
         return None
-    problem = "{changes:,} of {rows:,} rows would replace or clear an alias"
+    problem = N_(
+        "{changes:,} of {rows:,} rows would replace or clear an alias: more than --max-changes {most} permits."
+        " Nothing was sent."
+    )
     if plan.left:
-        problem += ", and {left:,} may, since theirs could not be read"
+        problem = N_(
+            "{changes:,} of {rows:,} rows would replace or clear an alias, and {left:,} may, since theirs could not be"
+            " read: more than --max-changes {most} permits. Nothing was sent."
+        )
     return SourceError(
-        problem + ": more than --max-changes {most} permits. Nothing was sent.",
+        problem,
         "See {path}. If that is as it should be, run again with a higher share, or without the flag.",
         changes=plan.changes,
         rows=plan.rows,

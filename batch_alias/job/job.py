@@ -19,7 +19,7 @@ from batch_alias.sending.members import MemberLookup, Watch
 from batch_alias.sending.metrics import Progress
 from batch_alias.sending.pipeline import Pipeline
 from batch_alias.settings import Settings
-from batch_alias.text import to_json
+from batch_alias.text import _, to_json
 from batch_alias.version import __version__
 
 Observer = Callable[[Event], None]
@@ -221,7 +221,7 @@ class Job:
             left, code = result()
             self._end = ExitCode.INTERRUPTED if pipeline.was_stopped and left else code, ""
         except StoppedByService as error:
-            self._end = error.exit_code, str(error)
+            self._end = _ended_by(error)
         except BaseException as error:
             self._end = _ended_by(error)
             with suppress(LedgerError):  # it may be what has failed
@@ -290,5 +290,7 @@ class Job:
 
 def _ended_by(error: BaseException) -> tuple[ExitCode, str]:
     if isinstance(error, BatchAliasError):
-        return error.exit_code, str(error)
+        if not error.advice:
+            return error.exit_code, error.problem
+        return error.exit_code, _("{problem} {advice}", problem=error.problem, advice=error.advice)
     return (ExitCode.INTERNAL if isinstance(error, Exception) else ExitCode.INTERRUPTED), ""

@@ -29,7 +29,7 @@ from batch_alias.reports.rows import write_table
 from batch_alias.sending import Timing
 from batch_alias.settings import Comparing, Empty, Format, Reading, Settings
 from batch_alias.staging import PROGRESS, OnRead, connected, sha256_of, staged
-from batch_alias.text import count, from_json, listing, to_json
+from batch_alias.text import N_, _, from_json, listing, to_json
 
 OpenJob = Callable[..., AbstractContextManager[Job]]
 """``open_job``, ``open_undo``, or one of them with some arguments; the rest is to be given."""
@@ -111,10 +111,10 @@ def _check_target(ledger: LedgerReader, settings: Settings) -> bool:
     if begun == wanted or not counts.begun + counts.unchanged + counts.conflict:
         return begun != wanted
     places = {"begun": begun.partition(" ")[2], "wanted": wanted.partition(" ")[2]}
-    problem = "The job {folder} was begun for {begun}; this run is for {wanted}."
+    problem = N_("The job {folder} was begun for {begun}; this run is for {wanted}.")
     if places["begun"] == places["wanted"]:
-        problem = "The job {folder} was begun for another App Key."
-    advice = "Give this run a folder of its own: --job DIR; or delete that folder if it is not needed."
+        problem = N_("The job {folder} was begun for another App Key.")
+    advice = N_("Give this run a folder of its own: --job DIR; or delete that folder if it is not needed.")
     raise LedgerError(problem, advice, folder=settings.job_folder, **places)
 
 
@@ -167,7 +167,7 @@ def open_undo(
         job = stack.enter_context(open_job(undoing, timing=timing, on_read=on_read))
         job.ledger.set_meta(LEFT_OUT, "" if left_out is None else to_json(asdict(left_out)))
         if left_out is not None:
-            _LOG.warning("%s: %s of %s, left out", folder, left_out.message, count(left_out.count, "row"))
+            _LOG.warning("%s: %d of its rows left out: the alias before was not read", folder, left_out.count)
         yield job
 
 
@@ -180,8 +180,8 @@ def _write_source(folder: Path, ledger: LedgerReader) -> ProblemCount | None:
     if all(row.before is None for row in ledger.rows(*sent)):
         if not first:
             raise LedgerError("The job {folder} has set no alias.", "There is nothing to undo.", folder=folder)
-        problem = "The job {folder} cannot be undone: the aliases that it replaced were not read."
-        advice = "A job can be undone if it was run with --compare, or planned before."
+        problem = N_("The job {folder} cannot be undone: the aliases that it replaced were not read.")
+        advice = N_("A job can be undone if it was run with --compare, or planned before.")
         raise LedgerError(problem, advice, folder=folder)
     source, scratch = folder / UNDO_SOURCE, folder / f"{UNDO_SOURCE}.new"
     read = (row for row in ledger.rows(*sent) if row.before is not None)
@@ -196,7 +196,7 @@ def _write_source(folder: Path, ledger: LedgerReader) -> ProblemCount | None:
     finally:
         scratch.unlink(missing_ok=True)
     left_out = len(first) + sum(1 for _ in unread)
-    problem = "the alias before was not read"
+    problem = _("the alias before was not read")
     return ProblemCount(name="", message=problem, count=left_out, rows=first) if left_out else None
 
 
@@ -206,6 +206,6 @@ def _check_begun(folder: Path, sha256: str) -> None:
         return
     with LedgerReader(folder / UNDO_FOLDER) as ledger:
         if ledger.info().sha256 != sha256 and ledger.may_have_sent():
-            problem = "More rows of the job {folder} were sent since its undo was begun."
-            advice = "Finish that with: batch-alias retry {undo}; then rename its folder, and undo what is left."
+            problem = N_("More rows of the job {folder} were sent since its undo was begun.")
+            advice = N_("Finish that with: batch-alias retry {undo}; then rename its folder, and undo what is left.")
             raise LedgerError(problem, advice, folder=folder, undo=shlex.quote(str(folder / UNDO_FOLDER)))

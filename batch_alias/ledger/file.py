@@ -8,6 +8,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from batch_alias.errors import LedgerError
+from batch_alias.text import N_
 
 LEDGER = "ledger.sqlite"
 NEW_LEDGER = "ledger.new"
@@ -33,7 +34,7 @@ def locked(folder: Path) -> Iterator[None]:
         try:
             lock.acquire(timeout=0)
         except Timeout:  # an OSError as well
-            advice = "Wait until it has ended; two runs of one job would send rows twice."
+            advice = N_("Wait until it has ended; two runs of one job would send rows twice.")
             raise LedgerError("The job {folder} is locked by another run.", advice, folder=folder) from None
     try:
         yield
@@ -99,7 +100,7 @@ def _check(db: sqlite3.Connection, path: Path) -> None:
 
 def damaged(path: Path, problem: object) -> LedgerError:
     """The error for a ledger that SQLite finds malformed."""
-    advice = "It was not changed. Restore it from a copy, or start again with another --job."
+    advice = N_("It was not changed. Restore it from a copy, or start again with another --job.")
     return LedgerError("The ledger {path} is damaged: {problem}.", advice, path=path, problem=problem)
 
 
@@ -120,5 +121,5 @@ def translated(path: Path) -> Iterator[None]:
 
 
 def _unusable(path: Path, problem: object) -> LedgerError:
-    advice = "Correct that and run the same command again."
+    advice = N_("Correct that and run the same command again.")
     return LedgerError("The ledger {path} cannot be used: {problem}.", advice, path=path, problem=problem)

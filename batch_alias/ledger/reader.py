@@ -11,7 +11,7 @@ from batch_alias.ledger.file import LEDGER, connect, damaged, translated
 from batch_alias.ledger.records import LEFT_OUT, JobInfo, Plan, ProblemCount, ReadBack, Repeat, RowRecord, RunRecord
 from batch_alias.model import Event, EventKind, RequestKind, Second, State, StateCounts
 from batch_alias.problems import NOT_A_DATA_ROW
-from batch_alias.text import from_json, unpack
+from batch_alias.text import _, from_json, unpack
 
 FIRST_ROWS = 5
 """Rows that are kept, or shown, as examples."""
@@ -69,7 +69,7 @@ class LedgerReader:
         """How many rows are in each state."""
         found = {str(state): rows for state, rows in self._query("SELECT state, count(*) FROM rows GROUP BY state")}
         if not found.keys() <= set(State):
-            raise damaged(self.path, "a row is in no state")
+            raise damaged(self.path, _("a row is in no state"))
         return StateCounts(**found)
 
     def too_many_rejected(self, share: float) -> bool:

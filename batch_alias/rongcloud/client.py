@@ -33,6 +33,7 @@ from batch_alias.rongcloud.wire import (
     signed_headers,
 )
 from batch_alias.settings.target import Target
+from batch_alias.text import _
 
 REQUESTS_PER_CONNECTION = 79
 """RongCloud asks for under 80 requests on one connection: the 79th closes it."""
@@ -244,8 +245,8 @@ class Connection:
         body = inflate(body, headers.get("Content-Encoding", ""), most=attempt.most)
         code, message, fields = decode(attempt.redact(body))
         if received.is_redirect and not message:
-            location = attempt.redact(headers.get("Location", "nowhere").encode())
-            message = one_line(f"redirect to {location.decode()}")
+            location = attempt.redact(headers.get("Location", "").encode()).decode()
+            message = _("redirect to {location}", location=one_line(location)) if location else _("redirect to nowhere")
         classification, remark, members = classify(status=status, code=code), None, None
         if classification.action is Action.ACCEPT and attempt.call in {Call.READ, Call.MEMBERS}:
             remark = alias_in(fields) if attempt.call is Call.READ else None

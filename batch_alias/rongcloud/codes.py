@@ -11,8 +11,10 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from batch_alias.model import SUCCESS, Action, Classification, Failure
+from batch_alias.text import N_
 
-UNKNOWN_CODE = "a code that RongCloud does not document"
+UNKNOWN_CODE = N_("a code that RongCloud does not document")
+FROM_GATEWAY = N_("HTTP {status} from a gateway")
 
 _CHECK_PATH = "Check --region or --url."
 _CHECK_KEYS = "Check RONGCLOUD_APP_KEY and RONGCLOUD_APP_SECRET, and that the region is the one the app lives in."
@@ -118,14 +120,16 @@ def classify(*, status: int, code: int | None) -> Classification:
     if known is not None and (code != SUCCESS or status == SUCCESS):
         return known
     # The code is missing, unknown, or contradicts the status: the status decides.
+    values = {"status": status}
     if status == 429:
-        return Classification(action=Action.SLOW_DOWN, meaning="over the rate limit of a gateway", congestion=True)
+        return Classification(action=Action.SLOW_DOWN, meaning=N_("over the rate limit of a gateway"), congestion=True)
     if status == 407:
         return FAILURES[Failure.PROXY]
     if status == 408 or status >= 500:
         return Classification(
             action=Action.RETRY,
-            meaning=f"HTTP {status}",
+            meaning=N_("HTTP {status}"),
+            values=values,
             in_doubt=True,
             unhealthy=True,
             congestion=status in {503, 504},  # gateways limit with 503, and nginx by default
@@ -135,18 +139,23 @@ def classify(*, status: int, code: int | None) -> Classification:
     if status in {401, 403}:
         return Classification(
             action=Action.STOP,
-            meaning=f"HTTP {status} from a gateway",
-            advice="Check the proxy settings, and that RongCloud permits this machine's IP address.",
+            meaning=FROM_GATEWAY,
+            values=values,
+            advice=N_("Check the proxy settings, and that RongCloud permits this machine's IP address."),
         )
     if status == 404:
         return Classification(
             action=Action.STOP,
-            meaning="HTTP 404: this host does not know the call",
+            meaning=N_("HTTP 404: this host does not know the call"),
             advice=_CHECK_PATH,
         )
     if status >= 400:
-        return Classification(action=Action.FAIL, meaning=f"HTTP {status} from a gateway", advice=_CHECK_PATH)
+        return Classification(action=Action.FAIL, meaning=FROM_GATEWAY, values=values, advice=_CHECK_PATH)
     # A page instead of JSON, or a redirect, which a signed request never follows: a gateway that does not work.
     return Classification(
-        action=Action.RETRY, meaning=f"HTTP {status} without RongCloud's JSON", in_doubt=True, unhealthy=True
+        action=Action.RETRY,
+        meaning=N_("HTTP {status} without RongCloud's JSON"),
+        values=values,
+        in_doubt=True,
+        unhealthy=True,
     )

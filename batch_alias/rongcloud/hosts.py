@@ -19,6 +19,7 @@ import httpx
 
 from batch_alias.errors import UsageError
 from batch_alias.settings.target import is_loopback
+from batch_alias.text import N_
 
 SWITCH_INTERVAL = 30.0
 """Least seconds between two switches."""
@@ -143,7 +144,7 @@ def proxy_transport(proxy: str, tls: ssl.SSLContext, *, idle: float) -> httpx.As
     try:
         return httpx.AsyncHTTPTransport(verify=tls, limits=limits, proxy=proxy)
     except ImportError as error:
-        problem = "The environment names a SOCKS proxy, for which a package is missing."
+        problem = N_("The environment names a SOCKS proxy, for which a package is missing.")
         raise UsageError(problem, "Install httpx[socks], or pass --no-proxy.") from error
     except (ValueError, httpx.InvalidURL) as error:
         raise UsageError(
@@ -164,6 +165,8 @@ def tls_context(ca_bundle: Path | None) -> ssl.SSLContext:
         return ssl.create_default_context(cafile=str(ca_bundle))
     except (OSError, ssl.SSLError) as error:
         if ca_bundle is None:
-            problem = "The certificate authorities that SSL_CERT_FILE or SSL_CERT_DIR names cannot be used: {error}."
+            problem = N_(
+                "The certificate authorities that SSL_CERT_FILE or SSL_CERT_DIR names cannot be used: {error}."
+            )
             raise UsageError(problem, "Correct or unset them.", error=error) from error
         raise UsageError("The CA bundle {path} cannot be used: {error}.", path=ca_bundle, error=error) from error

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from batch_alias.model import Row, State
-from batch_alias.text import excerpt
+from batch_alias.text import N_, Message, _, excerpt
 
-FOUND_WHEN_READ_BACK = "found when read back"
+FOUND_WHEN_READ_BACK = N_("found when read back")
+NOT_EXPECTED = N_("expected {expected}, found {found}")
 MOST_ALIAS = 80
 """Characters of an alias in a message."""
 
@@ -36,10 +37,10 @@ class Ended(NamedTuple):
     """How a row ends without being sent, and why."""
 
     state: State
-    message: str
+    message: Message
 
 
-def compare(row: Row, found: str | None, steps: Steps, *, in_doubt: bool) -> Ended | None:
+def compare(row: Row, found: str | None, steps: Steps, *, in_doubt: bool, why: str = "") -> Ended | None:
     """How a row ends now that its alias was read; ``None`` when it is to be sent.
 
     Args:
@@ -47,21 +48,25 @@ def compare(row: Row, found: str | None, steps: Steps, *, in_doubt: bool) -> End
         found: Its alias at the service, "" where none is set; ``None`` when it could not be read.
         steps: What is done for each row.
         in_doubt: Whether the row was sent before without a confirmation.
+        why: Why it could not be read, if that is known.
     """
     if found is None:
         if not steps.is_guarded(row):
             return None
-        return Ended(State.UNKNOWN if in_doubt else State.FAILED, "the alias could not be read before it was set")
+        message = _("the alias could not be read before it was set")
+        if why:
+            message = _("the alias could not be read before it was set: {why}", why=why)
+        return Ended(State.UNKNOWN if in_doubt else State.FAILED, message)
     if found == row.remark:
         if in_doubt:
-            return Ended(State.ACCEPTED, FOUND_WHEN_READ_BACK)
-        return Ended(State.UNCHANGED, "it was so already")
+            return Ended(State.ACCEPTED, _(FOUND_WHEN_READ_BACK))
+        return Ended(State.UNCHANGED, _("it was so already"))
     if steps.only_absent and found:
-        return Ended(State.CONFLICT, f"an alias is set: {_shown(found)}")
+        return Ended(State.CONFLICT, _("an alias is set: {alias}", alias=_shown(found)))
     if row.expected is not None and found != row.expected:
-        return Ended(State.CONFLICT, f"expected {_shown(row.expected)}, found {_shown(found)}")
+        return Ended(State.CONFLICT, _(NOT_EXPECTED, expected=_shown(row.expected), found=_shown(found)))
     return None
 
 
 def _shown(alias: str) -> str:
-    return excerpt(alias, MOST_ALIAS) if alias else "no alias"
+    return excerpt(alias, MOST_ALIAS) if alias else _("no alias")

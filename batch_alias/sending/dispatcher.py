@@ -20,6 +20,9 @@ from batch_alias.sending.response_handler import ResponseHandler
 from batch_alias.sending.work_queue import Work, WorkQueue
 from batch_alias.settings import Sending
 
+LONG_PAUSE = 5.0
+"""Seconds to wait that say nothing about the pace; a rate limit may ask for one or two, over and over."""
+
 
 class RecordMetrics(Protocol):
     """Keeps what happened since the last call, and the busiest sliding second of the run so far."""
@@ -120,6 +123,12 @@ class Dispatcher:
     def in_flight(self) -> int:
         """Requests under way."""
         return len(self._tasks)
+
+    @property
+    def on_hold(self) -> bool:
+        """Whether no row is sent for a while: in an outage, or since the server has asked to wait."""
+        controller = self._handler.controller
+        return self._handler.breaker.is_open or controller.paused_until - self._clock() > LONG_PAUSE
 
     @property
     def outage(self) -> float | None:

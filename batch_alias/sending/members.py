@@ -123,6 +123,7 @@ class MemberLookup:
             recent_rate=self._dispatcher.metrics.recent_rate(now=self._clock()),
             in_flight=self._dispatcher.in_flight,
             outage=self._dispatcher.outage,
+            on_hold=self._dispatcher.on_hold,
         )
 
     async def run(self) -> None:

@@ -9,6 +9,10 @@ from batch_alias.model import LATENCY_STEP, Action, Event, EventKind, Outcome, R
 
 RECENT_ROWS = 1000
 """Settled rows over which failures are counted."""
+HORIZON = 15.0
+"""Seconds of progress from which the time left is estimated,"""
+FIRST_ESTIMATE = 5.0
+"""and how many there must be."""
 
 
 def latency_bucket(seconds: float) -> int:
@@ -25,7 +29,36 @@ class Progress:
     recent_rate: int  # attempts to send started in the last second; where nothing is sent, to read
     in_flight: int
     outage: float | None  # seconds since it began; None while the service works
+    on_hold: bool = False  # nothing is sent, and that says nothing about the pace: an outage, or the server asks for it
     recent_reads: int = 0  # attempts to read started in the last second, beside those to send
+
+
+class Estimate:
+    """How long the rest takes, at the pace of the last seconds in which rows could be sent.
+
+    All times are monotonic readings in seconds.
+    """
+
+    def __init__(self, *, now: float) -> None:
+        self._read_at = now
+        self._seconds = 0.0  # since the first row, without those on hold
+        self._seen: deque[tuple[float, int]] = deque([(0.0, 0)])
+
+    def seconds_left(self, progress: Progress, total: int, *, now: float) -> float | None:
+        """Seconds until so many rows are done; ``None`` if that cannot be said."""
+        done = progress.done
+        self._seconds += 0.0 if progress.on_hold else now - self._read_at
+        self._read_at = now
+        if done < self._seen[-1][1]:  # something else has begun
+            self._seen.clear()
+            self._seconds = 0.0
+        self._seen.append((self._seconds, done))
+        while self._seconds - self._seen[0][0] > HORIZON:
+            self._seen.popleft()
+        since, before = self._seen[0]
+        if progress.on_hold or self._seconds < FIRST_ESTIMATE or done <= before or done >= total:
+            return None
+        return (total - done) * (self._seconds - since) / (done - before)
 
 
 class Metrics:

@@ -150,6 +150,7 @@ class Pipeline:
             recent_rate=self._main.metrics.recent_rate(now=now),
             in_flight=sum(dispatcher.in_flight for dispatcher in self._dispatchers.values()),
             outage=max(outages, default=None),
+            on_hold=any(dispatcher.on_hold for dispatcher in shown),
             recent_reads=0 if self._main is reads else reads.metrics.recent_rate(now=now),
         )
 

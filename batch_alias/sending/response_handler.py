@@ -24,7 +24,7 @@ from batch_alias.sending.metrics import RECENT_ROWS, Metrics
 from batch_alias.sending.refusals import DoubtfulRefusals, Held
 from batch_alias.sending.work_queue import Work, WorkQueue
 from batch_alias.settings import Sending
-from batch_alias.text import duration, percent
+from batch_alias.text import N_, _, duration, percent
 
 NOTABLE_CHANGE = 0.25
 """Share by which the rate must have changed for another event."""
@@ -133,14 +133,14 @@ class ResponseHandler:
         if not self._patience.is_used_up(now=now):
             return
         if self.breaker.is_open:
-            problem = "The service has been down for {patience}."
+            problem = N_("The service has been down for {patience}.")
         elif self.refusals.unclear:
-            problem = "It could not be found out for {patience} whether the rows are wrong or a setting."
+            problem = N_("It could not be found out for {patience} whether the rows are wrong or a setting.")
         elif self.controller.paused_until > now or self.controller.lowered:
-            problem = "The rate limit has refused every request for {patience}."
+            problem = N_("The rate limit has refused every request for {patience}.")
         else:
             return
-        advice = "Run the same command again when it works; every row that was not sent is still pending."
+        advice = N_("Run the same command again when it works; every row that was not sent is still pending.")
         self._stop(StoppedByService(problem, advice, patience=duration(self._sending.patience)))
 
     def settle_last(self, *, now: float) -> None:
@@ -214,7 +214,8 @@ class ResponseHandler:
     def _probe_failed(self, response: Response, *, now: float) -> None:
         """Note a probe without success: the first one confirms the outage, and gives back the attempts lost to it."""
         if self.breaker.probe_failed(now=now):
-            self._metrics.emit(EventKind.OUTAGE_BEGAN, detail=f"{response.host}: {retry.described(response)}")
+            detail = _("{host}: {meaning}", host=response.host, meaning=retry.described(response))
+            self._metrics.emit(EventKind.OUTAGE_BEGAN, detail=detail)
             self._exhausted = [held for held in self._exhausted if not self._queue.put_back_if_forgiven(held.work)]
             self._queue.forgive()
 
@@ -257,8 +258,8 @@ class ResponseHandler:
         self._metrics.ended(outcome)
         most = self._sending.max_failed
         if outcome.state is not State.ACCEPTED and self._metrics.recent_failures > most * RECENT_ROWS:
-            problem = "More than {share} of the last {rows:,} rows have failed; the last: {message}."
-            advice = "Check not-accepted.csv; to go on all the same, raise --max-failed."
+            problem = N_("More than {share} of the last {rows:,} rows have failed; the last: {message}.")
+            advice = N_("Check not-accepted.csv; to go on all the same, raise --max-failed.")
             share = percent(most)
             self._stop(StoppedByService(problem, advice, share=share, rows=RECENT_ROWS, message=outcome.message))
 

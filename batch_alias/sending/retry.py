@@ -5,6 +5,7 @@ from typing import assert_never
 
 from batch_alias.errors import StoppedByService
 from batch_alias.model import Action, Classification, Outcome, Response, Row, State
+from batch_alias.text import N_, Message, _
 
 LONGEST_REFUSAL = 2.0
 """Most seconds until a row that the rate limit has refused is sent again."""
@@ -113,9 +114,9 @@ def may_concern_every_row(classification: Classification, *, opening: bool, prov
 def outcome_of(row: Row, history: History, state: State, response: Response | None, *, at: float) -> Outcome:
     """How a row has ended, at seconds since the epoch; without a response if the run ended before there was one."""
     if response is None:
-        message = "not confirmed before the run ended"
+        message = _("not confirmed before the run ended")
     else:
-        message = response.classification.meaning if state is State.ACCEPTED else described(response)
+        message = response.classification.text if state is State.ACCEPTED else described(response)
     return Outcome(
         row=row.number,
         state=state,
@@ -131,16 +132,19 @@ def outcome_of(row: Row, history: History, state: State, response: Response | No
 def refusal(response: Response) -> StoppedByService:
     """Why a response ends the run."""
     advice, skew = response.classification.advice, response.clock_skew
+    values: dict[str, object] = {"host": response.host, "code": response.code, "meaning": described(response)}
     if skew is not None and abs(skew) > CLOCK_TOLERANCE:
-        side = "behind" if skew > 0 else "ahead of"
-        advice = f"{advice} This machine's clock is {abs(skew):.0f} s {side} the server's: set it."
-    problem = "{host} refuses the run: code {code}, {meaning}."
+        values |= {"advice": _(advice), "seconds": abs(skew)}
+        advice = N_("{advice} This machine's clock is {seconds:.0f} s ahead of the server's: set it.")
+        if skew > 0:
+            advice = N_("{advice} This machine's clock is {seconds:.0f} s behind the server's: set it.")
+    problem = N_("{host} refuses the run: code {code}, {meaning}.")
     if response.code is None:
-        problem = "{host} cannot be used: {meaning}."
-    return StoppedByService(problem, advice, host=response.host, code=response.code, meaning=described(response))
+        problem = N_("{host} cannot be used: {meaning}.")
+    return StoppedByService(problem, advice, **values)
 
 
-def described(response: Response) -> str:
+def described(response: Response) -> Message:
     """What a response means, with its message."""
-    meaning = response.classification.meaning
-    return f"{meaning}: {response.message}" if response.message else meaning
+    meaning = response.classification.text
+    return _("{meaning}: {message}", meaning=meaning, message=response.message) if response.message else meaning

@@ -14,6 +14,7 @@ from batch_alias.sending.comparison import FOUND_WHEN_READ_BACK, Steps, compare
 from batch_alias.sending.refusals import DOUBTFUL_ROWS
 from batch_alias.sending.retry import History
 from batch_alias.sending.work_queue import LOW, Feeder, PendingRows, Work, WorkQueue
+from batch_alias.text import _
 
 AHEAD = 1.0
 """Seconds of sending by which reading is ahead."""
@@ -151,7 +152,7 @@ class RowSteps:
         if found is not None:
             self._records.record_found(row.number, found, outcome.finished_at)
         if read.outcome is not None and found == row.remark:
-            confirmed = replace(read.outcome, state=State.ACCEPTED, message=FOUND_WHEN_READ_BACK)
+            confirmed = replace(read.outcome, state=State.ACCEPTED, message=_(FOUND_WHEN_READ_BACK))
             read = read._replace(outcome=replace(confirmed, code=outcome.code, request_id=outcome.request_id))
         self._not_read(read)
 
@@ -185,7 +186,7 @@ class RowSteps:
         """Record the rows that were sent, and neither confirmed nor read back, when the run ends."""
         # A row may have been read while its queue was not looked at any more.
         reads = [*self._waiting.values(), *(_Read(_Purpose.BEFORE, work) for work in self.writes.drain())]
-        for _, work, outcome in reads:
+        for _purpose, work, outcome in reads:
             if outcome is None and work.history.requests and work.history.in_doubt:
                 outcome = retry.outcome_of(work.row, work.history, State.UNKNOWN, None, at=self._wall())
             if outcome is not None:
@@ -232,11 +233,10 @@ class RowSteps:
         row, history = work.row, work.history
         if not self._steps.write:
             return False
-        ended = compare(row, found, self._steps, in_doubt=history.in_doubt)
+        ended = compare(row, found, self._steps, in_doubt=history.in_doubt, why=why)
         if ended is not None:
-            message = f"{ended.message}: {why}" if found is None else ended.message
             outcome = retry.outcome_of(row, history, ended.state, None, at=self._wall())
-            self.record(replace(outcome, message=message), RequestKind.READ)
+            self.record(replace(outcome, message=ended.message), RequestKind.READ)
         elif history.requests:
             self.writes.put_back(work, due=self._clock())
         else:

@@ -210,6 +210,7 @@ class Output:
     yes: Annotated[bool, Option("Send without asking.")] = False
     quiet: Annotated[bool, Option("Print problems only.")] = False
     verbose: Annotated[bool, Option("Print each retry.", short="-v")] = False
+    no_color: Annotated[bool, Option("Print without colours, as with NO_COLOR.")] = False
     log: Annotated[Path | None, Option("Write every attempt as a JSON line; rotates.", "FILE")] = None
     json: Annotated[bool, Option("Print the result, or the error, as JSON on standard output.")] = False
 

@@ -61,7 +61,7 @@ def test_rows_without_the_alias_before_are_counted_and_named(settings, caplog, c
     asyncio.run(run_job(given))
     summary = asyncio.run(undo_job(given))
     assert (summary.rows, summary.left_out, summary.exit_code) == (3, 1, ExitCode.NOT_ALL_ACCEPTED)
-    assert "1 row, left out" in caplog.text
+    assert "1 of its rows left out" in caplog.text
     page = (undone(given).job_folder / "report.html").read_text()
     assert "1 row of the job is left out: its alias before was not read." in page
     assert "Nothing is left to do" not in page

@@ -72,7 +72,7 @@ def test_more_rejected_rows_than_permitted_send_nothing_and_the_next_run_looks_a
     members = members_of(GROUPS, without=10)
     served = sandbox(members=members)
     settings = settings_for(write_csv(rows_of(GROUPS)), served, comparing=REJECT)
-    with pytest.raises(SourceError, match="42 of 240 rows are rejected"):
+    with pytest.raises(SourceError, match="42 of 240 rows rejected"):
         run(settings)
     found = results()
     assert found.states == {State.REJECTED: 42, State.PENDING: 198}

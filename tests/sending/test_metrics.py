@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batch_alias.model import LATENCY_STEP, Action, Classification, EventKind, Outcome, RequestKind, Response, State
-from batch_alias.sending.metrics import Metrics, latency_bucket
+from batch_alias.sending.metrics import Estimate, Metrics, Progress, latency_bucket
 
 ACCEPT = Classification(action=Action.ACCEPT, meaning="")
 SLOW_DOWN = Classification(action=Action.SLOW_DOWN, meaning="")
@@ -117,3 +117,46 @@ def test_a_latency_is_in_the_bucket_that_reaches_up_to_it_within_five_per_cent(s
 
 def test_a_latency_of_zero_has_a_bucket():
     assert latency_bucket(0.0) == latency_bucket(-1.0) == 0
+
+
+def at(done: int, **more) -> Progress:
+    return Progress(done=done, states={}, recent_rate=0, in_flight=0, outage=None, **more)
+
+
+@pytest.fixture
+def estimate() -> Estimate:
+    return Estimate(now=100.0)
+
+
+def test_nothing_is_said_of_the_time_left_before_five_seconds_have_passed(estimate):
+    assert [estimate.seconds_left(at(10 * n), 1000, now=100.0 + n) for n in range(1, 5)] == [None] * 4
+    assert estimate.seconds_left(at(50), 1000, now=105.0) == pytest.approx(95)
+
+
+def test_the_time_left_follows_the_pace_of_the_last_fifteen_seconds(estimate):
+    for second in range(1, 61):
+        estimate.seconds_left(at(100 * second), 10_000, now=100.0 + second)
+    left = [estimate.seconds_left(at(6000 + 10 * second), 10_000, now=160.0 + second) for second in range(1, 16)]
+    assert left == sorted(left)
+    assert left[-1] == pytest.approx((10_000 - 6150) / 10)
+
+
+def test_time_on_hold_is_left_out_of_the_pace_and_nothing_is_said_meanwhile(estimate):
+    for second in range(1, 11):
+        estimate.seconds_left(at(100 * second), 10_000, now=100.0 + second)
+    on_hold = [estimate.seconds_left(at(1000, on_hold=True), 10_000, now=110.0 + second) for second in range(1, 3600)]
+    assert set(on_hold) == {None}
+    assert estimate.seconds_left(at(1100), 10_000, now=3710.0) == pytest.approx(89, abs=1)
+
+
+def test_nothing_is_said_of_the_time_left_without_progress_at_the_end_or_anew(estimate):
+    assert estimate.seconds_left(at(0), 1000, now=110.0) is None
+    assert estimate.seconds_left(at(900), 1000, now=111.0) is not None
+    assert estimate.seconds_left(at(1000), 1000, now=112.0) is None
+    assert estimate.seconds_left(at(10), 1000, now=113.0) is None, "something else has begun"
+    assert estimate.seconds_left(at(60), 1000, now=118.0) == pytest.approx(94)
+
+
+def test_where_it_is_asked_for_seldom_the_time_left_is_said_too(estimate):
+    estimate.seconds_left(at(1000), 10_000, now=110.0)
+    assert estimate.seconds_left(at(1100), 10_000, now=120.0) == pytest.approx(890)

@@ -358,3 +358,29 @@ def test_whatever_fails_the_run_ends_and_every_row_is_accounted_for(
             assert sent.service.aliases[row] == f"name {row}"
         if outcome.state in {State.UNCHANGED, State.CONFLICT}:
             assert row not in sent.service.sent or outcome.attempts
+
+
+@pytest.mark.parametrize(("seconds", "on_hold"), [(60.0, True), (2.0, False)])
+def test_a_run_is_on_hold_when_the_server_asks_for_more_than_a_pause(seconds, on_hold, send, answer):
+    async def look(sent, _loop):
+        await asyncio.sleep(1.5)
+        seen.append(sent.pipeline.progress())
+
+    def script(service, _row):
+        return answer(code=1008, retry_after=seconds) if len(service.starts) == 20 else answer()
+
+    seen = []
+    assert send(script, count=40, max_in_flight=1, meanwhile=look).seconds > 2
+    assert [progress.on_hold for progress in seen] == [on_hold]
+
+
+def test_a_run_is_on_hold_in_an_outage(send, answer):
+    async def look(sent, _loop):
+        await asyncio.sleep(15.0)
+        seen.append(sent.pipeline.progress())
+
+    seen = []
+    down = answer(code=None, status=503)
+    sent = send(lambda service, _row: down if 1 < service.loop.time() < 20 else answer(), count=500, meanwhile=look)
+    assert [progress.on_hold for progress in seen] == [True]
+    assert not sent.pipeline.progress().on_hold
