@@ -19,21 +19,32 @@ from batch_alias.reports.summary import Summary
 from batch_alias.rongcloud.codes import CODES, FAILURES, UNKNOWN_CODE
 from batch_alias.settings import Comparing, Reading, Sending, Settings
 from batch_alias.settings.options import as_typed, flag, options
-from batch_alias.text import count
+from batch_alias.text import N_, count
 
 MOST_CAUSES = 200
 """Causes that are counted separately: a service that invents a code for every row must not fill the memory."""
-STATE_MEANINGS: Mapping[State, str] = {
-    State.ACCEPTED: "RongCloud accepted the alias",
-    State.UNCHANGED: f"not sent: {CHANGES[State.UNCHANGED]}",
-    State.SUPERSEDED: "a later row sets the same user and group",
-    State.REJECTED: "not sent: something is wrong with the row",
-    State.CONFLICT: f"not sent: {CHANGES[State.CONFLICT]}",
-    State.FAILED: "refused by the service, or never reached it",
-    State.UNKNOWN: "sent, but not confirmed: it may or may not be set",
-    State.PENDING: "not sent yet",
+STATE_LABELS: Mapping[State, str] = {
+    State.ACCEPTED: N_("accepted"),
+    State.UNCHANGED: N_("unchanged"),
+    State.SUPERSEDED: N_("superseded"),
+    State.REJECTED: N_("rejected"),
+    State.CONFLICT: N_("conflict"),
+    State.FAILED: N_("failed"),
+    State.UNKNOWN: N_("unknown"),
+    State.PENDING: N_("pending"),
 }
-"""In the order in which the states are shown."""
+"""What people call the states, in the order in which they are shown; ``_`` translates it."""
+STATE_MEANINGS: Mapping[State, str] = {
+    State.ACCEPTED: N_("RongCloud accepted the alias"),
+    State.UNCHANGED: N_("not sent: the alias was so already"),
+    State.SUPERSEDED: N_("a later row sets the same user and group"),
+    State.REJECTED: N_("not sent: something is wrong with the row"),
+    State.CONFLICT: N_("not sent: the alias is not the one that may be replaced"),
+    State.FAILED: N_("refused by the service, or never reached it"),
+    State.UNKNOWN: N_("sent, but not confirmed: it may or may not be set"),
+    State.PENDING: N_("not sent yet"),
+}
+"""What they mean, in the same order; ``_`` translates it."""
 
 _GROUPS = (Reading, Sending, Comparing, Settings)
 _UNITS = {setting.name: setting.option.unit for kind in _GROUPS for setting in options(kind)}
