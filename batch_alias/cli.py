@@ -19,7 +19,7 @@ from batch_alias.sandbox import Contents, Faults, Rules, Sandbox
 from batch_alias.settings import Comparing, Output, Reading, Sending, Settings
 from batch_alias.settings.flags import PATH, Given, fill, fill_target, flags
 from batch_alias.settings.target import Target
-from batch_alias.text import LANGUAGES
+from batch_alias.text import LANGUAGES, _
 from batch_alias.version import __version__
 
 SOURCE = "A CSV, TSV, Excel, JSON Lines or Parquet file: a user id, a group id and an alias per row; - is stdin."
@@ -240,7 +240,7 @@ def report(job: Path, xlsx: bool) -> int:
     from batch_alias.job import write_job_reports
 
     write_job_reports(job, xlsx=xlsx)
-    Console().answer([f"Reports written to {job}"])
+    Console().answer([_("Reports written to {job}", job=job)])
     return ExitCode.DONE
 
 

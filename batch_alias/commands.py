@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import signal
+import sys
 from collections.abc import Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -71,6 +72,7 @@ def _open(settings: Settings, output: Output, console: Console, opened: OpenJob)
         logging_to(output.log, console.say if output.verbose else None),
         opened(settings, on_read=console.reading) as job,
     ):
+        job.argv = sys.argv[1:]
         yield job
 
 

@@ -45,6 +45,7 @@ class Job:
         self.ledger = ledger
         self.target = client.target
         self.target_name = settings.required_target.name
+        self.argv: list[str] = []  # the command line, which is kept with each run for the reports
         self.under_way = self.to_send  # rows that are sent or read by what was begun last, or is begun first
         self._client = client
         self._timing = timing
@@ -212,7 +213,8 @@ class Job:
         """Make the requests of a command, and record how that ended."""
         self._pipeline = pipeline
         self.ledger.set_meta(TARGET, self.settings.required_target.fingerprint)
-        settings = {"masked_key": self.target.masked_key, **asdict(self.settings.sending), **noted}
+        known = {"masked_key": self.target.masked_key, "argv": self.argv}
+        settings = {**known, **asdict(self.settings.sending), **noted}
         self.ledger.begin_run(command, target=self.target_name, version=__version__, settings=settings)
         try:
             await pipeline.run()

@@ -72,10 +72,17 @@ class RunRecord:
     target: str
     version: str
     settings: Mapping[str, object]  # those of Sending and a few more, without any secret
+    rows_sent: int  # rows of which an attempt to send was made; of the last seconds before a kill it is not known
     busiest_second: int  # most attempts started within any sliding second
     host_switches: int
     exit_code: int | None
     stopped: str = ""  # why it ended early
+
+    @property
+    def argv(self) -> list[str]:
+        """The command line without the program's name; empty for a run from Python."""
+        found = self.settings.get("argv")
+        return found if isinstance(found, list) else []
 
     @property
     def end(self) -> float:

@@ -16,22 +16,45 @@ from pathlib import Path
 from typing import IO
 
 import xlsxwriter  # type: ignore[import-untyped]  # it has annotations, but no py.typed that says so
+from wcwidth import wcswidth
 from xlsxwriter.exceptions import FileCreateError  # type: ignore[import-untyped]  # the same
 from xlsxwriter.format import Format  # type: ignore[import-untyped]  # the same
 from xlsxwriter.worksheet import Worksheet  # type: ignore[import-untyped]  # the same
 
-from batch_alias.ledger import LedgerReader
+from batch_alias.ledger import JobInfo, LedgerReader, RowRecord
 from batch_alias.model import State
-from batch_alias.reports.rows import CHANGES, HEADER, NOT_DONE, Cells, result, why
+from batch_alias.reports.advice import advise, causes, conclude, next_steps
+from batch_alias.reports.rows import CHANGES, HEADER, NOT_ACCEPTED, Cells, result
 from batch_alias.reports.summary import Summary
-from batch_alias.reports.wording import STATE_MEANINGS, advise, causes, conclude, facts, next_steps
+from batch_alias.reports.wording import CHANGE_LABELS, STATE_LABELS, STATE_MEANINGS, facts
+from batch_alias.text import N_, _
 
 EXCEL_ROWS = 1_048_576
 """Rows of a sheet in Excel, with the header."""
-RESULTS = dict(zip(HEADER, (9, 26, 26, 30, 12, 20, 40, 10, 38, 26, 30, 30, 26), strict=True))
+RESULTS = dict(zip(HEADER, (8, 20, 20, 24, 11, 20, 40, 9, 37, 25, 24, 24, 25), strict=True))
 """The columns of the sheet and their widths in characters."""
-NOT_ACCEPTED = {**{name: RESULTS[name] for name in HEADER[:5]}, "why": 60, "what to do": 60}
+LEFT = {**{name: RESULTS[name] for name in HEADER[:5]}, "why": 50, "what to do": 60}
+"""Those of the sheet of rows that were not accepted."""
+PRINTED = HEADER.index("finished_at") + 1
+"""Columns that are printed of a job of which no alias was read: the others are empty."""
+_SUMMARY_WIDTH = 110
 _NUMBERS = {"row", "attempts"}
+_TITLES = {
+    "row": N_("row"),
+    "remark": N_("remark"),
+    "state": N_("state"),
+    "code": N_("code"),
+    "message": N_("message"),
+    "attempts": N_("attempts"),
+    "request_id": N_("request_id"),
+    "finished_at": N_("finished_at"),
+    "before": N_("before"),
+    "found": N_("found"),
+    "verified_at": N_("verified_at"),
+    "why": N_("why"),
+    "what to do": N_("what to do"),
+}
+"""The columns for people; the others are named as RongCloud names its fields."""
 _COLORS: Mapping[str, tuple[str, str]] = {
     State.ACCEPTED: ("#1E6B3C", "#E2F3E8"),
     State.UNCHANGED: ("#0B6468", "#DDF1F2"),
@@ -71,16 +94,22 @@ def write(path: Path, folder: Path, ledger: LedgerReader, summary: Summary, *, m
         book = xlsxwriter.Workbook(target, {"constant_memory": True, "tmpdir": path.parent, "use_zip64": True})
         try:
             formats = _formats(book)
-            _write_summary(_add_sheet(book, "Summary"), formats, _summary_lines(folder, ledger, summary))
+            _write_summary(_add_sheet(book, _("Summary")), formats, _summary_lines(folder, ledger, summary))
             info = ledger.info()
-            left = ((*row[:5], why(row), advise(row, info)) for row in ledger.rows(*NOT_DONE))
-            _write_rows(book, formats, "Not accepted", NOT_ACCEPTED, left, most_rows)
-            _write_rows(book, formats, "Results", RESULTS, map(result, ledger.rows()), most_rows)
+            left = (_not_accepted(row, info) for row in ledger.rows(*NOT_ACCEPTED))
+            _write_rows(book, formats, _("Not accepted"), LEFT, left, most_rows)
+            was_read = summary.changes or summary.verified or summary.differs
+            printed = len(RESULTS) if was_read else PRINTED
+            _write_rows(book, formats, _("Results"), RESULTS, map(result, ledger.rows()), most_rows, printed)
             book.close()
         except FileCreateError as error:
             raise error.args[0] from error  # the OSError that it is about
         finally:
             target.file = _Sink()
+
+
+def _not_accepted(row: RowRecord, info: JobInfo) -> Cells:
+    return (*row[:5], row.message, advise(row, info))
 
 
 def _formats(book: xlsxwriter.Workbook) -> dict[str, Format]:
@@ -101,6 +130,8 @@ def _add_sheet(book: xlsxwriter.Workbook, name: str) -> Worksheet:
     sheet.set_landscape()
     sheet.set_paper(9)  # A4
     sheet.fit_to_pages(1, 0)
+    sheet.set_margins(left=0.4, right=0.4, top=0.4, bottom=0.6)
+    sheet.set_footer("&L&A&R&P / &N")
     return sheet
 
 
@@ -114,7 +145,7 @@ def _add_table(
     sheet.ignore_errors({"number_stored_as_text": "A1:XFD1048576"})
     for column, (title, width) in enumerate(columns.items()):
         sheet.set_column(column, column, width, None if title in _NUMBERS else formats["text"])
-        sheet.write_string(0, column, title, formats["header"])
+        sheet.write_string(0, column, _(_TITLES[title]) if title in _TITLES else title, formats["header"])
     return sheet
 
 
@@ -125,21 +156,29 @@ def _write_rows(
     columns: Mapping[str, int],
     rows: Iterable[Cells],
     most_rows: int,
+    printed: int | None = None,
 ) -> None:
-    """Write rows to as many sheets as they need: ``Results``, ``Results 2`` and so on."""
+    """Write rows to as many sheets as they need: ``Results``, ``Results 2`` and so on; print so many columns."""
     sheets, sheet, last = 1, _add_table(book, formats, name, columns), 0
     for cells in rows:
         if last == most_rows - 1:
-            sheet.autofilter(0, 0, last, len(columns) - 1)
+            _end_table(sheet, last, len(columns), printed)
             sheets += 1
             sheet, last = _add_table(book, formats, f"{name} {sheets}", columns), 0
         last += 1
         for column, (value, title) in enumerate(zip(cells, columns, strict=True)):
             if title in _NUMBERS:
                 sheet.write_number(last, column, value)
+            elif title == "state":
+                sheet.write_string(last, column, _(STATE_LABELS[State(str(value))]), formats[str(value)])
             elif value is not None and value != "":
-                _write_text(sheet, last, column, str(value), formats[str(value) if title == "state" else "text"])
-    sheet.autofilter(0, 0, max(1, last), len(columns) - 1)
+                _write_text(sheet, last, column, str(value), formats["text"])
+    _end_table(sheet, max(1, last), len(columns), printed)
+
+
+def _end_table(sheet: Worksheet, last: int, columns: int, printed: int | None) -> None:
+    sheet.autofilter(0, 0, last, columns - 1)
+    sheet.print_area(0, 0, last, (printed or columns) - 1)
 
 
 def _write_text(sheet: Worksheet, row: int, column: int, value: str, look: Format) -> None:
@@ -153,12 +192,14 @@ def _write_text(sheet: Worksheet, row: int, column: int, value: str, look: Forma
 def _write_summary(
     sheet: Worksheet, formats: Mapping[str, Format], lines: Iterable[tuple[str, int | None, str]]
 ) -> None:
+    """Write lines of a name, which for a state is its name in the program, a number and a text."""
     sheet.set_column(0, 0, 26)
     sheet.set_column(1, 1, 12)
-    sheet.set_column(2, 2, 110)
+    sheet.set_column(2, 2, _SUMMARY_WIDTH)
     for row, (name, number, text) in enumerate(lines):
-        sheet.set_row(row, 15 * ceil(len(text) / 110) if text else None)
-        _write_text(sheet, row, 0, name, formats["title" if row == 0 else name if name in _COLORS else "top"])
+        sheet.set_row(row, 15 * ceil(max(len(text), wcswidth(text)) / _SUMMARY_WIDTH) if text else None)
+        shown = _(STATE_LABELS[State(name)]) if name in _COLORS else name
+        _write_text(sheet, row, 0, shown, formats["title" if row == 0 else name if name in _COLORS else "top"])
         _write_text(sheet, row, 2, text, formats["wrapped"])
         if number is not None:
             sheet.write_number(row, 1, number, formats["number"])
@@ -166,29 +207,32 @@ def _write_summary(
 
 def _summary_lines(folder: Path, ledger: LedgerReader, summary: Summary) -> Iterator[tuple[str, int | None, str]]:
     """A name, a number and a text for each line."""
-    info, conclusion, empty = ledger.info(), conclude(summary), ("", None, "")
+    info, runs, conclusion, empty = ledger.info(), ledger.runs(), conclude(summary), ("", None, "")
     yield conclusion.sentence, None, ""
     yield "", None, conclusion.detail
-    for number, step in enumerate(next_steps(summary, folder, info), 1):
-        command = f" The command, {step.note}:" if step.command else ""
-        yield f"Next step {number}", None, f"{step.text}{command}"
+    for number, step in enumerate(next_steps(summary, folder, info, runs), 1):
+        yield _("Next step {number}", number=number), None, step.text
         if step.command:
             yield "", None, step.command
+        if step.note:
+            yield "", None, f"({step.note})"
     yield empty
-    yield from ((state, summary.states[state], meaning) for state, meaning in STATE_MEANINGS.items())
-    yield "rows", summary.rows, "all of the above"
+    yield from ((state, summary.states[state], _(meaning)) for state, meaning in STATE_MEANINGS.items())
+    yield _("rows"), summary.rows, _("all of the above")
     yield empty
-    yield from ((f"Read first: {name}", rows, CHANGES[name]) for name, rows in summary.changes.items())
+    for change, rows in summary.changes.items():
+        yield _("Read first: {change}", change=_(CHANGE_LABELS[change])), rows, _(CHANGES[change])
     if summary.verified or summary.differs:
-        yield "Read back: as sent", summary.verified, "accepted rows"
-        yield "Read back: another alias", summary.differs, "accepted rows, which are in differs.csv"
+        yield _("Read back: as sent"), summary.verified, _("accepted rows")
+        yield _("Read back: another alias"), summary.differs, _("accepted rows, which are in differs.csv")
     yield empty
-    yield from (
-        (cause.example.state, cause.rows, f"{cause.name}: {advise(cause.example, info)}")
-        for cause in causes(ledger.rows(*NOT_DONE))
-    )
+    for cause in causes(ledger.rows(*NOT_ACCEPTED)).values():
+        yield cause.example.state, cause.rows, cause.name
+        yield from (
+            ("", None, text) for text in (cause.message, advise(cause.example, info)) if text not in {"", cause.name}
+        )
     yield empty
-    yield from ((name, None, " ".join(values)) for name, values in facts(info, ledger.runs()).items())
-    yield "First run began (UTC)", None, summary.started_at
-    yield "Last run ended (UTC)", None, summary.ended_at
-    yield "Runs", summary.runs, ""
+    yield from ((name, None, " ".join(values)) for name, values in facts(info, runs).items())
+    yield _("First run began (UTC)"), None, summary.started_at
+    yield _("Last run ended (UTC)"), None, summary.ended_at
+    yield _("Runs"), summary.runs, ""

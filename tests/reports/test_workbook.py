@@ -61,7 +61,8 @@ def cells(folder: Path, sheet: str) -> list[list[object]]:
 @pytest.fixture
 def all_values(job):
     job.stage(*({"user_id": value, "group_id": value, "remark": value} for value in VALUES))
-    job.write(exit_code=None, xlsx=True)
+    job.run(dict.fromkeys(range(2, len(VALUES) + 2), (State.FAILED, 1002, "invalid")))
+    job.write(xlsx=True)
     return job.folder
 
 
@@ -100,6 +101,7 @@ def write_with_rows_of(job, most_rows):
 
 def test_rows_beyond_the_limit_of_a_sheet_continue_on_the_next(job):
     job.stage(*({"remark": f"name {number}"} for number in range(10)))
+    job.run(dict.fromkeys(range(2, 12), (State.FAILED, 1002, "invalid")))
     book = write_with_rows_of(job, 5)
     names = [*("Not accepted", "Not accepted 2", "Not accepted 3"), *("Results", "Results 2", "Results 3")]
     assert book.sheetnames == ["Summary", *names]
@@ -112,7 +114,7 @@ def test_rows_beyond_the_limit_of_a_sheet_continue_on_the_next(job):
 
 def test_a_full_sheet_is_not_followed_by_an_empty_one(job):
     job.stage(*({"remark": f"name {number}"} for number in range(8)))
-    assert write_with_rows_of(job, 5).sheetnames[3:] == ["Results", "Results 2"]
+    assert write_with_rows_of(job, 5).sheetnames[1:] == ["Not accepted", "Results", "Results 2"]
 
 
 def test_states_are_coloured(job):
@@ -130,7 +132,7 @@ def test_the_summary_has_the_result_the_next_steps_and_counts_that_add_up(job):
     job.run({2: (State.ACCEPTED, 200, "accepted"), 3: (State.FAILED, 1002, "invalid")}, max_in_flight=512)
     job.write(xlsx=True)
     lines = cells(job.folder, "Summary")
-    assert lines[0][0] == "2 of 3 rows were not accepted."
+    assert lines[0][0] == "1 of 3 rows was not accepted."
     texts = [text for _, _, text in lines]
     assert any(text.startswith("Send 1 row not sent yet: ") for text in texts)
     assert f"batch-alias retry {job.folder}" in texts
