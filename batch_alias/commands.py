@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from batch_alias.console import Console
@@ -68,11 +69,11 @@ def verify(settings: Settings, output: Output, *, sample: int | None) -> int:
 @contextlib.contextmanager
 def _open(settings: Settings, output: Output, console: Console, opened: OpenJob) -> Iterator[Job]:
     _permit_connections(settings.sending.max_in_flight)
+    settings = replace(settings, argv=tuple(sys.argv[1:]))
     with (
         logging_to(output.log, console.say if output.verbose else None),
         opened(settings, on_read=console.reading) as job,
     ):
-        job.argv = sys.argv[1:]
         yield job
 
 

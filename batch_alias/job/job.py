@@ -8,7 +8,7 @@ from itertools import islice
 
 from batch_alias.errors import BatchAliasError, ExitCode, LedgerError, StoppedByService
 from batch_alias.job.findings import Planned, Verification, Verified, too_many_changes, too_many_rejected
-from batch_alias.ledger import FIRST_ROWS, STAYS_ON, TARGET, Ledger
+from batch_alias.ledger import FIRST_ROWS, REFUSED, STAYS_ON, TARGET, Ledger
 from batch_alias.model import Event, EventKind
 from batch_alias.reports import Summary, write_plan_report, write_reports
 from batch_alias.rongcloud.client import Client
@@ -19,6 +19,7 @@ from batch_alias.sending.members import MemberLookup, Watch
 from batch_alias.sending.metrics import Progress
 from batch_alias.sending.pipeline import Pipeline
 from batch_alias.settings import Settings
+from batch_alias.text import to_json
 from batch_alias.version import __version__
 
 Observer = Callable[[Event], None]
@@ -45,7 +46,6 @@ class Job:
         self.ledger = ledger
         self.target = client.target
         self.target_name = settings.required_target.name
-        self.argv: list[str] = []  # the command line, which is kept with each run for the reports
         self.under_way = self.to_send  # rows that are sent or read by what was begun last, or is begun first
         self._client = client
         self._timing = timing
@@ -213,7 +213,7 @@ class Job:
         """Make the requests of a command, and record how that ended."""
         self._pipeline = pipeline
         self.ledger.set_meta(TARGET, self.settings.required_target.fingerprint)
-        known = {"masked_key": self.target.masked_key, "argv": self.argv}
+        known = {"masked_key": self.target.masked_key, "argv": self.settings.argv}
         settings = {**known, **asdict(self.settings.sending), **noted}
         self.ledger.begin_run(command, target=self.target_name, version=__version__, settings=settings)
         try:
@@ -239,6 +239,7 @@ class Job:
         """Raise ``SourceError`` when too many rows are rejected and no run has begun; the reports name them."""
         if (error := too_many_rejected(self.ledger, self.settings)) is not None:
             self._end = ExitCode.SOURCE, ""
+            self.ledger.set_meta(REFUSED, to_json(self.settings.argv))
             self.report()
             self.ledger.forget_members_later()
             raise error

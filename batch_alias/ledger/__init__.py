@@ -8,6 +8,7 @@ from batch_alias.ledger.file import LEDGER, locked
 from batch_alias.ledger.reader import FIRST_ROWS, LedgerReader
 from batch_alias.ledger.records import (
     LEFT_OUT,
+    REFUSED,
     STAYS_ON,
     TARGET,
     JobInfo,
@@ -27,6 +28,7 @@ __all__ = [
     "FIRST_ROWS",
     "LEDGER",
     "LEFT_OUT",
+    "REFUSED",
     "STAYS_ON",
     "TARGET",
     "VERIFICATION",

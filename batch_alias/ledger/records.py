@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 TARGET = "target"
 """The fact that says where a job's rows are sent to; noted before the first attempt of all."""
+REFUSED = "refused"
+"""The fact with the command line that sent nothing since too many rows were rejected, as JSON."""
 LEFT_OUT = "left_out"
 """The fact that says which rows of another job an undo leaves out: a ``ProblemCount`` as JSON, or empty."""
 STAYS_ON = ("compare", "only_absent")

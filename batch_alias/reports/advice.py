@@ -1,7 +1,7 @@
 """What the reports conclude: the result of a job, what to do next, and why rows were not accepted."""
 
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from string import Formatter
@@ -9,13 +9,13 @@ from typing import Literal, NamedTuple
 
 from batch_alias import problems
 from batch_alias.errors import ExitCode
-from batch_alias.ledger import JobInfo, RowRecord, RunRecord
+from batch_alias.ledger import REFUSED, JobInfo, LedgerReader, RowRecord
 from batch_alias.model import State
 from batch_alias.reports.rows import CHANGES, NOT_ACCEPTED
 from batch_alias.reports.summary import Summary
 from batch_alias.reports.wording import STATE_MEANINGS, code_meaning, flags, given
 from batch_alias.rongcloud.codes import CODES
-from batch_alias.text import N_, Message, _, count, percent, quoted
+from batch_alias.text import N_, Message, _, count, from_json, percent, quoted
 
 MOST_CAUSES = 200
 """Causes that are counted separately: a service that invents a code for every row must not fill the memory."""
@@ -175,18 +175,19 @@ def _all_done(summary: Summary) -> Conclusion:
     return Conclusion("warning" if summary.differs or summary.left_out else "good", sentence, " ".join(details))
 
 
-def next_steps(summary: Summary, folder: Path, info: JobInfo, runs: Sequence[RunRecord] = ()) -> list[Step]:
+def next_steps(summary: Summary, folder: Path, info: JobInfo, ledger: LedgerReader | None = None) -> list[Step]:
     """What to do next about the job in a folder, in the order in which to do it; empty when every row is done.
 
     ``not-accepted.csv`` keeps the columns of the source below their names, so where they were named they are again;
     what an empty alias means is said again too. No flag reads a file verbatim: what is left of an undo is only retried.
-    With the runs of the job, a step to run the same command again has that command.
+    With the ledger of the job, a step to run the same command again has that command.
     """
     states, steps, is_undo = summary.states, list[Step](), _is_undo(info)
+    same = "" if ledger is None else _same_command(ledger)
     note = _("with the same --region, --url or --sandbox")
     retry = f"batch-alias retry {shlex.quote(str(folder))}"
     if states[State.REJECTED] and not is_undo and not _has_begun(summary):
-        return [Step(text=_correct_source(summary), command=_same_command(runs), is_same=True)]
+        return [Step(text=_correct_source(summary), command=same, is_same=True)]
     if states[State.PENDING]:
         rows = count(states[State.PENDING], "row")
         if is_undo:
@@ -194,7 +195,7 @@ def next_steps(summary: Summary, folder: Path, info: JobInfo, runs: Sequence[Run
             steps.append(Step(text=text, command=retry, note=note))
         else:
             text = _("Send {rows} not sent yet: the same command continues where it ended.", rows=rows)
-            steps.append(Step(text=text, command=_same_command(runs), is_same=True))
+            steps.append(Step(text=text, command=same, is_same=True))
     if unaccepted := states[State.FAILED] + states[State.UNKNOWN]:
         rows = count(unaccepted, "failed or unknown row")
         text = _("Send {rows} again: setting an alias twice does no harm.", rows=rows)
@@ -205,7 +206,7 @@ def next_steps(summary: Summary, folder: Path, info: JobInfo, runs: Sequence[Run
         names = dict(zip(_COLUMNS, info.column_names.values(), strict=False))
         columns = {name: names.get(name, value) for name, value in kept.items()}
         # Otherwise the conflicts in that file would be settled by it too.
-        columns |= {"only_absent": any(run.settings.get("only_absent") for run in runs)}
+        columns |= {"only_absent": ledger is not None and ledger.meta("only_absent") is not None}
         text = _("Correct {rows} in not-accepted.csv and run that file.", rows=rows)
         if not states[State.REJECTED]:
             text = _("If that does not help, correct {rows} in not-accepted.csv and run that file.", rows=rows)
@@ -227,9 +228,10 @@ def _run(source: Path, settings: Mapping[str, object]) -> str:
     return " ".join(["batch-alias run", shlex.quote(str(source)), *flags(settings)])
 
 
-def _same_command(runs: Iterable[RunRecord]) -> str:
+def _same_command(ledger: LedgerReader) -> str:
     """The command that was run last and sends rows, or would have after a plan; empty if it is not known."""
-    found = [run.argv for run in runs if run.argv and run.argv[0] in {"run", "retry", "plan"}]
+    used = [from_json(ledger.meta(REFUSED) or "[]"), *(run.argv for run in ledger.runs())]
+    found = [argv for argv in used if argv and argv[0] in {"run", "retry", "plan"}]
     if not found:
         return ""
     name, *more = found[-1]

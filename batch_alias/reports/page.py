@@ -62,7 +62,7 @@ def write(path: Path, folder: Path, ledger: LedgerReader, summary: Summary) -> N
         runs=runs,
         is_rehearsal=ledger.meta(TARGET) == Target(sandbox=True).fingerprint,
         conclusion=advice.conclude(summary),
-        steps=advice.next_steps(summary, folder, info, runs),
+        steps=advice.next_steps(summary, folder, info, ledger),
         states=_states(summary),
         groups=_groups(ledger),
         warnings=warnings,

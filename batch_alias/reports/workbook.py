@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from io import BytesIO
 from math import ceil
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 import xlsxwriter  # type: ignore[import-untyped]  # it has annotations, but no py.typed that says so
 from wcwidth import wcswidth
@@ -36,9 +36,10 @@ RESULTS = dict(zip(HEADER, (8, 20, 20, 24, 11, 20, 40, 9, 37, 25, 24, 24, 25), s
 LEFT = {**{name: RESULTS[name] for name in HEADER[:5]}, "why": 50, "what to do": 60}
 """Those of the sheet of rows that were not accepted."""
 PRINTED = HEADER.index("finished_at") + 1
-"""Columns that are printed of a job of which no alias was read: the others are empty."""
+"""Columns that are printed: with all of them the print would be too small to read."""
 _SUMMARY_WIDTH = 110
 _NUMBERS = {"row", "attempts"}
+_WRAPPED = {"why", "what to do"}
 _TITLES = {
     "row": N_("row"),
     "remark": N_("remark"),
@@ -83,6 +84,15 @@ class _Target:
         return getattr(self.file, name)
 
 
+class _Line(NamedTuple):
+    """A line of the summary; the look is that of its name, or of a command."""
+
+    name: str = ""
+    number: int | None = None
+    text: str = ""
+    look: str = "text"
+
+
 def write(path: Path, folder: Path, ledger: LedgerReader, summary: Summary, *, most_rows: int = EXCEL_ROWS) -> None:
     """Write the workbook, in constant memory; the commands that it names are for the job in ``folder``.
 
@@ -96,11 +106,10 @@ def write(path: Path, folder: Path, ledger: LedgerReader, summary: Summary, *, m
             formats = _formats(book)
             _write_summary(_add_sheet(book, _("Summary")), formats, _summary_lines(folder, ledger, summary))
             info = ledger.info()
-            left = (_not_accepted(row, info) for row in ledger.rows(*NOT_ACCEPTED))
-            _write_rows(book, formats, _("Not accepted"), LEFT, left, most_rows)
-            was_read = summary.changes or summary.verified or summary.differs
-            printed = len(RESULTS) if was_read else PRINTED
-            _write_rows(book, formats, _("Results"), RESULTS, map(result, ledger.rows()), most_rows, printed)
+            if any(summary.states[state] for state in NOT_ACCEPTED):
+                left = (_not_accepted(row, info) for row in ledger.rows(*NOT_ACCEPTED))
+                _write_rows(book, formats, _("Not accepted"), LEFT, left, most_rows)
+            _write_rows(book, formats, _("Results"), RESULTS, map(result, ledger.rows()), most_rows)
             book.close()
         except FileCreateError as error:
             raise error.args[0] from error  # the OSError that it is about
@@ -115,14 +124,17 @@ def _not_accepted(row: RowRecord, info: JobInfo) -> Cells:
 def _formats(book: xlsxwriter.Workbook) -> dict[str, Format]:
     looks: dict[str, dict[str, object]] = {
         "text": {},
-        "top": {"valign": "top"},
-        "wrapped": {"text_wrap": True, "valign": "top", "align": "left", "indent": 1},
+        "wrapped": {"text_wrap": True},
+        "indented": {"text_wrap": True, "align": "left", "indent": 1},
         "title": {"bold": True, "font_size": 14},
+        "step": {"bold": True},
+        "command": {"text_wrap": True, "align": "left", "indent": 1, "font_name": "Consolas", "bg_color": "#F0F2F5"},
         "header": {"bold": True, "bg_color": "#E9ECF0", "bottom": 1},
-        "number": {"num_format": "#,##0", "valign": "top"},
-        **{state: {"font_color": ink, "bg_color": ground, "valign": "top"} for state, (ink, ground) in _COLORS.items()},
+        "number": {"num_format": "#,##0"},
+        "plain": {"num_format": "0", "align": "right", "indent": 1},
+        **{state: {"font_color": ink, "bg_color": ground} for state, (ink, ground) in _COLORS.items()},
     }
-    return {name: book.add_format({"num_format": "@"} | look) for name, look in looks.items()}
+    return {name: book.add_format({"num_format": "@", "valign": "top"} | look) for name, look in looks.items()}
 
 
 def _add_sheet(book: xlsxwriter.Workbook, name: str) -> Worksheet:
@@ -144,7 +156,7 @@ def _add_table(
     # Otherwise Excel marks every id of digits with a green triangle.
     sheet.ignore_errors({"number_stored_as_text": "A1:XFD1048576"})
     for column, (title, width) in enumerate(columns.items()):
-        sheet.set_column(column, column, width, None if title in _NUMBERS else formats["text"])
+        sheet.set_column(column, column, width, formats["plain" if title in _NUMBERS else "text"])
         sheet.write_string(0, column, _(_TITLES[title]) if title in _TITLES else title, formats["header"])
     return sheet
 
@@ -156,29 +168,38 @@ def _write_rows(
     columns: Mapping[str, int],
     rows: Iterable[Cells],
     most_rows: int,
-    printed: int | None = None,
 ) -> None:
-    """Write rows to as many sheets as they need: ``Results``, ``Results 2`` and so on; print so many columns."""
+    """Write rows to as many sheets as they need: ``Results``, ``Results 2`` and so on."""
     sheets, sheet, last = 1, _add_table(book, formats, name, columns), 0
     for cells in rows:
         if last == most_rows - 1:
-            _end_table(sheet, last, len(columns), printed)
+            _end_table(sheet, last, len(columns))
             sheets += 1
             sheet, last = _add_table(book, formats, f"{name} {sheets}", columns), 0
         last += 1
+        if columns.keys() >= _WRAPPED:
+            texts = dict(zip(columns, cells, strict=True))
+            sheet.set_row(last, max(_height(str(texts[title]), columns[title]) for title in _WRAPPED))
         for column, (value, title) in enumerate(zip(cells, columns, strict=True)):
             if title in _NUMBERS:
-                sheet.write_number(last, column, value)
+                sheet.write_number(last, column, value, formats["plain"])
             elif title == "state":
                 sheet.write_string(last, column, _(STATE_LABELS[State(str(value))]), formats[str(value)])
             elif value is not None and value != "":
-                _write_text(sheet, last, column, str(value), formats["text"])
-    _end_table(sheet, max(1, last), len(columns), printed)
+                look = formats["wrapped" if title in _WRAPPED else "text"]
+                _write_text(sheet, last, column, str(value), look)
+    _end_table(sheet, max(1, last), len(columns))
 
 
-def _end_table(sheet: Worksheet, last: int, columns: int, printed: int | None) -> None:
+def _end_table(sheet: Worksheet, last: int, columns: int) -> None:
     sheet.autofilter(0, 0, last, columns - 1)
-    sheet.print_area(0, 0, last, (printed or columns) - 1)
+    sheet.print_area(0, 0, last, min(columns, PRINTED) - 1)
+
+
+def _height(text: str, width: int) -> int:
+    """The height of a row with a text that is wrapped in a column, in points; not every program finds it out."""
+    lines = ceil(1.1 * max(len(text), wcswidth(text)) / width)
+    return 15 * min(max(1, lines), 27)  # Excel has no higher rows
 
 
 def _write_text(sheet: Worksheet, row: int, column: int, value: str, look: Format) -> None:
@@ -189,50 +210,47 @@ def _write_text(sheet: Worksheet, row: int, column: int, value: str, look: Forma
         sheet.write_string(row, column, value, look)
 
 
-def _write_summary(
-    sheet: Worksheet, formats: Mapping[str, Format], lines: Iterable[tuple[str, int | None, str]]
-) -> None:
-    """Write lines of a name, which for a state is its name in the program, a number and a text."""
+def _write_summary(sheet: Worksheet, formats: Mapping[str, Format], lines: Iterable[_Line]) -> None:
     sheet.set_column(0, 0, 26)
     sheet.set_column(1, 1, 12)
     sheet.set_column(2, 2, _SUMMARY_WIDTH)
-    for row, (name, number, text) in enumerate(lines):
-        sheet.set_row(row, 15 * ceil(max(len(text), wcswidth(text)) / _SUMMARY_WIDTH) if text else None)
-        shown = _(STATE_LABELS[State(name)]) if name in _COLORS else name
-        _write_text(sheet, row, 0, shown, formats["title" if row == 0 else name if name in _COLORS else "top"])
-        _write_text(sheet, row, 2, text, formats["wrapped"])
-        if number is not None:
-            sheet.write_number(row, 1, number, formats["number"])
+    for row, line in enumerate(lines):
+        sheet.set_row(row, None if row == 0 else _height(line.text, _SUMMARY_WIDTH))
+        _write_text(sheet, row, 0, line.name, formats["title" if row == 0 else line.look])
+        _write_text(sheet, row, 2, line.text, formats["command" if line.look == "command" else "indented"])
+        if line.number is not None:
+            sheet.write_number(row, 1, line.number, formats["number"])
 
 
-def _summary_lines(folder: Path, ledger: LedgerReader, summary: Summary) -> Iterator[tuple[str, int | None, str]]:
-    """A name, a number and a text for each line."""
-    info, runs, conclusion, empty = ledger.info(), ledger.runs(), conclude(summary), ("", None, "")
-    yield conclusion.sentence, None, ""
-    yield "", None, conclusion.detail
-    for number, step in enumerate(next_steps(summary, folder, info, runs), 1):
-        yield _("Next step {number}", number=number), None, step.text
+def _summary_lines(folder: Path, ledger: LedgerReader, summary: Summary) -> Iterator[_Line]:
+    info, conclusion = ledger.info(), conclude(summary)
+    yield _Line(conclusion.sentence)
+    yield _Line(text=conclusion.detail)
+    for number, step in enumerate(next_steps(summary, folder, info, ledger), 1):
+        yield _Line(_("Next step {number}", number=number), text=step.text, look="step")
         if step.command:
-            yield "", None, step.command
+            yield _Line(text=step.command, look="command")
         if step.note:
-            yield "", None, f"({step.note})"
-    yield empty
-    yield from ((state, summary.states[state], _(meaning)) for state, meaning in STATE_MEANINGS.items())
-    yield _("rows"), summary.rows, _("all of the above")
-    yield empty
+            yield _Line(text=f"({step.note})")
+    yield _Line()
+    for state, meaning in STATE_MEANINGS.items():
+        yield _Line(_(STATE_LABELS[state]), summary.states[state], _(meaning), state)
+    yield _Line(_("rows"), summary.rows, _("all of the above"))
+    yield _Line()
     for change, rows in summary.changes.items():
-        yield _("Read first: {change}", change=_(CHANGE_LABELS[change])), rows, _(CHANGES[change])
+        yield _Line(_("Read first: {change}", change=_(CHANGE_LABELS[change])), rows, _(CHANGES[change]))
     if summary.verified or summary.differs:
-        yield _("Read back: as sent"), summary.verified, _("accepted rows")
-        yield _("Read back: another alias"), summary.differs, _("accepted rows, which are in differs.csv")
-    yield empty
+        yield _Line(_("Read back: as sent"), summary.verified, _("accepted rows"))
+        yield _Line(_("Read back: another alias"), summary.differs, _("accepted rows, which are in differs.csv"))
     for cause in causes(ledger.rows(*NOT_ACCEPTED)).values():
-        yield cause.example.state, cause.rows, cause.name
-        yield from (
-            ("", None, text) for text in (cause.message, advise(cause.example, info)) if text not in {"", cause.name}
-        )
-    yield empty
-    yield from ((name, None, " ".join(values)) for name, values in facts(info, runs).items())
-    yield _("First run began (UTC)"), None, summary.started_at
-    yield _("Last run ended (UTC)"), None, summary.ended_at
-    yield _("Runs"), summary.runs, ""
+        state = State(cause.example.state)
+        yield _Line(_(STATE_LABELS[state]), cause.rows, cause.name, state)
+        texts = cause.message, advise(cause.example, info)
+        yield from (_Line(text=text) for text in texts if text not in {"", cause.name})
+    yield _Line()
+    for name, values in facts(info, ledger.runs()).items():
+        yield _Line(name, text=" ".join(values))
+    if summary.runs:
+        yield _Line(_("First run began (UTC)"), text=summary.started_at)
+        yield _Line(_("Last run ended (UTC)"), text=summary.ended_at)
+        yield _Line(_("Runs"), summary.runs)

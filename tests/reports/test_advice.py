@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from batch_alias.ledger import RowRecord, RunRecord
+from batch_alias.ledger import REFUSED, RowRecord
 from batch_alias.model import DONE_STATES, State, StateCounts
 from batch_alias.problems import ACCEPTABLE, REJECTIONS, found
 from batch_alias.reports.advice import MOST_CAUSES, advise, causes, conclude, next_steps
@@ -84,22 +84,6 @@ def a_row(state: State, **values: object) -> RowRecord:
     return row._replace(**values)
 
 
-def a_run(settings: dict[str, object], command: str = "run") -> RunRecord:
-    return RunRecord(
-        command=command,
-        started_at=0.0,
-        ended_at=1.0,
-        last_request_at=0,
-        target="api.example.com",
-        version="1.0",
-        settings=settings,
-        rows_sent=1,
-        busiest_second=1,
-        host_switches=0,
-        exit_code=1,
-    )
-
-
 def described(meaning: str, message: str, **values: object) -> Message:
     return _("{meaning}: {message}", meaning=_(meaning, **values), message=message)
 
@@ -176,13 +160,14 @@ def test_a_finished_job_has_no_next_step():
     assert next_steps(a_summary(0, accepted=3, superseded=2), Path("job"), INFO) == []
 
 
-def test_the_commands_of_next_steps_can_be_pasted_into_a_shell():
+def test_the_commands_of_next_steps_can_be_pasted_into_a_shell(job):
     info = replace(
         INFO, header=("my id", "groupId", "remark"), reading={"user_column": "B", "sheet": None, "accept": []}
     )
-    runs = [a_run({"argv": ["run", "my names.csv", "--sandbox"]})]
+    job.stage({"remark": "a"})
+    job.run(argv=["run", "my names.csv", "--sandbox"])
     summary = a_summary(pending=2, failed=1, unknown=1, rejected=1)
-    steps = next_steps(summary, Path("my names.aliases"), info, runs)
+    steps = next_steps(summary, Path("my names.aliases"), info, job.ledger)
     assert [step.command for step in steps] == [
         "batch-alias run 'my names.csv' --sandbox",
         "batch-alias retry 'my names.aliases'",
@@ -210,23 +195,30 @@ def test_rows_that_are_not_sent_yet_are_never_sent_by_the_file_of_those_not_acce
         ([["run", "a.csv"], ["retry", "job", "--sandbox"], ["verify", "job"]], "batch-alias retry job --sandbox"),
     ],
 )
-def test_the_command_that_continues_is_the_one_that_was_run(argvs, command):
-    runs = [a_run({"argv": argv}) for argv in argvs]
-    (step,) = next_steps(a_summary(130, accepted=3, pending=2), Path("job"), INFO, runs)
+def test_the_command_that_continues_is_the_one_that_was_run(job, argvs, command):
+    job.stage({"remark": "a"})
+    for argv in argvs:
+        job.run(argv=argv)
+    (step,) = next_steps(a_summary(130, accepted=3, pending=2), Path("job"), INFO, job.ledger)
     assert step.command == command
 
 
 @pytest.mark.parametrize(
     ("exit_code", "more"), [(3, " To send the others without them, add --max-rejected 22%."), (None, "")]
 )
-def test_before_anything_is_sent_the_source_itself_is_corrected(exit_code, more):
-    (step,) = next_steps(a_summary(exit_code, runs=0, rejected=65, pending=235), Path("job"), INFO)
+def test_before_anything_is_sent_the_source_itself_is_corrected(job, exit_code, more):
+    job.stage({"remark": "a"})
+    job.ledger.set_meta(REFUSED, '["run", "names.csv", "--sandbox"]')
+    (step,) = next_steps(a_summary(exit_code, runs=0, rejected=65, pending=235), Path("job"), INFO, job.ledger)
+    assert step.command == "batch-alias run names.csv --sandbox"
     assert step.text == f"Correct 65 rejected rows in names.csv and run the same command again.{more}"
     assert step.is_same
 
 
-def test_what_is_corrected_is_run_with_the_guard_of_the_job():
-    steps = next_steps(a_summary(rejected=1, conflict=1), Path("job"), INFO, [a_run({"only_absent": True})])
+def test_what_is_corrected_is_run_with_the_guard_of_the_job(job):
+    job.stage({"remark": "a"})
+    job.ledger.set_meta("only_absent", "")
+    steps = next_steps(a_summary(rejected=1, conflict=1), Path("job"), INFO, job.ledger)
     assert steps[0].command == "batch-alias run job/not-accepted.csv --only-absent"
 
 
