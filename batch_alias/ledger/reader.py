@@ -179,7 +179,14 @@ class LedgerReader:
             " ORDER BY id"
         )
         return [
-            RunRecord(**{**dict(run), "settings": json.loads(run["settings"]), "stopped": unpack(run["stopped"])})
+            RunRecord(
+                **{
+                    **dict(run),
+                    "target": unpack(run["target"]),
+                    "settings": json.loads(run["settings"]),
+                    "stopped": unpack(run["stopped"]),
+                }
+            )
             for run in self._query(query)
         ]
 

@@ -247,7 +247,7 @@ class Ledger(LedgerReader):
         with translated(self.path):
             cursor = self._db.execute(
                 "INSERT INTO runs (command, started_at, target, version, settings) VALUES (?, ?, ?, ?, ?)",
-                (command, time.time(), target, version, to_json(settings)),
+                (command, time.time(), pack(target), version, to_json(settings)),
             )
         self._run = cursor.lastrowid or 0
 

@@ -1,10 +1,9 @@
-"""What the reports conclude: the result of a job, what to do next, and why rows were not accepted."""
+"""What the reports conclude: the result of a job, what to do next, and what to do about rows that were not accepted."""
 
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from string import Formatter
 from typing import Literal, NamedTuple
 
 from batch_alias import problems
@@ -13,16 +12,10 @@ from batch_alias.ledger import REFUSED, JobInfo, LedgerReader, RowRecord
 from batch_alias.model import State
 from batch_alias.reports.rows import CHANGES, NOT_ACCEPTED
 from batch_alias.reports.summary import Summary
-from batch_alias.reports.wording import STATE_MEANINGS, code_meaning, flags, given
+from batch_alias.reports.wording import STATE_MEANINGS, flags, given, meaning, message_of
 from batch_alias.rongcloud.codes import CODES
-from batch_alias.text import N_, Message, _, count, from_json, percent, quoted
+from batch_alias.text import N_, _, count, from_json, percent
 
-MOST_CAUSES = 200
-"""Causes that are counted separately: a service that invents a code for every row must not fill the memory."""
-
-Kind = tuple[str, ...]
-"""The state of a row, and what tells causes apart, in no language."""
-_OTHERS = N_("other causes")
 _CORRECT = N_("Correct the row and run not-accepted.csv.")
 _SEND_AGAIN = N_("Send it again with batch-alias retry: setting an alias twice does no harm.")
 _COLUMNS = ("user_column", "group_column", "remark_column", "expect_column")
@@ -44,55 +37,6 @@ class Step:
     command: str = ""  # that does it, if there is one and it is known
     note: str = ""  # what has to be added to the command
     is_same: bool = False  # whether the command that was run does it
-
-
-class _Differing(str):
-    """Stands in a sentence for values that are not the same in every row."""
-
-    def __format__(self, _form: str) -> str:
-        return "…"
-
-
-_DIFFERING = _Differing("…")
-
-
-@dataclass(slots=True)
-class Cause:
-    """A reason why rows were not accepted: a problem, a code with its meaning, or what failed; and the first row."""
-
-    example: RowRecord
-    message: Message  # why, with "…" for what differs between the rows; empty for several causes
-    rows: int = 0
-
-    @property
-    def name(self) -> str:
-        """The problem, or the code with its meaning, or in short what failed."""
-        row = self.example
-        if not self.message:
-            return _(_OTHERS)
-        if row.reason:
-            return row.reason
-        return _meaning(self.message) if row.code is None else f"{row.code} {code_meaning(str(row.code))}"
-
-    def add(self, row: RowRecord) -> None:
-        """Count a row."""
-        self.rows += 1
-        message = _message(row)
-        if _meaning(message).template != _meaning(self.message).template:
-            self.message = Message("")
-            return
-        old, new = self.message.values, message.values
-        differing = [name for name, value in old.items() if value is not _DIFFERING and value != new.get(name)]
-        if differing:
-            values = {**old, **dict.fromkeys(differing, _DIFFERING)}
-            self.message = Message(message.template, message.many, **values)
-
-    def details(self, row: RowRecord) -> str:
-        """What the sentence leaves out of a row, as far as its ids and alias do not show it."""
-        names = dict.fromkeys(name for _text, name, *_form in Formatter().parse(self.message.template) if name)
-        values = [str(_message(row).values[name]) for name in names if self.message.values[name] is _DIFFERING]
-        shown = {quoted(value) for value in (row.user_id, row.group_id, row.remark)}
-        return ", ".join(value for value in values if value not in shown)
 
 
 def conclude(summary: Summary) -> Conclusion:
@@ -196,21 +140,21 @@ def next_steps(summary: Summary, folder: Path, info: JobInfo, ledger: LedgerRead
         else:
             text = _("Send {rows} not sent yet: the same command continues where it ended.", rows=rows)
             steps.append(Step(text=text, command=same, is_same=True))
-    if unaccepted := states[State.FAILED] + states[State.UNKNOWN]:
-        rows = count(unaccepted, "failed or unknown row")
+    failed, unknown = states[State.FAILED], 0 if states[State.PENDING] else states[State.UNKNOWN]  # sent with those
+    if failed + unknown:
+        rows = count(failed, "failed row") if failed else count(unknown, "unknown row")
+        if failed and unknown:
+            rows = count(failed + unknown, "failed or unknown row")
         text = _("Send {rows} again: setting an alias twice does no harm.", rows=rows)
         steps.append(Step(text=text, command=retry, note=note))
     kept = {name: value for name, value in given(info).items() if name in {*_COLUMNS, "empty"}}
-    if (wrong := states[State.REJECTED] + states[State.FAILED]) and not is_undo:
-        rows = count(wrong, "rejected or failed row") if states[State.FAILED] else count(wrong, "rejected row")
+    if (states[State.REJECTED] or failed) and not is_undo:
         names = dict(zip(_COLUMNS, info.column_names.values(), strict=False))
         columns = {name: names.get(name, value) for name, value in kept.items()}
         # Otherwise the conflicts in that file would be settled by it too.
         columns |= {"only_absent": ledger is not None and ledger.meta("only_absent") is not None}
-        text = _("Correct {rows} in not-accepted.csv and run that file.", rows=rows)
-        if not states[State.REJECTED]:
-            text = _("If that does not help, correct {rows} in not-accepted.csv and run that file.", rows=rows)
-        steps.append(Step(text=text, command=_run(folder / "not-accepted.csv", columns), note=note))
+        again = _run(folder / "not-accepted.csv", columns)
+        steps.append(Step(text=_correct_copy(states[State.REJECTED], failed), command=again, note=note))
     if states[State.CONFLICT]:
         conflicts = count(states[State.CONFLICT], "conflict")
         steps.append(Step(text=f"{_('Decide about {conflicts}.', conflicts=conflicts)} {_after_conflict(info)}"))
@@ -255,6 +199,14 @@ def _correct_source(summary: Summary) -> str:
     return f"{text} {without}"
 
 
+def _correct_copy(rejected: int, failed: int) -> str:
+    if rejected:
+        rows = count(rejected + failed, "rejected or failed row") if failed else count(rejected, "rejected row")
+        return _("Correct {rows} in not-accepted.csv and run that file.", rows=rows)
+    rows = count(failed, "failed row")
+    return _("If that does not help, correct {rows} in not-accepted.csv and run that file.", rows=rows)
+
+
 def _is_undo(info: JobInfo) -> bool:
     """Whether a job takes another one back: only such a source is read verbatim."""
     return bool(info.reading.get("verbatim"))
@@ -273,11 +225,11 @@ def advise(row: RowRecord, info: JobInfo) -> str:
     """What to do about a row of a job that was not accepted."""
     match State(row.state), row.code:
         case State.REJECTED, _:
-            is_lost = bool(_message(row).values.get("final"))
+            is_lost = bool(message_of(row).values.get("final"))
             return problems.advice(row.reason, is_lost=is_lost) or _(_CORRECT)
         case State.CONFLICT, _:
             return _after_conflict(info)
-        case State.FAILED, None if _meaning(_message(row)).template.startswith("HTTP "):
+        case State.FAILED, None if meaning(message_of(row)).template.startswith("HTTP "):
             return _("A gateway refuses this row: look for characters such as < and > in its alias.")
         case State.FAILED, None:
             return _("Send it again with batch-alias retry when the service works.")
@@ -289,37 +241,3 @@ def advise(row: RowRecord, info: JobInfo) -> str:
             return _(_SEND_AGAIN)
         case _:
             return ""
-
-
-def causes(rows: Iterable[RowRecord]) -> dict[Kind, Cause]:
-    """Count rows that were not accepted by cause, in bounded memory, the most frequent first."""
-    found: dict[Kind, Cause] = {}
-    for row in rows:
-        kind = kind_of(row, found)
-        if kind not in found:
-            if len(found) >= MOST_CAUSES:
-                kind = (row.state, _OTHERS)
-            found.setdefault(kind, Cause(row, Message("") if kind[1] == _OTHERS else _message(row)))
-        found[kind].add(row)
-    return dict(sorted(found.items(), key=lambda item: -item[1].rows))
-
-
-def kind_of(row: RowRecord, found: Mapping[Kind, Cause]) -> Kind:
-    """What tells the cause of a row apart from others, of which there are few whatever the service says."""
-    kind: Kind
-    if row.reason:
-        kind = (row.state, row.reason, str(_message(row).values.get("column", "")))
-    else:
-        kind = (row.state, str(row.code or _meaning(_message(row)).template))
-    others = (row.state, _OTHERS)
-    return others if kind not in found and others in found else kind
-
-
-def _message(row: RowRecord) -> Message:
-    return row.message if isinstance(row.message, Message) else Message(row.message)
-
-
-def _meaning(message: Message) -> Message:
-    """Why a row was not accepted, without what the service adds to it."""
-    meaning = message.values.get("meaning")
-    return meaning if isinstance(meaning, Message) else message

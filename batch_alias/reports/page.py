@@ -38,7 +38,7 @@ MOST_TERMS = 3
 class _Group:
     """Rows that were not accepted for one cause, and the first of them with what its sentence leaves out."""
 
-    cause: advice.Cause
+    cause: wording.Cause
     most: int  # rows that are shown
     rows: list[tuple[RowRecord, str]] = field(default_factory=list)
 
@@ -87,15 +87,15 @@ def _states(summary: Summary) -> list[tuple[State, int, str]]:
 
 def _groups(ledger: LedgerReader) -> list[_Group]:
     """The rows that were not accepted by cause; one of many rows leaves those of few their place."""
-    causes = advice.causes(ledger.rows(*NOT_ACCEPTED))
-    groups, room = dict[advice.Kind, _Group](), MOST_ROWS
+    causes = wording.causes(ledger.rows(*NOT_ACCEPTED))
+    groups, room = dict[wording.Kind, _Group](), MOST_ROWS
     for place, (kind, cause) in enumerate(reversed(causes.items())):  # the fewest first
         most = min(cause.rows, room // (len(causes) - place))
         groups[kind] = _Group(cause, most)
         room -= most
     left = sum(group.most for group in groups.values())
     for row in ledger.rows(*NOT_ACCEPTED) if left else ():
-        group = groups[advice.kind_of(row, causes)]
+        group = groups[wording.kind_of(row, causes)]
         if len(group.rows) < group.most:
             group.rows.append((row, group.cause.details(row)))
             left -= 1

@@ -1,18 +1,20 @@
-"""What names and numbers in the reports mean to people: states, changes, events, codes, times and flags."""
+"""What names, numbers and messages in the reports mean to people, and for what causes rows were not accepted."""
 
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
+from string import Formatter
 
 from batch_alias.errors import ExitCode
-from batch_alias.ledger import JobInfo, RunRecord
+from batch_alias.ledger import JobInfo, RowRecord, RunRecord
 from batch_alias.model import EventKind, Failure, State
 from batch_alias.rongcloud.codes import CODES, FAILURES, UNKNOWN_CODE
 from batch_alias.settings import Comparing, Reading, Sending, Settings
 from batch_alias.settings.options import as_typed, flag, options
-from batch_alias.text import N_, _
+from batch_alias.text import N_, Message, _, quoted
 
 STATE_LABELS: Mapping[State, str] = {
     State.ACCEPTED: N_("accepted"),
@@ -61,6 +63,12 @@ _EXITS: Mapping[int, str] = {
     ExitCode.INTERNAL: N_("a defect of batch-alias (exit code {code})"),
     ExitCode.INTERRUPTED: N_("interrupted (exit code {code})"),
 }
+MOST_CAUSES = 200
+"""Causes that are counted separately: a service that invents a code for every row must not fill the memory."""
+
+Kind = tuple[str, ...]
+"""The state of a row, and what tells causes apart, in no language."""
+_OTHERS = N_("other causes")
 _GROUPS = (Reading, Sending, Comparing, Settings)
 _UNITS = {setting.name: setting.option.unit for kind in _GROUPS for setting in options(kind)}
 _DONE_WITH = {"run": N_("Sent with"), "plan": N_("Planned with"), "verify": N_("Verified with")}
@@ -165,3 +173,87 @@ def flags(settings: Mapping[str, object]) -> list[str]:
             values = value if isinstance(value, list | tuple) else [value]
             found += [f"{flag(name)} {shlex.quote(as_typed(each, _UNITS.get(name)))}" for each in values]
     return found
+
+
+class _Differing(str):
+    """Stands in a sentence for values that are not the same in every row."""
+
+    def __format__(self, _form: str) -> str:
+        return "…"
+
+
+_DIFFERING = _Differing("…")
+
+
+@dataclass(slots=True)
+class Cause:
+    """A reason why rows were not accepted: a problem, a code with its meaning, or what failed; and the first row."""
+
+    example: RowRecord
+    message: Message  # why, with "…" for what differs between the rows; empty for several causes
+    rows: int = 0
+
+    @property
+    def name(self) -> str:
+        """The problem, or the code with its meaning, or in short what failed."""
+        row = self.example
+        if not self.message:
+            return _(_OTHERS)
+        if row.reason:
+            return row.reason
+        return meaning(self.message) if row.code is None else f"{row.code} {code_meaning(str(row.code))}"
+
+    def add(self, row: RowRecord) -> None:
+        """Count a row."""
+        self.rows += 1
+        message = message_of(row)
+        if meaning(message).template != meaning(self.message).template:
+            self.message = Message("")
+            return
+        old, new = self.message.values, message.values
+        differing = [name for name, value in old.items() if value is not _DIFFERING and value != new.get(name)]
+        if differing:
+            values = {**old, **dict.fromkeys(differing, _DIFFERING)}
+            self.message = Message(message.template, message.many, **values)
+
+    def details(self, row: RowRecord) -> str:
+        """What the sentence leaves out of a row, as far as its ids and alias do not show it."""
+        names = dict.fromkeys(name for _text, name, *_form in Formatter().parse(self.message.template) if name)
+        values = [str(message_of(row).values[name]) for name in names if self.message.values[name] is _DIFFERING]
+        shown = {quoted(value) for value in (row.user_id, row.group_id, row.remark)}
+        return ", ".join(value for value in values if value not in shown)
+
+
+def causes(rows: Iterable[RowRecord]) -> dict[Kind, Cause]:
+    """Count rows that were not accepted by cause, in bounded memory, the most frequent first."""
+    found: dict[Kind, Cause] = {}
+    for row in rows:
+        kind = kind_of(row, found)
+        if kind not in found:
+            if len(found) >= MOST_CAUSES:
+                kind = (row.state, _OTHERS)
+            found.setdefault(kind, Cause(row, Message("") if kind[1] == _OTHERS else message_of(row)))
+        found[kind].add(row)
+    return dict(sorted(found.items(), key=lambda item: -item[1].rows))
+
+
+def kind_of(row: RowRecord, found: Mapping[Kind, Cause]) -> Kind:
+    """What tells the cause of a row apart from others, of which there are few whatever the service says."""
+    kind: Kind
+    if row.reason:
+        kind = (row.state, row.reason, str(message_of(row).values.get("column", "")))
+    else:
+        kind = (row.state, str(row.code or meaning(message_of(row)).template))
+    others = (row.state, _OTHERS)
+    return others if kind not in found and others in found else kind
+
+
+def message_of(row: RowRecord) -> Message:
+    """Why a row stands where it does."""
+    return row.message if isinstance(row.message, Message) else Message(row.message)
+
+
+def meaning(message: Message) -> Message:
+    """Why a row was not accepted, without what the service adds to it."""
+    found = message.values.get("meaning")
+    return found if isinstance(found, Message) else message

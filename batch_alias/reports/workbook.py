@@ -23,10 +23,10 @@ from xlsxwriter.worksheet import Worksheet  # type: ignore[import-untyped]  # th
 
 from batch_alias.ledger import JobInfo, LedgerReader, RowRecord
 from batch_alias.model import State
-from batch_alias.reports.advice import advise, causes, conclude, next_steps
+from batch_alias.reports.advice import advise, conclude, next_steps
 from batch_alias.reports.rows import CHANGES, HEADER, NOT_ACCEPTED, Cells, result
 from batch_alias.reports.summary import Summary
-from batch_alias.reports.wording import CHANGE_LABELS, STATE_LABELS, STATE_MEANINGS, facts
+from batch_alias.reports.wording import CHANGE_LABELS, STATE_LABELS, STATE_MEANINGS, causes, facts
 from batch_alias.text import N_, _
 
 EXCEL_ROWS = 1_048_576

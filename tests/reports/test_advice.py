@@ -3,16 +3,17 @@ from pathlib import Path
 
 import pytest
 
-from batch_alias.ledger import REFUSED, RowRecord
+from batch_alias.ledger import REFUSED
 from batch_alias.model import DONE_STATES, State, StateCounts
 from batch_alias.problems import ACCEPTABLE, REJECTIONS, found
-from batch_alias.reports.advice import MOST_CAUSES, advise, causes, conclude, next_steps
+from batch_alias.reports.advice import advise, conclude, next_steps
 from batch_alias.reports.rows import NOT_ACCEPTED
 from batch_alias.reports.summary import Summary
 from batch_alias.reports.wording import facts
 from batch_alias.settings import Reading
-from batch_alias.text import Message, _
+from batch_alias.text import _
 from tests.support.jobs import job_info
+from tests.support.rows import a_row, described
 
 INFO = job_info()
 
@@ -58,34 +59,6 @@ def a_summary(
         exit_code=exit_code,
         stopped=stopped,
     )
-
-
-def a_row(state: State, **values: object) -> RowRecord:
-    row = RowRecord(
-        number=2,
-        user_id="u",
-        group_id="g",
-        remark="a",
-        state=state,
-        reason="",
-        message="",
-        code=None,
-        attempts=0,
-        request_id="",
-        finished_at=None,
-        warning="",
-        cells=None,
-        before=None,
-        found=None,
-        verified_at=None,
-        expected=None,
-        change="",
-    )
-    return row._replace(**values)
-
-
-def described(meaning: str, message: str, **values: object) -> Message:
-    return _("{meaning}: {message}", meaning=_(meaning, **values), message=message)
 
 
 @pytest.mark.parametrize(
@@ -174,7 +147,7 @@ def test_the_commands_of_next_steps_can_be_pasted_into_a_shell(job):
         "batch-alias run 'my names.aliases/not-accepted.csv' --user-column 'my id'",
     ]
     assert "Send 2 rows not sent yet: " in steps[0].text
-    assert "2 failed or unknown rows" in steps[1].text
+    assert "1 failed row " in steps[1].text
     assert "2 rejected or failed rows " in steps[2].text
     assert [bool(step.note) for step in steps] == [False, True, True]
     assert [step.is_same for step in steps] == [True, False, False]
@@ -222,11 +195,18 @@ def test_what_is_corrected_is_run_with_the_guard_of_the_job(job):
     assert steps[0].command == "batch-alias run job/not-accepted.csv --only-absent"
 
 
+def test_the_same_command_sends_the_unknown_rows_with_those_that_are_not_sent_yet():
+    (step,) = next_steps(a_summary(130, accepted=3, pending=2, unknown=5), Path("job"), INFO)
+    assert step.is_same
+    (step,) = next_steps(a_summary(accepted=3, unknown=5), Path("job"), INFO)
+    assert step.text == "Send 5 unknown rows again: setting an alias twice does no harm."
+
+
 def test_rows_that_failed_are_sent_again_before_they_are_corrected():
     steps = next_steps(a_summary(accepted=3, failed=2), Path("job"), INFO)
     assert [step.text for step in steps] == [
-        "Send 2 failed or unknown rows again: setting an alias twice does no harm.",
-        "If that does not help, correct 2 rejected or failed rows in not-accepted.csv and run that file.",
+        "Send 2 failed rows again: setting an alias twice does no harm.",
+        "If that does not help, correct 2 failed rows in not-accepted.csv and run that file.",
     ]
 
 
@@ -310,68 +290,3 @@ def test_a_row_that_is_not_done_has_advice_even_for_unknown_reasons_and_codes(st
 @pytest.mark.parametrize("state", DONE_STATES)
 def test_a_row_that_is_done_has_no_advice(state):
     assert advise(a_row(state), INFO) == ""
-
-
-def test_rows_are_counted_by_cause_whatever_the_rest_of_the_message_says():
-    rows = [
-        a_row(State.FAILED, code=1002, message=described("parameter missing or invalid", "user 7")),
-        a_row(State.UNKNOWN, message=_("no response in time")),
-        a_row(State.FAILED, message=described("no connection", "refused")),
-        a_row(State.FAILED, code=1002, message=described("parameter missing or invalid", "user 8")),
-        a_row(State.FAILED, message=described("no connection", "unreachable")),
-        a_row(State.REJECTED, reason="empty-remark", message=_("Column {column} is empty.", column="'a'")),
-        a_row(State.FAILED, code=1002, message=_("parameter missing or invalid")),
-        *(
-            a_row(State.CONFLICT, message=_("expected {expected}, found {found}", expected=alias, found="b"))
-            for alias in "acde"
-        ),
-        *(a_row(State.CONFLICT, message=_("an alias is set: {alias}", alias=alias)) for alias in "abcde"),
-        *(a_row(State.FAILED, message=_("the alias could not be read: {why}", why=why)) for why in "abcdef"),
-    ]
-    assert [(cause.rows, cause.example.state, cause.name) for cause in causes(rows).values()] == [
-        (6, "failed", "the alias could not be read: …"),
-        (5, "conflict", "an alias is set: …"),
-        (4, "conflict", "expected …, found b"),
-        (3, "failed", "1002 parameter missing or invalid"),
-        (2, "failed", "no connection"),
-        (1, "unknown", "no response in time"),
-        (1, "rejected", "empty-remark"),
-    ]
-
-
-def test_the_sentence_of_a_cause_leaves_out_what_differs_and_the_details_of_a_row_have_it():
-    name = "user-id-too-long"
-    values = {"column": "'who'", "value": "'u'"}
-    rows = [a_row(State.REJECTED, reason=name, message=found(name, size=size, **values).message) for size in (70, 80)]
-    (cause,) = causes(rows).values()
-    assert cause.message == "Column 'who' holds 'u', … bytes; RongCloud takes at most 64."
-    assert [cause.details(row) for row in rows] == ["70", "80"]
-
-
-def test_what_the_ids_of_a_row_show_is_no_detail():
-    name = "decimal-in-id"
-    users = ["1.0", "2.0"]
-    rows = [
-        a_row(State.REJECTED, reason=name, user_id=user, message=found(name, column="'u'", value=f"'{user}'").message)
-        for user in users
-    ]
-    (cause,) = causes(rows).values()
-    assert cause.message == "Column 'u' holds …, a decimal number."
-    assert [cause.details(row) for row in rows] == ["", ""]
-
-
-def test_a_problem_of_another_column_is_another_cause():
-    name = "decimal-in-id"
-    rows = [
-        a_row(State.REJECTED, reason=name, message=found(name, column=column, value="'1.0'").message)
-        for column in ("'u'", "'g'", "'u'")
-    ]
-    assert [cause.rows for cause in causes(rows).values()] == [2, 1]
-
-
-def test_the_number_of_causes_is_bounded():
-    rows = [a_row(State.FAILED, code=10_000 + number) for number in range(MOST_CAUSES + 50)]
-    counted = list(causes(rows).values())
-    assert len(counted) == MOST_CAUSES + 1
-    assert (counted[0].name, counted[0].rows) == ("other causes", 50)
-    assert sum(cause.rows for cause in counted) == len(rows)

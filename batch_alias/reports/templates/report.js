@@ -25,7 +25,7 @@ function show() {
   const wanted = search.value.trim().toLowerCase();
   let rows = 0;
   for (const group of document.querySelectorAll(".reason")) {
-    const fits = !state.value || group.dataset.state === state.value;
+    const fits = !state?.value || group.dataset.state === state.value;
     const all = group.firstElementChild.textContent.toLowerCase().includes(wanted);
     let shown = 0;
     for (const row of group.querySelectorAll("tbody tr")) {
@@ -39,6 +39,6 @@ function show() {
 }
 if (search) {
   search.addEventListener("input", show);
-  state.addEventListener("change", show);
+  state?.addEventListener("change", show);
   show();
 }
