@@ -3,8 +3,10 @@
 import asyncio
 import contextlib
 import signal
+import sys
 from collections.abc import Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from batch_alias.console import Console
@@ -68,6 +70,7 @@ def verify(settings: Settings, output: Output, *, sample: int | None) -> int:
 @contextlib.contextmanager
 def _open(settings: Settings, output: Output, console: Console, opened: OpenJob) -> Iterator[Job]:
     _permit_connections(settings.sending.max_in_flight)
+    settings = replace(settings, argv=tuple(sys.argv[1:]))
     with (
         logging_to(output.log, console.say if output.verbose else None),
         console.reading() as on_read,

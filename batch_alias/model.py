@@ -255,6 +255,7 @@ class Second:
     kind: RequestKind = RequestKind.WRITE
     requests: int = 0  # attempts started
     retries: int = 0  # those that were not the first for their row in this run
+    checks: int = 0  # those that are about no row, and change nothing
     refusals: int = 0  # responses "over the rate limit"
     settled: Counter[str] = field(default_factory=Counter)  # rows that ended, by state
     codes: Counter[str] = field(default_factory=Counter)  # responses by label

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from operator import not_
 
-from batch_alias.text import N_, _
+from batch_alias.text import _
 
 LONGEST_USER_ID = 64
 """Bytes of a userId that RongCloud takes (documented)."""
@@ -56,6 +56,8 @@ class Problem:
     test: Callable[[str], object] | None = None  # None where only what reads the file or the row can see it
     # --accept lets it through: it is a text that RongCloud would take, and only a person can know if it was meant.
     acceptable: bool = False
+    # What was meant is hardly what the file has, so --accept is not proposed.
+    is_damage: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +78,7 @@ def _matches(pattern: str) -> Callable[[str], object]:
 
 
 def _damaged_id(name: str, sentence: str, advice: str, test: Callable[[str], object]) -> Problem:
-    return Problem(name, sentence, advice, IDS, test, acceptable=True)
+    return Problem(name, sentence, advice, IDS, test, acceptable=True, is_damage=True)
 
 
 _AS_TEXT = "Store the ids as text in the program that writes the file, and enter the id again."
@@ -126,6 +128,7 @@ _REJECTIONS = (
         "The row repeats the header.",
         "Delete it, and check whether another table begins there.",
         acceptable=True,
+        is_damage=True,
     ),
     Problem("nul-character", "The row contains a NUL character.", "Remove it."),
     Problem("error-cell", "Column {column} holds a formula error.", "Correct the formula."),
@@ -142,6 +145,7 @@ _REJECTIONS = (
         "Column {column} holds the number {value}; a spreadsheet keeps only 15 digits.",
         _CELL_AS_TEXT,
         acceptable=True,
+        is_damage=True,
     ),
     Problem(
         "number-format",
@@ -290,11 +294,17 @@ ACCEPTABLE = tuple(problem.name for problem in _REJECTIONS if problem.acceptable
 
 def found(name: str, *, final: bool = False, **values: object) -> RowProblem:
     """A problem that a reader found, its sentence filled in."""
-    return RowProblem(name=name, message=_(PROBLEMS[name].sentence, **values), final=final)
+    known = values | {"final": True} if final else values  # the reports need it too
+    return RowProblem(name=name, message=_(PROBLEMS[name].sentence, **known), final=final)
 
 
-def advice(name: str) -> str:
-    """What to do about a rejection; empty for a name that is not in the table."""
+def advice(name: str, *, is_lost: bool = False) -> str:
+    """What to do about a rejection; empty for a name that is not in the table.
+
+    ``--accept`` is proposed where the value may be what was meant, and not where it is lost or damaged.
+    """
     problem = REJECTIONS.get(name, Problem("", ""))
-    accept = N_("If it is what was meant, --accept {name} lets it through.") if problem.acceptable else ""
-    return f"{_(problem.advice)} {_(accept, name=name)}".strip()
+    if is_lost or problem.is_damage or not problem.acceptable:
+        return _(problem.advice)
+    accept = _("If it is what was meant, --accept {name} lets it through.", name=name)
+    return f"{_(problem.advice)} {accept}"

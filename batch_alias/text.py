@@ -24,6 +24,7 @@ LANGUAGES: Final = ("en", "zh")
 _JOINERS = re.compile("(?<![^\x00-\x7f])[\u200c\u200d]")
 
 _catalogue: gettext.NullTranslations = gettext.NullTranslations()
+_language = "en"
 
 INDENT: Final = 10
 """Columns of a terminal that a label takes."""
@@ -32,9 +33,15 @@ _COMMAND = re.compile(r"batch-alias \w+ (?:'[^']*'|\S+)")
 
 def use_language(language: str) -> None:
     """Show everything in a language from now on, in the whole process: one of ``LANGUAGES``, English for any other."""
-    global _catalogue
+    global _catalogue, _language
     folder = Path(__file__).parent / "locale"
+    _language = language if language in LANGUAGES else "en"
     _catalogue = gettext.translation("batch_alias", folder, [language], fallback=True)
+
+
+def language_tag() -> str:
+    """The language in use, as HTML and spreadsheets name it: ``en``, ``zh-CN``."""
+    return "zh-CN" if _language == "zh" else _language
 
 
 def language_of(environment: Mapping[str, str]) -> str:

@@ -42,7 +42,9 @@ def test_a_problem_is_a_sentence_with_known_placeholders(name):
 def test_every_rejection_has_advice(name):
     assert re.fullmatch(r"[A-Z].*\.", advice(name))
     assert not placeholders(advice(name))
-    assert ("--accept" in advice(name)) == (name in ACCEPTABLE)
+    is_proposed = name in ACCEPTABLE and not REJECTIONS[name].is_damage
+    assert ("--accept" in advice(name)) == is_proposed
+    assert "--accept" not in advice(name, is_lost=True)
 
 
 def test_the_sentence_of_an_empty_alias_names_the_flag_that_clears_it():

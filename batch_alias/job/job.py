@@ -8,7 +8,7 @@ from itertools import islice
 
 from batch_alias.errors import BatchAliasError, ExitCode, LedgerError, StoppedByService
 from batch_alias.job.findings import Planned, Verification, Verified, too_many_changes, too_many_rejected
-from batch_alias.ledger import ADDRESS, FIRST_ROWS, STAYS_ON, TARGET, Ledger
+from batch_alias.ledger import ADDRESS, FIRST_ROWS, REFUSED, STAYS_ON, TARGET, Ledger
 from batch_alias.model import Event, EventKind
 from batch_alias.reports import Summary, write_plan_report, write_reports
 from batch_alias.rongcloud.client import Client
@@ -214,7 +214,8 @@ class Job:
         self._pipeline = pipeline
         self.ledger.set_meta(TARGET, self.settings.required_target.fingerprint)
         self.ledger.set_meta(ADDRESS, to_json(self.settings.required_target.address))
-        settings = {"masked_key": self.target.masked_key, **asdict(self.settings.sending), **noted}
+        known = {"masked_key": self.target.masked_key, "argv": self.settings.argv}
+        settings = {**known, **asdict(self.settings.sending), **noted}
         self.ledger.begin_run(command, target=self.target_name, version=__version__, settings=settings)
         try:
             await pipeline.run()
@@ -239,6 +240,7 @@ class Job:
         """Raise ``SourceError`` when too many rows are rejected and no run has begun; the reports name them."""
         if (error := too_many_rejected(self.ledger, self.settings)) is not None:
             self._end = ExitCode.SOURCE, ""
+            self.ledger.set_meta(REFUSED, to_json(self.settings.argv))
             self.report()
             self.ledger.forget_members_later()
             raise error

@@ -9,6 +9,7 @@ from batch_alias.ledger.reader import FIRST_ROWS, LedgerReader
 from batch_alias.ledger.records import (
     ADDRESS,
     LEFT_OUT,
+    REFUSED,
     STAYS_ON,
     TARGET,
     JobInfo,
@@ -31,6 +32,7 @@ __all__ = [
     "LEFT_OUT",
     "LOCK",
     "NEW_LEDGER",
+    "REFUSED",
     "STAYS_ON",
     "TARGET",
     "VERIFICATION",

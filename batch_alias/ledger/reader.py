@@ -173,19 +173,27 @@ class LedgerReader:
         """The runs in their order."""
         query = (
             "SELECT command, started_at, ended_at, last_request_at, target, version, settings, busiest_second,"
-            " host_switches, exit_code, stopped FROM runs LEFT JOIN"
-            " (SELECT run, max(at) AS last_request_at FROM seconds WHERE requests > 0 GROUP BY run) ON run = id"
+            " host_switches, exit_code, stopped, coalesce(rows_sent, 0) AS rows_sent FROM runs LEFT JOIN"
+            " (SELECT run, max(at) AS last_request_at, sum(requests - retries - checks) FILTER (WHERE kind = 'write')"
+            " AS rows_sent FROM seconds WHERE requests > 0 GROUP BY run) ON run = id"
             " ORDER BY id"
         )
         return [
-            RunRecord(**{**dict(run), "settings": json.loads(run["settings"]), "stopped": unpack(run["stopped"])})
+            RunRecord(
+                **{
+                    **dict(run),
+                    "target": unpack(run["target"]),
+                    "settings": json.loads(run["settings"]),
+                    "stopped": unpack(run["stopped"]),
+                }
+            )
             for run in self._query(query)
         ]
 
     def seconds(self, *, of_last_run: bool = False) -> Iterator[Second]:
         """What happened in each second of all runs, or of the last one, in their order."""
         where = "WHERE run = (SELECT max(id) FROM runs)" if of_last_run else ""
-        columns = "at, kind, requests, retries, refusals, settled, codes, latencies"
+        columns = "at, kind, requests, retries, checks, refusals, settled, codes, latencies"
         for found in self._query(f"SELECT {columns} FROM seconds {where} ORDER BY rowid"):
             second = Second(**{**dict(found), "kind": RequestKind(found["kind"])})
             second.settled = Counter(json.loads(found["settled"]))

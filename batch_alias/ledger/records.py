@@ -8,6 +8,8 @@ TARGET = "target"
 """The fact that says where a job's rows are sent to; noted before the first attempt of all."""
 ADDRESS = "address"
 """The fact that says how that target is reached: ``Target.address`` as JSON, of the last run."""
+REFUSED = "refused"
+"""The fact with the command line that sent nothing since too many rows were rejected, as JSON."""
 LEFT_OUT = "left_out"
 """The fact that says which rows of another job an undo leaves out: a ``ProblemCount`` as JSON, or empty."""
 STAYS_ON = ("compare", "only_absent")
@@ -74,10 +76,17 @@ class RunRecord:
     target: str
     version: str
     settings: Mapping[str, object]  # those of Sending and a few more, without any secret
+    rows_sent: int  # rows of which an attempt to send was made; of the last seconds before a kill it is not known
     busiest_second: int  # most attempts started within any sliding second
     host_switches: int
     exit_code: int | None
     stopped: str = ""  # why it ended early
+
+    @property
+    def argv(self) -> list[str]:
+        """The command line without the program's name; empty for a run from Python."""
+        found = self.settings.get("argv")
+        return found if isinstance(found, list) else []
 
     @property
     def end(self) -> float:

@@ -46,6 +46,7 @@ CREATE TABLE seconds (
     at INTEGER NOT NULL,                  -- seconds since the epoch
     requests INTEGER NOT NULL,
     retries INTEGER NOT NULL,
+    checks INTEGER NOT NULL,              -- of the requests, those that are about no row
     refusals INTEGER NOT NULL,
     settled TEXT NOT NULL,                -- JSON: state -> rows
     codes TEXT NOT NULL,                  -- JSON: code -> responses

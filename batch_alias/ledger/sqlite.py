@@ -226,7 +226,8 @@ class Ledger(LedgerReader):
                 raise LedgerError("{path} was replaced during the run.", "Nothing more was sent.", path=self.path)
             self._db.execute("BEGIN")
             self._db.executemany(
-                "INSERT INTO seconds VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", [self._values(second) for second in seconds]
+                "INSERT INTO seconds VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                [self._values(second) for second in seconds],
             )
             self._db.executemany(
                 "INSERT INTO events VALUES (?, ?, ?, ?)",
@@ -238,14 +239,15 @@ class Ledger(LedgerReader):
 
     def _values(self, second: Second) -> tuple[object, ...]:
         counts = (to_json(part) for part in (second.settled, second.codes, second.latencies))
-        return (self._run, second.kind, second.at, second.requests, second.retries, second.refusals, *counts)
+        numbers = (second.requests, second.retries, second.checks, second.refusals)
+        return (self._run, second.kind, second.at, *numbers, *counts)
 
     def begin_run(self, command: str, *, target: str, version: str, settings: Mapping[str, object]) -> None:
         """Record that a run of a command begins; the metrics recorded from now on belong to it."""
         with translated(self.path):
             cursor = self._db.execute(
                 "INSERT INTO runs (command, started_at, target, version, settings) VALUES (?, ?, ?, ?, ?)",
-                (command, time.time(), target, version, to_json(settings)),
+                (command, time.time(), pack(target), version, to_json(settings)),
             )
         self._run = cursor.lastrowid or 0
 

@@ -10,9 +10,9 @@ from tempfile import TemporaryDirectory
 
 from batch_alias.errors import ReportError
 from batch_alias.ledger import LedgerReader
+from batch_alias.reports.advice import next_steps
 from batch_alias.reports.rows import write_differs, write_not_accepted, write_plan, write_results
 from batch_alias.reports.summary import Summary, summarize
-from batch_alias.reports.wording import next_steps
 
 __all__ = ["PLAN", "Summary", "next_steps", "write_plan_report", "write_reports"]
 

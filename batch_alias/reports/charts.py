@@ -14,8 +14,8 @@ from typing import NamedTuple
 from batch_alias.model import LATENCY_STEP, EventKind
 from batch_alias.reports.summary import percentiles
 from batch_alias.reports.timeline import WIDTHS, Timeline
-from batch_alias.reports.wording import latency
-from batch_alias.text import duration
+from batch_alias.reports.wording import EVENT_LABELS, day, latency
+from batch_alias.text import _, duration
 
 _MARKS = {
     EventKind.RATE_LOWERED: ("amber", "triangle"),
@@ -91,12 +91,12 @@ class _Canvas:
 
 def draw(timeline: Timeline) -> list[Chart]:
     """Draw the charts of a job; without a response there are none of response times."""
-    drawn = [("Requests per second", _plot_rates(timeline), _rates_legend(timeline))]
+    drawn = [(_("Requests per second"), _plot_rates(timeline), _rates_legend(timeline))]
     if any(point.latencies for point in timeline.points):
-        legend = [("blue", "line", "median (p50)"), ("violet", "line", "p99")]
-        drawn.append(("Response time", _plot_latencies(timeline), legend))
-        legend = [("blue", "area", "responses")]
-        drawn.append(("Distribution of response times", _plot_distribution(timeline), legend))
+        legend: Legend = [("blue", "line", _("median (p50)")), ("violet", "line", _("p99: 99 of 100 are faster"))]
+        drawn.append((_("Response time"), _plot_latencies(timeline), legend))
+        legend = [("blue", "area", _("responses"))]
+        drawn.append((_("Distribution of response times"), _plot_distribution(timeline), legend))
     return [Chart(title, canvas.svg(), canvas.labels, legend) for title, canvas, legend in drawn]
 
 
@@ -127,18 +127,18 @@ def _plot_rates(timeline: Timeline) -> _Canvas:
 
 
 def _rates_legend(timeline: Timeline) -> Legend:
-    legend = [("amber", "dashes", "rate limit"), ("blue", "area", "requests per second")]
+    legend: Legend = [("amber", "dashes", _("rate limit")), ("blue", "area", _("requests per second"))]
     if timeline.width > 1:
-        legend[1] = ("blue", "area", f"mean over {duration(timeline.width)}")
-        legend.append(("blue", "line", "busiest second in it"))
+        legend[1] = ("blue", "area", _("mean over {time}", time=duration(timeline.width)))
+        legend.append(("blue", "line", _("busiest second in it")))
     if any(point.reads for point in timeline.points):
-        legend.append(("violet", "line", "aliases read per second"))
+        legend.append(("violet", "line", _("aliases read per second")))
     if any(point.refused for point in timeline.points):
-        legend.append(("red", "area", "refused by the rate limit"))
+        legend.append(("red", "area", _("refused by the rate limit")))
     if timeline.outages:
-        legend.append(("red", "pale", "outage: sending on hold"))
+        legend.append(("red", "pale", _("outage: sending on hold")))
     happened = {kind for point in timeline.points for kind in point.events}
-    return legend + [(*mark, kind.replace("-", " ")) for kind, mark in _MARKS.items() if kind in happened]
+    return legend + [(*mark, _(EVENT_LABELS[kind])) for kind, mark in _MARKS.items() if kind in happened]
 
 
 def _plot_latencies(timeline: Timeline) -> _Canvas:
@@ -209,5 +209,5 @@ def _timed(timeline: Timeline, y: _Axis, y_ticks: Ticks) -> _Canvas:
 
 def _time_of_day(at: float, step: int) -> str:
     if at % _DAY == 0 or step >= _DAY:
-        return f"{datetime.fromtimestamp(at, UTC):%d %b}"
+        return day(at)
     return f"{datetime.fromtimestamp(at, UTC):{'%H:%M:%S' if step < 60 else '%H:%M'}}"

@@ -6,24 +6,25 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from batch_alias.ledger import JobInfo, LedgerReader, RowRecord
-from batch_alias.model import DONE_STATES, State
-from batch_alias.text import timestamp
+from batch_alias.model import State
+from batch_alias.text import N_, timestamp
 
 _ROW = ("row", "userId", "groupId", "remark")
 _READ_BACK = ("found", "verified_at")
 HEADER = (*_ROW, "state", "code", "message", "attempts", "request_id", "finished_at", "before", *_READ_BACK)
 PLAN_HEADER = ("row", "userId", "groupId", "action", "before", "after", "message")
 CHANGES: Mapping[str, str] = {
-    "set": "no alias was set",
-    "replace": "another alias was set",
-    "clear": "an alias was set, and is to be removed",
-    State.UNCHANGED: "the alias was so already",
-    State.CONFLICT: "the alias is not the one that may be replaced",
+    "set": N_("no alias was set"),
+    "replace": N_("another alias was set"),
+    "clear": N_("an alias was set, and is to be removed"),
+    State.UNCHANGED: N_("the alias was so already"),
+    State.CONFLICT: N_("the alias is not the one that may be replaced"),
 }
 """What a row can change whose alias was read first, in the order in which it is shown."""
-REASON = "batch_alias_reason"
-NOT_DONE = tuple(state for state in State if state not in DONE_STATES)
-"""The states of rows that are not done."""
+REASON, ROW_NUMBER = "batch_alias_reason", "batch_alias_row"
+"""The columns of ``not-accepted.csv`` before those of the source: why, and the number of the row in the source."""
+NOT_ACCEPTED = (State.REJECTED, State.CONFLICT, State.FAILED, State.UNKNOWN)
+"""The states of rows that ended, or were never to be sent, without being accepted."""
 
 Cells = Sequence[str | int | None]
 
@@ -65,21 +66,21 @@ def write_differs(path: Path, ledger: LedgerReader) -> None:
 
 
 def write_not_accepted(path: Path, ledger: LedgerReader) -> None:
-    """Write the rows that are not done, in the source's own columns, to be corrected and run again.
+    """Write the rows that were not accepted, in the source's own columns, to be corrected and run again.
 
-    The reason is the first column, so that a row with too many fields keeps them all behind it. Values are written as
-    they were read, also those that a spreadsheet would take for a formula, because the file is meant to be run again.
+    Those that are not sent yet are left out: running the file would not keep the job from sending them too. What is
+    added comes first, so that a row with too many fields keeps them all behind it. Values are written as they were
+    read, also those that a spreadsheet would take for a formula, because the file is meant to be run again.
     """
     info = ledger.info()
-    # Where the source was such a file itself, its column of reasons is replaced.
-    old = info.header.index(REASON) if REASON in info.header else None
-    rows = ((f"{row.state}: {why(row)}", *_without(_cells(row, info), old)) for row in ledger.rows(*NOT_DONE))
-    write_table(path, (REASON, *_without(info.header, old)), rows)
+    # Where the source was such a file itself, its own reasons and row numbers are replaced.
+    added = {index for index, name in enumerate(info.header) if name in {REASON, ROW_NUMBER}}
 
+    def own(cells: Sequence[str]) -> Cells:
+        return [cell for index, cell in enumerate(cells) if index not in added]
 
-def why(row: RowRecord) -> str:
-    """Why a row was not accepted, in a sentence."""
-    return "not sent yet" if row.state == State.PENDING else row.message
+    rows = ((f"{row.state}: {row.message}", row.number, *own(_cells(row, info))) for row in ledger.rows(*NOT_ACCEPTED))
+    write_table(path, (REASON, ROW_NUMBER, *own(info.header)), rows)
 
 
 def _cells(row: RowRecord, info: JobInfo) -> Sequence[str]:
@@ -88,10 +89,6 @@ def _cells(row: RowRecord, info: JobInfo) -> Sequence[str]:
         return cells
     values = dict(zip(info.columns, (row.user_id, row.group_id, row.remark, row.expected), strict=False))
     return [values.get(column) or "" for column in range(len(info.header))]
-
-
-def _without(cells: Sequence[str], column: int | None) -> Sequence[str]:
-    return cells if column is None else (*cells[:column], *cells[column + 1 :])
 
 
 def _read_back(row: RowRecord) -> tuple[str | None, str | None]:

@@ -13,6 +13,7 @@ from math import ceil, floor
 
 from batch_alias.ledger import LedgerReader
 from batch_alias.model import Event, EventKind, RequestKind
+from batch_alias.reports.wording import command_name
 
 POINTS = 600
 """Most points; a chart is hardly wider in pixels."""
@@ -39,7 +40,7 @@ class Timeline:
     def __init__(self, ledger: LedgerReader) -> None:
         runs, events = ledger.runs(), ledger.events()
         self.starts = [floor(run.started_at) for run in runs]  # in seconds since the epoch
-        self.names = [f"{run.command} {number}" for number, run in enumerate(runs, 1)]
+        self.names = [f"{command_name(run)} {number}" for number, run in enumerate(runs, 1)]
         self.lengths = [max(1, ceil(run.end) - floor(run.started_at)) for run in runs]
         self.offsets = [0, *accumulate(self.lengths)][:-1]  # where the runs begin in sending time
         self.total = sum(self.lengths)

@@ -1,28 +1,21 @@
-"""The reports in words: the result, what to do next, why rows were not accepted, and what names and numbers mean."""
+"""What names, numbers and messages in the reports mean to people, and for what causes rows were not accepted."""
 
 import re
 import shlex
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
-from pathlib import Path
-from typing import Literal, NamedTuple
+from string import Formatter
 
-from batch_alias import problems
 from batch_alias.errors import ExitCode
 from batch_alias.ledger import JobInfo, RowRecord, RunRecord
-from batch_alias.model import Failure, State
-from batch_alias.reports.rows import CHANGES, why
-from batch_alias.reports.summary import Summary
+from batch_alias.model import EventKind, Failure, State
 from batch_alias.rongcloud.codes import CODES, FAILURES, UNKNOWN_CODE
 from batch_alias.settings import Comparing, Reading, Sending, Settings
 from batch_alias.settings.options import as_typed, flag, options
-from batch_alias.text import N_, count
+from batch_alias.text import N_, Message, _, quoted
 
-MOST_CAUSES = 200
-"""Causes that are counted separately: a service that invents a code for every row must not fill the memory."""
 STATE_LABELS: Mapping[State, str] = {
     State.ACCEPTED: N_("accepted"),
     State.UNCHANGED: N_("unchanged"),
@@ -46,217 +39,70 @@ STATE_MEANINGS: Mapping[State, str] = {
 }
 """What they mean, in the same order; ``_`` translates it."""
 
+CHANGE_LABELS: Mapping[str, str] = {
+    "set": N_("set"),
+    "replace": N_("replace"),
+    "clear": N_("clear"),
+    State.UNCHANGED: STATE_LABELS[State.UNCHANGED],
+    State.CONFLICT: STATE_LABELS[State.CONFLICT],
+}
+"""What people call the changes of rows whose aliases were read first; ``_`` translates it."""
+EVENT_LABELS: Mapping[EventKind, str] = {
+    EventKind.OUTAGE_BEGAN: N_("outage began"),
+    EventKind.OUTAGE_ENDED: N_("outage ended"),
+    EventKind.RATE_LOWERED: N_("rate lowered"),
+    EventKind.ASKED_TO_WAIT: N_("asked to wait"),
+    EventKind.HOST_SWITCHED: N_("host switched"),
+}
+_EXITS: Mapping[int, str] = {
+    ExitCode.DONE: N_("done (exit code {code})"),
+    ExitCode.NOT_ALL_ACCEPTED: N_("not all accepted (exit code {code})"),
+    ExitCode.SOURCE: N_("source refused (exit code {code})"),
+    ExitCode.STOPPED: N_("stopped by the service (exit code {code})"),
+    ExitCode.LEDGER: N_("ledger cannot be used (exit code {code})"),
+    ExitCode.INTERNAL: N_("a defect of batch-alias (exit code {code})"),
+    ExitCode.INTERRUPTED: N_("interrupted (exit code {code})"),
+}
+MOST_CAUSES = 200
+"""Causes that are counted separately: a service that invents a code for every row must not fill the memory."""
+
+Kind = tuple[str, ...]
+"""The state of a row, and what tells causes apart, in no language."""
+_OTHERS = N_("other causes")
 _GROUPS = (Reading, Sending, Comparing, Settings)
 _UNITS = {setting.name: setting.option.unit for kind in _GROUPS for setting in options(kind)}
-_DONE_WITH = {"run": "Sent with", "plan": "Planned with", "verify": "Verified with"}
-
-
-class Conclusion(NamedTuple):
-    """The result of a job in a sentence, with a detail that may be empty; the tone is the page's class for it."""
-
-    tone: Literal["good", "warning", "bad"]
-    sentence: str
-    detail: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
-    """Something to do next."""
-
-    text: str
-    command: str = ""  # that does it, if there is one
-    note: str = ""  # what has to be added to the command
-    is_same: bool = False  # whether the command that was run does it, which only the terminal knows
-
-
-class Cause(NamedTuple):
-    """A reason why rows were not accepted: a problem, a code with its meaning, or what failed; and the first row."""
-
-    name: str
-    rows: int
-    example: RowRecord
-
-
-def conclude(summary: Summary) -> Conclusion:
-    """The result of a job."""
-    found = _conclude(summary)
-    if not summary.left_out:
-        return found
-    are, their = ("is", "its") if summary.left_out == 1 else ("are", "their")
-    left_out = f"{count(summary.left_out, 'row')} of the job {are} left out: {their} alias before was not read."
-    return found._replace(detail=f"{found.detail} {left_out}".strip())
-
-
-def _conclude(summary: Summary) -> Conclusion:
-    states = summary.states
-    done = states[State.ACCEPTED] + states[State.UNCHANGED]
-    left = summary.rows - done - states[State.SUPERSEDED]
-    so_far = f"{done:,} of {count(summary.rows, 'row')} {'done' if states[State.UNCHANGED] else 'accepted'}"
-    if not left:
-        return _all_done(summary)
-    if summary.exit_code == ExitCode.STOPPED:
-        return Conclusion("bad", f"Stopped by the service: {so_far}.", summary.stopped)
-    if not summary.runs or summary.exit_code == ExitCode.SOURCE:
-        detail = "Too many rows are rejected." if summary.exit_code == ExitCode.SOURCE else ""
-        return Conclusion("warning", "Nothing has been sent.", detail)
-    if summary.exit_code == ExitCode.INTERRUPTED:
-        return Conclusion("warning", f"Interrupted: {so_far}.")
-    if summary.exit_code is None:
-        return Conclusion("warning", f"Not finished: {so_far}.", "The last run was killed, or is still running.")
-    if left == states[State.PENDING]:
-        if not done:
-            detail = f"The aliases of {count(sum(summary.changes.values()), 'row')} were read."
-            return Conclusion("warning", "Nothing has been sent.", detail if summary.changes else "")
-        return Conclusion("warning", f"{so_far}; {left:,} not sent yet.")
-    were = "was" if left == 1 else "were"
-    conflicts = count(states[State.CONFLICT], "conflict")
-    detail = f"{conflicts}: {CHANGES[State.CONFLICT]}." if states[State.CONFLICT] else ""
-    return Conclusion("warning", f"{left:,} of {count(summary.rows, 'row')} {were} not accepted.", detail)
-
-
-def _all_done(summary: Summary) -> Conclusion:
-    accepted, unchanged = summary.states[State.ACCEPTED], summary.states[State.UNCHANGED]
-    result, aliases = "so already" if unchanged else "accepted", accepted + unchanged
-    sentence = f"The alias was {result}." if aliases == 1 else f"All {aliases:,} aliases were {result}."
-    if accepted and unchanged:
-        were = "was" if unchanged == 1 else "were"
-        sentence = f"All {aliases:,} aliases are set: {accepted:,} accepted, {unchanged:,} {were} so already."
-    details = []
-    if summary.differs:
-        details.append(sentence)
-        sentence = f"{summary.differs:,} of {count(accepted, 'accepted row')} not as sent when read back."
-    if summary.verified:
-        details.append(f"Read back and as sent: {count(summary.verified, 'row')}.")
-    if superseded := summary.states[State.SUPERSEDED]:
-        details.append(f"{count(superseded, 'row')} not sent: {STATE_MEANINGS[State.SUPERSEDED]}.")
-    return Conclusion("warning" if summary.differs or summary.left_out else "good", sentence, " ".join(details))
-
-
-def next_steps(summary: Summary, folder: Path, info: JobInfo) -> list[Step]:
-    """What to do next about the job in a folder, in the order in which to do it; empty when every row is done.
-
-    ``not-accepted.csv`` keeps the columns of the source below their names, so where they were named they are again;
-    what an empty alias means is said again too. No flag reads a file verbatim: what is left of an undo is only retried.
-    """
-    states, steps, given, is_undo = summary.states, list[Step](), _given(info), _is_undo(info)
-    note = "with the same --region, --url or --sandbox"
-    retry = f"batch-alias retry {shlex.quote(str(folder))}"
-
-    def run(name: str, settings: Mapping[str, object]) -> str:
-        return " ".join(["batch-alias run", shlex.quote(str(folder / name)), *flags(settings)])
-
-    if states[State.PENDING]:
-        text = f"Send {count(states[State.PENDING], 'row')} not sent yet: {_continuing(info)}"
-        steps.append(Step(text=text, command=retry, note=note) if is_undo else Step(text=text, is_same=True))
-    if unaccepted := states[State.FAILED] + states[State.UNKNOWN]:
-        text = f"Send {count(unaccepted, 'failed or unknown row')} again: setting an alias twice does no harm."
-        steps.append(Step(text=text, command=retry, note=note))
-    if states[State.REJECTED] and not is_undo:
-        text = f"Correct {count(states[State.REJECTED], 'rejected row')} in not-accepted.csv and run that file."
-        columns = ("user_column", "group_column", "remark_column", "expect_column")
-        names = dict(zip(columns, info.column_names.values(), strict=False))
-        kept = {name: names.get(name, value) for name, value in given.items() if name in {*columns, "empty"}}
-        steps.append(Step(text=text, command=run("not-accepted.csv", kept), note=note))
-    if states[State.CONFLICT]:
-        steps.append(Step(text=f"Decide about {count(states[State.CONFLICT], 'conflict')}. {_after_conflict(info)}"))
-    if summary.differs:
-        text = f"Look at {count(summary.differs, 'row')} in differs.csv"
-        kept = {name: value for name, value in given.items() if name == "empty"}
-        again = Step(text=f"{text}; to send them again, run that file.", command=run("differs.csv", kept), note=note)
-        steps.append(Step(text=f"{text}.") if is_undo else again)
-    return steps
-
-
-def _is_undo(info: JobInfo) -> bool:
-    """Whether a job takes another one back: only such a source is read verbatim."""
-    return bool(info.reading.get("verbatim"))
-
-
-def _continuing(info: JobInfo) -> str:
-    how = "retry with the folder of the undo" if _is_undo(info) else "run with the same source"
-    return f"batch-alias {how} continues where it ended."
-
-
-def _after_conflict(info: JobInfo) -> str:
-    if _is_undo(info):
-        return "Look at the alias that is set: it was set since. To replace it, set it with a job of its own."
-    guards = "--only-absent and --expect-column, or with the expected alias corrected, if it has one"
-    return f"Look at the alias that is set. To replace it, run not-accepted.csv without {guards}."
-
-
-def advise(row: RowRecord, info: JobInfo) -> str:
-    """What to do about a row of a job that was not accepted."""
-    correct = "Correct the row and run not-accepted.csv."
-    match State(row.state), row.code:
-        case State.REJECTED, _:
-            return problems.advice(row.reason) or correct
-        case State.CONFLICT, _:
-            return _after_conflict(info)
-        case State.FAILED, None if row.message.startswith("HTTP "):
-            return "A gateway refuses this row: look for characters such as < and > in its alias."
-        case State.FAILED, None:
-            return "Send it again with batch-alias retry when the service works."
-        case State.FAILED, int(code) if code in CODES:
-            return CODES[code].row_advice or correct
-        case State.FAILED, _:
-            return correct
-        case State.UNKNOWN, _:
-            return "Send it again with batch-alias retry: setting an alias twice does no harm."
-        case State.PENDING, _:
-            return f"Send it: {_continuing(info)}"
-        case _:
-            return ""
-
-
-def causes(rows: Iterable[RowRecord]) -> list[Cause]:
-    """Count rows that were not accepted by state and cause, in bounded memory, the most frequent first."""
-    counts: Counter[tuple[str, str]] = Counter()
-    examples: dict[tuple[str, str], RowRecord] = {}
-    for row in rows:
-        key = row.state, _cause(row)
-        if key not in counts and len(counts) >= MOST_CAUSES:
-            key = row.state, "other causes"
-        counts[key] += 1
-        examples.setdefault(key, row)
-    return [Cause(key[1], number, examples[key]) for key, number in counts.most_common()]
-
-
-def _cause(row: RowRecord) -> str:
-    """A short name of which there are few, whatever the service says in its messages."""
-    if row.state == State.PENDING:
-        return why(row)
-    if row.reason:
-        return row.reason
-    if row.code is not None:
-        return f"{row.code} {code_meaning(str(row.code))}"
-    if row.state == State.CONFLICT and row.message.startswith("expected "):  # what follows are two aliases
-        return "not the expected alias"
-    return row.message.partition(":")[0]
+_DONE_WITH = {"run": N_("Sent with"), "plan": N_("Planned with"), "verify": N_("Verified with")}
+_MONTHS = (
+    *(N_("Jan"), N_("Feb"), N_("Mar"), N_("Apr"), N_("May"), N_("Jun")),
+    *(N_("Jul"), N_("Aug"), N_("Sep"), N_("Oct"), N_("Nov"), N_("Dec")),
+)
+_NOTED = ("masked_key", "seed", "argv")
+"""What is kept with a run beside its settings, and is no flag."""
 
 
 def code_meaning(label: str) -> str:
     """What a response means that was counted as a code of RongCloud, ``HTTP nnn``, or a ``Failure``."""
     if label.isdecimal():
         known = CODES.get(int(label))
-        return known.meaning if known else UNKNOWN_CODE
+        return _(known.meaning if known else UNKNOWN_CODE)
     if label in set(Failure):
-        return FAILURES[Failure(label)].meaning
+        return _(FAILURES[Failure(label)].meaning)
     found = re.fullmatch(r"HTTP (\d{3})", label)
     if found is None:
         return ""
     status = int(found[1])
-    phrase = HTTPStatus(status).phrase if status in set(HTTPStatus) else "a response"
-    return f"{phrase}, from a gateway: without RongCloud's code"
+    if status not in set(HTTPStatus):
+        return _("a response, from a gateway: without RongCloud's code")
+    return _("{phrase}, from a gateway: without RongCloud's code", phrase=HTTPStatus(status).phrase)
 
 
 def exit_meaning(code: int | None, command: str = "run") -> str:
     """How a run of a command ended; ``None`` where the ledger has no end of it."""
     if code is None:
-        return "killed, or still running"
+        return _("killed, or still running")
     if command == "verify" and code == ExitCode.NOT_ALL_ACCEPTED:
-        return f"not all as sent (exit code {code})"
-    name = ExitCode(code).name.lower().replace("_", " ") if code in set(ExitCode) else "ended"
-    return f"{name} (exit code {code})"
+        return _("not all as sent (exit code {code})", code=code)
+    return _(_EXITS.get(code, N_("ended (exit code {code})")), code=code)
 
 
 def latency(milliseconds: float) -> str:
@@ -271,29 +117,47 @@ def moment(seconds: float | None) -> str:
     return "" if seconds is None else f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S}"
 
 
+def day(seconds: float) -> str:
+    """The day of a time since the epoch, UTC, without its year."""
+    found = datetime.fromtimestamp(seconds, UTC)
+    return _("{day} {month}", day=f"{found.day:02}", month=_(_MONTHS[found.month - 1]))
+
+
 def facts(info: JobInfo, runs: Sequence[RunRecord]) -> dict[str, list[str]]:
     """What the job is and with which flags each command was run last: values by name, none of them empty."""
-    found = {
-        "Source": [info.source],
-        "Read as": [info.description],
+    found: dict[str, list[str]] = {
+        _("Source"): [info.source],
+        _("Read as"): [info.description],
         "SHA-256": [info.sha256],
-        **{f"Column of {field}": [column] for field, column in info.column_names.items()},
-        "Read with": flags(_given(info)),
-        "Read at": [f"{moment(info.staged_at)} UTC, by batch-alias {info.version}"],
+        **{_("Column of {field}", field=field): [column] for field, column in info.column_names.items()},
+        _("Read with"): flags(given(info)),
+        _("Read at"): [
+            _("{time} UTC, by batch-alias {version}", time=moment(info.staged_at), version=info.version),
+        ],
     }
     for run in runs:
-        settings = dict(run.settings)
-        key = settings.pop("masked_key", None)  # no flag: the App Key with its middle hidden
-        found["Sent to"] = [run.target]
-        if key:
-            found["App Key"] = [str(key)]
-        seed = settings.pop("seed", None)  # no flag either, and used for a sample only
-        sampled = [] if seed is None or settings.get("sample") is None else [f"seed {seed}"]
-        found[_DONE_WITH.get(run.command, run.command)] = flags(settings) + sampled
-    return {name: values for name, values in found.items() if values}
+        settings = {name: value for name, value in run.settings.items() if name not in _NOTED}
+        seed = run.settings.get("seed")  # used for a sample only
+        sampled = [] if seed is None or settings.get("sample") is None else [_("seed {seed}", seed=seed)]
+        found[_("Sent to")] = [run.target]
+        found["App Key"] = [str(run.settings.get("masked_key") or "")]
+        found[_(_DONE_WITH.get(run.command, run.command))] = [*flags(settings), *sampled]
+    return {name: values for name, values in found.items() if any(values)}
 
 
-def _given(info: JobInfo) -> dict[str, object]:
+def command_name(run: RunRecord) -> str:
+    """The command that a run is of, as it is typed; looking up members is none, but a part of others."""
+    return run.command if run.command == "members" or not run.argv else run.argv[0]
+
+
+def typed(run: RunRecord) -> str:
+    """The command line of a run; from Python, its command and flags."""
+    if run.argv:
+        return shlex.join(["batch-alias", *run.argv])
+    return " ".join([run.command, *flags({name: value for name, value in run.settings.items() if name not in _NOTED})])
+
+
+def given(info: JobInfo) -> dict[str, object]:
     """The settings with which a source was read, where they are not the usual ones."""
     usual = {setting.name: setting.default for setting in options(Reading)}
     return {name: value for name, value in info.reading.items() if name in usual and value != usual[name]}
@@ -309,3 +173,87 @@ def flags(settings: Mapping[str, object]) -> list[str]:
             values = value if isinstance(value, list | tuple) else [value]
             found += [f"{flag(name)} {shlex.quote(as_typed(each, _UNITS.get(name)))}" for each in values]
     return found
+
+
+class _Differing(str):
+    """Stands in a sentence for values that are not the same in every row."""
+
+    def __format__(self, _form: str) -> str:
+        return "…"
+
+
+_DIFFERING = _Differing("…")
+
+
+@dataclass(slots=True)
+class Cause:
+    """A reason why rows were not accepted: a problem, a code with its meaning, or what failed; and the first row."""
+
+    example: RowRecord
+    message: Message  # why, with "…" for what differs between the rows; empty for several causes
+    rows: int = 0
+
+    @property
+    def name(self) -> str:
+        """The problem, or the code with its meaning, or in short what failed."""
+        row = self.example
+        if not self.message:
+            return _(_OTHERS)
+        if row.reason:
+            return row.reason
+        return meaning(self.message) if row.code is None else f"{row.code} {code_meaning(str(row.code))}"
+
+    def add(self, row: RowRecord) -> None:
+        """Count a row."""
+        self.rows += 1
+        message = message_of(row)
+        if meaning(message).template != meaning(self.message).template:
+            self.message = Message("")
+            return
+        old, new = self.message.values, message.values
+        differing = [name for name, value in old.items() if value is not _DIFFERING and value != new.get(name)]
+        if differing:
+            values = {**old, **dict.fromkeys(differing, _DIFFERING)}
+            self.message = Message(message.template, message.many, **values)
+
+    def details(self, row: RowRecord) -> str:
+        """What the sentence leaves out of a row, as far as its ids and alias do not show it."""
+        names = dict.fromkeys(name for _text, name, *_form in Formatter().parse(self.message.template) if name)
+        values = [str(message_of(row).values[name]) for name in names if self.message.values[name] is _DIFFERING]
+        shown = {quoted(value) for value in (row.user_id, row.group_id, row.remark)}
+        return ", ".join(value for value in values if value not in shown)
+
+
+def causes(rows: Iterable[RowRecord]) -> dict[Kind, Cause]:
+    """Count rows that were not accepted by cause, in bounded memory, the most frequent first."""
+    found: dict[Kind, Cause] = {}
+    for row in rows:
+        kind = kind_of(row, found)
+        if kind not in found:
+            if len(found) >= MOST_CAUSES:
+                kind = (row.state, _OTHERS)
+            found.setdefault(kind, Cause(row, Message("") if kind[1] == _OTHERS else message_of(row)))
+        found[kind].add(row)
+    return dict(sorted(found.items(), key=lambda item: -item[1].rows))
+
+
+def kind_of(row: RowRecord, found: Mapping[Kind, Cause]) -> Kind:
+    """What tells the cause of a row apart from others, of which there are few whatever the service says."""
+    kind: Kind
+    if row.reason:
+        kind = (row.state, row.reason, str(message_of(row).values.get("column", "")))
+    else:
+        kind = (row.state, str(row.code or meaning(message_of(row)).template))
+    others = (row.state, _OTHERS)
+    return others if kind not in found and others in found else kind
+
+
+def message_of(row: RowRecord) -> Message:
+    """Why a row stands where it does."""
+    return row.message if isinstance(row.message, Message) else Message(row.message)
+
+
+def meaning(message: Message) -> Message:
+    """Why a row was not accepted, without what the service adds to it."""
+    found = message.values.get("meaning")
+    return found if isinstance(found, Message) else message

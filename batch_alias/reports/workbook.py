@@ -13,25 +13,49 @@ from collections.abc import Iterable, Iterator, Mapping
 from io import BytesIO
 from math import ceil
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 import xlsxwriter  # type: ignore[import-untyped]  # it has annotations, but no py.typed that says so
+from wcwidth import wcswidth
 from xlsxwriter.exceptions import FileCreateError  # type: ignore[import-untyped]  # the same
 from xlsxwriter.format import Format  # type: ignore[import-untyped]  # the same
 from xlsxwriter.worksheet import Worksheet  # type: ignore[import-untyped]  # the same
 
-from batch_alias.ledger import LedgerReader
+from batch_alias.ledger import JobInfo, LedgerReader, RowRecord
 from batch_alias.model import State
-from batch_alias.reports.rows import CHANGES, HEADER, NOT_DONE, Cells, result, why
+from batch_alias.reports.advice import advise, conclude, next_steps
+from batch_alias.reports.rows import CHANGES, HEADER, NOT_ACCEPTED, Cells, result
 from batch_alias.reports.summary import Summary
-from batch_alias.reports.wording import STATE_MEANINGS, advise, causes, conclude, facts, next_steps
+from batch_alias.reports.wording import CHANGE_LABELS, STATE_LABELS, STATE_MEANINGS, causes, facts
+from batch_alias.text import N_, _
 
 EXCEL_ROWS = 1_048_576
 """Rows of a sheet in Excel, with the header."""
-RESULTS = dict(zip(HEADER, (9, 26, 26, 30, 12, 20, 40, 10, 38, 26, 30, 30, 26), strict=True))
+RESULTS = dict(zip(HEADER, (8, 20, 20, 24, 11, 20, 40, 9, 37, 25, 24, 24, 25), strict=True))
 """The columns of the sheet and their widths in characters."""
-NOT_ACCEPTED = {**{name: RESULTS[name] for name in HEADER[:5]}, "why": 60, "what to do": 60}
+LEFT = {**{name: RESULTS[name] for name in HEADER[:5]}, "why": 50, "what to do": 60}
+"""Those of the sheet of rows that were not accepted."""
+PRINTED = HEADER.index("finished_at") + 1
+"""Columns that are printed: with all of them the print would be too small to read."""
+_SUMMARY_WIDTH = 110
 _NUMBERS = {"row", "attempts"}
+_WRAPPED = {"why", "what to do"}
+_TITLES = {
+    "row": N_("row"),
+    "remark": N_("remark"),
+    "state": N_("state"),
+    "code": N_("code"),
+    "message": N_("message"),
+    "attempts": N_("attempts"),
+    "request_id": N_("request_id"),
+    "finished_at": N_("finished_at"),
+    "before": N_("before"),
+    "found": N_("found"),
+    "verified_at": N_("verified_at"),
+    "why": N_("why"),
+    "what to do": N_("what to do"),
+}
+"""The columns for people; the others are named as RongCloud names its fields."""
 _COLORS: Mapping[str, tuple[str, str]] = {
     State.ACCEPTED: ("#1E6B3C", "#E2F3E8"),
     State.UNCHANGED: ("#0B6468", "#DDF1F2"),
@@ -60,6 +84,15 @@ class _Target:
         return getattr(self.file, name)
 
 
+class _Line(NamedTuple):
+    """A line of the summary; the look is that of its name, or of a command."""
+
+    name: str = ""
+    number: int | None = None
+    text: str = ""
+    look: str = "text"
+
+
 def write(path: Path, folder: Path, ledger: LedgerReader, summary: Summary, *, most_rows: int = EXCEL_ROWS) -> None:
     """Write the workbook, in constant memory; the commands that it names are for the job in ``folder``.
 
@@ -71,11 +104,12 @@ def write(path: Path, folder: Path, ledger: LedgerReader, summary: Summary, *, m
         book = xlsxwriter.Workbook(target, {"constant_memory": True, "tmpdir": path.parent, "use_zip64": True})
         try:
             formats = _formats(book)
-            _write_summary(_add_sheet(book, "Summary"), formats, _summary_lines(folder, ledger, summary))
+            _write_summary(_add_sheet(book, _("Summary")), formats, _summary_lines(folder, ledger, summary))
             info = ledger.info()
-            left = ((*row[:5], why(row), advise(row, info)) for row in ledger.rows(*NOT_DONE))
-            _write_rows(book, formats, "Not accepted", NOT_ACCEPTED, left, most_rows)
-            _write_rows(book, formats, "Results", RESULTS, map(result, ledger.rows()), most_rows)
+            if any(summary.states[state] for state in NOT_ACCEPTED):
+                left = (_not_accepted(row, info) for row in ledger.rows(*NOT_ACCEPTED))
+                _write_rows(book, formats, _("Not accepted"), LEFT, left, most_rows)
+            _write_rows(book, formats, _("Results"), RESULTS, map(result, ledger.rows()), most_rows)
             book.close()
         except FileCreateError as error:
             raise error.args[0] from error  # the OSError that it is about
@@ -83,17 +117,24 @@ def write(path: Path, folder: Path, ledger: LedgerReader, summary: Summary, *, m
             target.file = _Sink()
 
 
+def _not_accepted(row: RowRecord, info: JobInfo) -> Cells:
+    return (*row[:5], row.message, advise(row, info))
+
+
 def _formats(book: xlsxwriter.Workbook) -> dict[str, Format]:
     looks: dict[str, dict[str, object]] = {
         "text": {},
-        "top": {"valign": "top"},
-        "wrapped": {"text_wrap": True, "valign": "top", "align": "left", "indent": 1},
+        "wrapped": {"text_wrap": True},
+        "indented": {"text_wrap": True, "align": "left", "indent": 1},
         "title": {"bold": True, "font_size": 14},
+        "step": {"bold": True},
+        "command": {"text_wrap": True, "align": "left", "indent": 1, "font_name": "Consolas", "bg_color": "#F0F2F5"},
         "header": {"bold": True, "bg_color": "#E9ECF0", "bottom": 1},
-        "number": {"num_format": "#,##0", "valign": "top"},
-        **{state: {"font_color": ink, "bg_color": ground, "valign": "top"} for state, (ink, ground) in _COLORS.items()},
+        "number": {"num_format": "#,##0"},
+        "plain": {"num_format": "0", "align": "right", "indent": 1},
+        **{state: {"font_color": ink, "bg_color": ground} for state, (ink, ground) in _COLORS.items()},
     }
-    return {name: book.add_format({"num_format": "@"} | look) for name, look in looks.items()}
+    return {name: book.add_format({"num_format": "@", "valign": "top"} | look) for name, look in looks.items()}
 
 
 def _add_sheet(book: xlsxwriter.Workbook, name: str) -> Worksheet:
@@ -101,6 +142,8 @@ def _add_sheet(book: xlsxwriter.Workbook, name: str) -> Worksheet:
     sheet.set_landscape()
     sheet.set_paper(9)  # A4
     sheet.fit_to_pages(1, 0)
+    sheet.set_margins(left=0.4, right=0.4, top=0.4, bottom=0.6)
+    sheet.set_footer("&L&A&R&P / &N")
     return sheet
 
 
@@ -113,8 +156,8 @@ def _add_table(
     # Otherwise Excel marks every id of digits with a green triangle.
     sheet.ignore_errors({"number_stored_as_text": "A1:XFD1048576"})
     for column, (title, width) in enumerate(columns.items()):
-        sheet.set_column(column, column, width, None if title in _NUMBERS else formats["text"])
-        sheet.write_string(0, column, title, formats["header"])
+        sheet.set_column(column, column, width, formats["plain" if title in _NUMBERS else "text"])
+        sheet.write_string(0, column, _(_TITLES[title]) if title in _TITLES else title, formats["header"])
     return sheet
 
 
@@ -130,16 +173,33 @@ def _write_rows(
     sheets, sheet, last = 1, _add_table(book, formats, name, columns), 0
     for cells in rows:
         if last == most_rows - 1:
-            sheet.autofilter(0, 0, last, len(columns) - 1)
+            _end_table(sheet, last, len(columns))
             sheets += 1
             sheet, last = _add_table(book, formats, f"{name} {sheets}", columns), 0
         last += 1
+        if columns.keys() >= _WRAPPED:
+            texts = dict(zip(columns, cells, strict=True))
+            sheet.set_row(last, max(_height(str(texts[title]), columns[title]) for title in _WRAPPED))
         for column, (value, title) in enumerate(zip(cells, columns, strict=True)):
             if title in _NUMBERS:
-                sheet.write_number(last, column, value)
+                sheet.write_number(last, column, value, formats["plain"])
+            elif title == "state":
+                sheet.write_string(last, column, _(STATE_LABELS[State(str(value))]), formats[str(value)])
             elif value is not None and value != "":
-                _write_text(sheet, last, column, str(value), formats[str(value) if title == "state" else "text"])
-    sheet.autofilter(0, 0, max(1, last), len(columns) - 1)
+                look = formats["wrapped" if title in _WRAPPED else "text"]
+                _write_text(sheet, last, column, str(value), look)
+    _end_table(sheet, max(1, last), len(columns))
+
+
+def _end_table(sheet: Worksheet, last: int, columns: int) -> None:
+    sheet.autofilter(0, 0, last, columns - 1)
+    sheet.print_area(0, 0, last, min(columns, PRINTED) - 1)
+
+
+def _height(text: str, width: int) -> int:
+    """The height of a row with a text that is wrapped in a column, in points; not every program finds it out."""
+    lines = ceil(1.1 * max(len(text), wcswidth(text)) / width)
+    return 15 * min(max(1, lines), 27)  # Excel has no higher rows
 
 
 def _write_text(sheet: Worksheet, row: int, column: int, value: str, look: Format) -> None:
@@ -150,45 +210,47 @@ def _write_text(sheet: Worksheet, row: int, column: int, value: str, look: Forma
         sheet.write_string(row, column, value, look)
 
 
-def _write_summary(
-    sheet: Worksheet, formats: Mapping[str, Format], lines: Iterable[tuple[str, int | None, str]]
-) -> None:
+def _write_summary(sheet: Worksheet, formats: Mapping[str, Format], lines: Iterable[_Line]) -> None:
     sheet.set_column(0, 0, 26)
     sheet.set_column(1, 1, 12)
-    sheet.set_column(2, 2, 110)
-    for row, (name, number, text) in enumerate(lines):
-        sheet.set_row(row, 15 * ceil(len(text) / 110) if text else None)
-        _write_text(sheet, row, 0, name, formats["title" if row == 0 else name if name in _COLORS else "top"])
-        _write_text(sheet, row, 2, text, formats["wrapped"])
-        if number is not None:
-            sheet.write_number(row, 1, number, formats["number"])
+    sheet.set_column(2, 2, _SUMMARY_WIDTH)
+    for row, line in enumerate(lines):
+        sheet.set_row(row, None if row == 0 else _height(line.text, _SUMMARY_WIDTH))
+        _write_text(sheet, row, 0, line.name, formats["title" if row == 0 else line.look])
+        _write_text(sheet, row, 2, line.text, formats["command" if line.look == "command" else "indented"])
+        if line.number is not None:
+            sheet.write_number(row, 1, line.number, formats["number"])
 
 
-def _summary_lines(folder: Path, ledger: LedgerReader, summary: Summary) -> Iterator[tuple[str, int | None, str]]:
-    """A name, a number and a text for each line."""
-    info, conclusion, empty = ledger.info(), conclude(summary), ("", None, "")
-    yield conclusion.sentence, None, ""
-    yield "", None, conclusion.detail
-    for number, step in enumerate(next_steps(summary, folder, info), 1):
-        command = f" The command, {step.note}:" if step.command else ""
-        yield f"Next step {number}", None, f"{step.text}{command}"
+def _summary_lines(folder: Path, ledger: LedgerReader, summary: Summary) -> Iterator[_Line]:
+    info, conclusion = ledger.info(), conclude(summary)
+    yield _Line(conclusion.sentence)
+    yield _Line(text=conclusion.detail)
+    for number, step in enumerate(next_steps(summary, folder, info, ledger), 1):
+        yield _Line(_("Next step {number}", number=number), text=step.text, look="step")
         if step.command:
-            yield "", None, step.command
-    yield empty
-    yield from ((state, summary.states[state], meaning) for state, meaning in STATE_MEANINGS.items())
-    yield "rows", summary.rows, "all of the above"
-    yield empty
-    yield from ((f"Read first: {name}", rows, CHANGES[name]) for name, rows in summary.changes.items())
+            yield _Line(text=step.command, look="command")
+        if step.note:
+            yield _Line(text=f"({step.note})")
+    yield _Line()
+    for state, meaning in STATE_MEANINGS.items():
+        yield _Line(_(STATE_LABELS[state]), summary.states[state], _(meaning), state)
+    yield _Line(_("rows"), summary.rows, _("all of the above"))
+    yield _Line()
+    for change, rows in summary.changes.items():
+        yield _Line(_("Read first: {change}", change=_(CHANGE_LABELS[change])), rows, _(CHANGES[change]))
     if summary.verified or summary.differs:
-        yield "Read back: as sent", summary.verified, "accepted rows"
-        yield "Read back: another alias", summary.differs, "accepted rows, which are in differs.csv"
-    yield empty
-    yield from (
-        (cause.example.state, cause.rows, f"{cause.name}: {advise(cause.example, info)}")
-        for cause in causes(ledger.rows(*NOT_DONE))
-    )
-    yield empty
-    yield from ((name, None, " ".join(values)) for name, values in facts(info, ledger.runs()).items())
-    yield "First run began (UTC)", None, summary.started_at
-    yield "Last run ended (UTC)", None, summary.ended_at
-    yield "Runs", summary.runs, ""
+        yield _Line(_("Read back: as sent"), summary.verified, _("accepted rows"))
+        yield _Line(_("Read back: another alias"), summary.differs, _("accepted rows, which are in differs.csv"))
+    for cause in causes(ledger.rows(*NOT_ACCEPTED)).values():
+        state = State(cause.example.state)
+        yield _Line(_(STATE_LABELS[state]), cause.rows, cause.name, state)
+        texts = cause.message, advise(cause.example, info)
+        yield from (_Line(text=text) for text in texts if text not in {"", cause.name})
+    yield _Line()
+    for name, values in facts(info, ledger.runs()).items():
+        yield _Line(name, text=" ".join(values))
+    if summary.runs:
+        yield _Line(_("First run began (UTC)"), text=summary.started_at)
+        yield _Line(_("Last run ended (UTC)"), text=summary.ended_at)
+        yield _Line(_("Runs"), summary.runs)

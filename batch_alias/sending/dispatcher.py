@@ -227,7 +227,8 @@ class Dispatcher:
         work: Work | None = None
         if not handler.next_is_check:
             work = self._queue.take_untried() if handler.breaker.is_open else self._queue.take(now=now)
-        self.metrics.started(retry=work is not None and work.history.requests > 0, now=now)
+        retry = work is not None and work.history.requests > 0
+        self.metrics.started(retry=retry, check=work is None, now=now)
         handler.controller.started(now=now)
         connection = self._idle.pop()[1] if self._idle else self._service.connect()
         return work, connection, handler.breaker.is_open

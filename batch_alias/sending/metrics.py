@@ -81,11 +81,12 @@ class Metrics:
         self.settled: Counter[State] = Counter()
         self.busiest = 0
 
-    def started(self, *, retry: bool, now: float) -> None:
-        """Count an attempt that starts at a monotonic reading."""
+    def started(self, *, retry: bool = False, check: bool = False, now: float) -> None:
+        """Count an attempt that starts at a monotonic reading: for a row, the first or not, or a call about no row."""
         second = self._current()
         second.requests += 1
         second.retries += retry
+        second.checks += check
         starts = self._starts
         starts.append(now)
         while starts[0] <= now - 1:

@@ -174,6 +174,7 @@ class Settings:
     target: Target | None = None  # not needed to check a source
     sending: Sending = field(default_factory=Sending)
     comparing: Comparing = field(default_factory=Comparing)
+    argv: tuple[str, ...] = ()  # the command line without the program's name, for the reports; it can hold no secret
 
     def __post_init__(self) -> None:
         validate(self)

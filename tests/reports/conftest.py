@@ -98,19 +98,21 @@ class Page(HTMLParser):
         tags: Every tag with its attributes.
         headings: The texts of h1 and h2.
         tables: By heading: rows of cells.
+        reasons: Why rows were not accepted: what is said of each reason, and rows of cells.
         tiles: The texts in each tile.
         facts: Values by name.
         text: All visible text, a block or a row of a table on each line.
     """
 
     VOID = frozenset({"meta", "br", "col", "img", "link", "hr", "input"})
-    BLOCKS = frozenset({"p", "h1", "h2", "h3", "li", "tr", "dt", "figcaption", "caption", "footer", "br"})
+    BLOCKS = frozenset({"p", "h1", "h2", "h3", "li", "tr", "dt", "figcaption", "caption", "footer", "br", "summary"})
 
     def __init__(self, html: str) -> None:
         super().__init__()
         self.tags: list[tuple[str, dict[str, str | None]]] = []
         self.headings: list[str] = []
         self.tables: dict[str, list[list[str]]] = {}
+        self.reasons: list[tuple[list[str], list[list[str]]]] = []
         self.tiles: list[list[str]] = []
         self.facts: dict[str, str] = {}
         self._text: list[str] = []
@@ -131,10 +133,13 @@ class Page(HTMLParser):
             self._text.append("\n")
         if tag in self.VOID:
             return
-        hidden = tag in {"title", "style", "svg"} or dict(attrs).get("role") == "img"
-        self._open.append((tag, "", hidden))
-        if tag == "tr":
-            self.tables.setdefault(self.headings[-1], []).append([])
+        # What is hidden is shown by the script.
+        hidden = tag in {"title", "style", "svg", "script"} or dict(attrs).get("role") == "img"
+        self._open.append((tag, "", hidden or "hidden" in dict(attrs)))
+        if tag == "details":
+            self.reasons.append(([], []))
+        elif tag == "tr":
+            self._rows.append([])
         elif tag == "li":
             self.tiles.append([])
 
@@ -145,9 +150,11 @@ class Page(HTMLParser):
         if tag in {"h1", "h2"}:
             self.headings.append(text)
         elif tag in {"td", "th"}:
-            self.tables[self.headings[-1]][-1].append(text)
+            self._rows[-1].append(text)
             self._text.append(" | ")
-        elif tag == "span" and any(name == "li" for name, _, _ in self._open):
+        elif tag in {"summary", "p"} and self._is_in("details"):
+            self.reasons[-1][0].append(text)
+        elif tag == "span" and self._is_in("li"):
             self.tiles[-1].append(text)
             self._text.append(" ")
         elif tag == "dt":
@@ -163,6 +170,13 @@ class Page(HTMLParser):
             return
         self._text.append(data.replace("\n", " "))
         self._open = [(name, text + data, hidden) for name, text, hidden in self._open]
+
+    @property
+    def _rows(self) -> list[list[str]]:
+        return self.reasons[-1][1] if self._is_in("details") else self.tables.setdefault(self.headings[-1], [])
+
+    def _is_in(self, tag: str) -> bool:
+        return any(name == tag for name, _, _ in self._open)
 
     def handle_startendtag(self, tag, attrs):
         self.tags.append((tag, dict(attrs)))

@@ -1,12 +1,16 @@
 """The page says what the ledger says, and nothing from a source is more than text in it."""
 
+import base64
+import hashlib
 from dataclasses import asdict
 
 import pytest
 
 from batch_alias.ledger import FIRST_ROWS
 from batch_alias.model import Event, EventKind, RequestKind, State
-from batch_alias.problems import WARNINGS
+from batch_alias.problems import WARNINGS, found
+from batch_alias.text import _, use_language
+from tests.support.rows import described
 
 COMPARED = {State.UNCHANGED, State.CONFLICT}
 NASTY = [
@@ -37,7 +41,8 @@ def test_the_states_on_the_page_are_those_of_the_ledger(job):
     shown = {tile[1]: int(tile[0]) for tile in page.tiles if len(tile) == 4}
     assert shown == {state: number for state, number in asdict(job.ledger.counts()).items() if state not in COMPARED}
     assert shown == {"accepted": 3, "superseded": 1, "rejected": 1, "failed": 1, "unknown": 1, "pending": 2}
-    assert page.headings[:2] == ["5 of 9 rows were not accepted.", "9 rows"]
+    assert page.headings[:2] == ["3 of 9 rows were not accepted.", "9 rows"]
+    assert "2 rows not sent yet." in page.text
 
 
 @pytest.mark.parametrize("before", [{}, {2: ""}])
@@ -53,11 +58,12 @@ def test_states_that_only_a_compared_job_has_are_shown_for_one(job, before, stat
 def test_what_a_compared_job_changed_is_shown_before_and_after(job):
     job.stage(*({"remark": "new"} for _ in range(4)), {"remark": ""}, {"remark": "new"})
     outcomes = dict.fromkeys((2, 3, 6), (State.ACCEPTED, 200, "accepted"))
-    outcomes |= {4: (State.UNCHANGED, None, "it was so already"), 5: (State.CONFLICT, None, "an alias is set: other")}
+    conflict = (State.CONFLICT, None, _("an alias is set: {alias}", alias="other"))
+    outcomes |= {4: (State.UNCHANGED, None, "it was so already"), 5: conflict}
     job.run(outcomes, before={2: "", 3: "<b>old", 4: "new", 5: "other", 6: "old", 7: ""})
     job.write()
     page = job.page()
-    assert page.headings[0] == "2 of 6 rows were not accepted."
+    assert page.headings[0] == "1 of 6 rows was not accepted."
     table = page.tables["Before and after"]
     assert [[row[0], *row[2:]] for row in table[1:6]] == [
         ["set", "2", "1"],
@@ -73,7 +79,7 @@ def test_what_a_compared_job_changed_is_shown_before_and_after(job):
         ["6", "u6", "g", "clear", "old → no alias", "accepted"],
         ["5", "u5", "g", "conflict", "other ≠ new", "conflict"],
     ]
-    assert ["1", "conflict", "an alias is set"] in [row[:3] for row in page.tables["Why rows were not accepted"]]
+    assert [said[0] for said, _rows in page.reasons] == ["1 conflict an alias is set: other"]
 
 
 def test_a_few_rows_of_each_change_are_shown(job):
@@ -99,7 +105,7 @@ def test_rows_that_differ_are_shown_with_both_values(job):
         ["4", "u4", "g", "c", "no alias", "2026-09-21 14:13:24"],
     ]
     assert "All 2; they are also in differs.csv." in page.text
-    assert [row[1:2] for row in page.tables["Job"][1:]] == [["run"], ["verify"]]
+    assert [row[1:2] for row in page.tables["Job"][1::2]] == [["run"], ["verify"]]
 
 
 def test_a_job_that_was_only_read_has_the_numbers_and_the_rate_of_reading(job, second, start):
@@ -137,36 +143,40 @@ def test_the_numbers_of_the_run_are_those_of_the_ledger(job, second, start):
     assert all(row[1] for row in page.tables["Responses"])
 
 
-def test_every_row_that_was_not_accepted_is_shown_with_its_reason_and_advice(job):
+def test_rows_that_were_not_accepted_are_shown_by_reason_with_its_advice_once(job):
+    empty = {"user_id": "", "reason": "empty-user-id", "message": found("empty-user-id", column="'userId'").message}
     job.stage(
-        {"remark": "甲"},
-        {"remark": "乙", "user_id": "", "reason": "empty-user-id", "message": "Column 'userId' is empty."},
-        {"remark": "丙"},
-        {"remark": "丁"},
+        {"remark": "甲"}, {"remark": "乙"} | empty, {"remark": "丙"}, {"remark": "丁"} | empty, empty, {"remark": "戊"}
     )
-    job.run({2: (State.ACCEPTED, 200, "accepted"), 4: (State.FAILED, 1005, "parameter too long: remark")})
+    failed = {row: (State.FAILED, 1005, described("parameter too long", f"remark {row}")) for row in (4, 7)}
+    job.run(failed | {2: (State.ACCEPTED, 200, "accepted")})
     job.write()
-    rows = job.page().tables["Rows not accepted"][1:]
-    assert [row[:5] for row in rows] == [
-        ["3", "", "g", "乙", "rejected"],
-        ["4", "u4", "g", "丙", "failed"],
-        ["5", "u5", "g", "丁", "pending"],
+    page = job.page()
+    header = ["Row", "userId", "groupId", "remark"]
+    assert page.reasons == [
+        (
+            ["3 rejected empty-user-id Column 'userId' is empty.", "Fill it in, or delete the row."],
+            [header, ["3", "", "g", "乙"], ["5", "", "g", "丁"], ["6", "", "g", ""]],
+        ),
+        (
+            [
+                "2 failed 1005 parameter too long: …",
+                "Shorten the value that is too long and run not-accepted.csv.",
+            ],
+            [[*header, "Details"], ["4", "u4", "g", "丙", "remark 4"], ["7", "u7", "g", "戊", "remark 7"]],
+        ),
     ]
-    assert rows[0][5] == "Column 'userId' is empty.Fill it in, or delete the row."
-    assert rows[1][5].startswith("parameter too long: remark")
-    assert rows[2][5] == "not sent yetSend it: batch-alias run with the same source continues where it ended."
+    assert "All 5; they are also in not-accepted.csv, which can be corrected and run." in page.text
 
 
-def test_reasons_are_counted_and_the_most_frequent_is_first(job):
-    empty = {"user_id": "", "reason": "empty-user-id", "message": "Column 'userId' is empty."}
-    job.stage({"remark": "x"}, {"remark": "y"}, empty, empty, empty, {"remark": "z"})
-    message = "parameter missing or invalid: user {} is not known"
-    failed = {row: (State.FAILED, 1002, message.format(row)) for row in (2, 3)}
-    job.run(failed | {7: (State.ACCEPTED, 200, "accepted")})
-    job.write()
-    first, second = job.page().tables["Why rows were not accepted"][1:]
-    assert first[:4] == ["3", "rejected", "empty-user-id", "row 4: Column 'userId' is empty."]
-    assert second[:3] == ["2", "failed", "1002 parameter missing or invalid"]
+def test_rows_that_are_not_sent_yet_are_not_among_those_not_accepted(job):
+    job.stage({"remark": "a"}, {"remark": "b"})
+    job.run({2: (State.ACCEPTED, 200, "accepted")}, exit_code=130)
+    job.write(exit_code=130)
+    page = job.page()
+    assert page.reasons == []
+    assert "Rows not accepted" not in page.headings
+    assert "Send 1 row not sent yet: the same command continues where it ended." in page.text
 
 
 def test_warnings_are_shown_with_their_meaning(job):
@@ -187,9 +197,20 @@ def test_only_the_first_thousand_rows_are_shown_and_the_size_is_bounded_whatever
     job.stage(*[row] * 1500)
     job.write(exit_code=None)
     page = job.page()
-    assert len(page.tables["Rows not accepted"]) == 1001
-    assert "The first 1,000 of 1,500; not-accepted.csv has all of them." in page.text
+    ((said, rows),) = page.reasons
+    assert len(rows) == 1001
+    assert said[-1] == "500 more rows."
+    assert "1,000 of 1,500 rows; not-accepted.csv has all of them." in page.text
     assert (job.folder / "report.html").stat().st_size < 2_500_000
+
+
+@pytest.mark.slow
+def test_a_reason_of_many_rows_leaves_those_of_few_their_place(job):
+    many = {"remark": "a", "reason": "too-few-fields", "message": "The row has fewer fields than the header."}
+    few = {"remark": "b", "reason": "repeated-header", "message": "The row repeats the header."}
+    job.stage(*[many] * 1200, *[few] * 3)
+    job.write(exit_code=None)
+    assert [len(rows) - 1 for _said, rows in job.page().reasons] == [997, 3]
 
 
 @pytest.mark.parametrize("value", NASTY)
@@ -204,17 +225,20 @@ def test_markup_in_a_value_stays_text(job, value, start):
     job.run({2: (State.FAILED, 1002, f"parameter missing or invalid: {value}")}, [], events, note=value)
     job.write(stopped=value)
     page = job.page()
-    assert page.tables["Rows not accepted"][1][1:4] == [value] * 3
+    ((_said, rows),) = page.reasons
+    assert rows[1][1:4] == [value] * 3
     assert value in page.tables["Events"][1][2]
     assert page.facts["Source"] == page.facts["Column of userId"] == value
-    assert {tag for tag, _ in page.tags}.isdisjoint({"script", "img", "svg", "iframe", "a", "link"})
+    assert {tag for tag, _ in page.tags}.isdisjoint({"img", "svg", "iframe", "a", "link"})
+    assert [tag for tag, _ in page.tags].count("script") == 1  # its own
     assert not [name for _, attributes in page.tags for name in attributes if name.startswith("on")]
 
 
 def test_invisible_characters_are_shown(job):
     job.stage({"remark": "a\x00b\nc\x85d\x7f", "user_id": "\u202eabc"})
-    job.write(exit_code=None)
-    row = job.page().tables["Rows not accepted"][1]
+    job.run({2: (State.FAILED, 1002, "parameter missing or invalid")})
+    job.write()
+    ((_said, (_header, row)),) = job.page().reasons
     assert row[1] == "⟨U+202E⟩abc"
     assert row[3] == "a␀b␊c⟨U+0085⟩d␡"
 
@@ -263,13 +287,126 @@ def test_the_settings_are_shown_as_flags_and_the_key_masked(job):
     job.write()
     assert job.page().facts["Verified with"] == "--rate 100 --sample 5 seed 7"
     assert job.page().facts["Sent with"] == "--rate 100 --max-failed 10%"
-    assert [line[4] for line in page.tables["Job"][1:]] == ["killed, or still running", "interrupted (exit code 130)"]
+    assert [line[4] for line in page.tables["Job"][1::2]] == ["killed, or still running", "interrupted (exit code 130)"]
 
 
 def test_the_next_steps_are_shown_with_their_commands(job):
     job.stage({"remark": "a"}, {"remark": "b"}, reading={"user_column": "userId"})
-    job.run({2: (State.FAILED, 1002, "parameter missing or invalid")})
+    argv = ["run", "my names.csv", "--region", "beijing"]
+    job.run({2: (State.FAILED, 1002, "parameter missing or invalid")}, argv=argv)
     job.write()
     text = job.page().text
-    assert "Send 1 row not sent yet: batch-alias run" in text
+    assert "Send 1 row not sent yet: the same command continues where it ended." in text
+    assert "batch-alias run 'my names.csv' --region beijing" in text
     assert f"batch-alias retry {job.folder}" in text
+
+
+def test_every_run_has_the_command_that_it_is_of_with_its_flags(job, second, start):
+    job.stage({"remark": "a"})
+    for number, (command, argv) in enumerate(
+        [
+            ("members", ["run", "a.csv", "--members", "warn"]),
+            ("run", ["run", "a.csv", "--members", "warn"]),
+            ("run", ["retry", "a.aliases", "--rate", "9"]),
+            ("verify", ["verify", "a.aliases"]),
+            ("run", ["undo", "a.aliases"]),
+            ("run", None),
+        ]
+    ):
+        times = (start + 100 * number, start + 100 * number + 50)
+        job.run({}, [second(times[0])], command=command, times=times, **({"argv": argv} if argv else {}))
+    job.write()
+    page = job.page()
+    runs = page.tables["Job"][1:]
+    assert [row[1] for row in runs[::2]] == ["members", "run", "retry", "verify", "undo", "run"]
+    assert [row[1] for row in runs[1::2]] == [
+        "batch-alias run a.csv --members warn",
+        "batch-alias run a.csv --members warn",
+        "batch-alias retry a.aliases --rate 9",
+        "batch-alias verify a.aliases",
+        "batch-alias undo a.aliases",
+        "run --rate 100",
+    ]
+    html = (job.folder / "report.html").read_text(encoding="utf-8")
+    assert all(f">{name}</span>" in html for name in ("members 1", "run 2", "retry 3", "verify 4", "undo 5", "run 6"))
+
+
+@pytest.mark.parametrize(
+    ("runs", "line"),
+    [
+        ([{"requests": 300}], "300 rows = 300 requests."),
+        ([{"requests": 312, "retries": 12, "refusals": 5}], "300 rows + 12 retries = 312 requests."),
+        (
+            [{"requests": 103, "retries": 1, "checks": 2}, {"requests": 40}],
+            "100 rows in run 1 + 40 rows in run 2 + 1 retry + 2 calls that change nothing = 143 requests.",
+        ),
+        ([{"requests": 10}] * 4, "40 rows in 4 runs = 40 requests."),
+    ],
+)
+def test_a_line_says_how_the_number_of_requests_comes_about(job, second, start, runs, line):
+    job.stage({"remark": "a"})
+    for number, counts in enumerate(runs):
+        at = start + 100 * number
+        job.run({}, [second(at, **counts)], times=(at, at + 9))
+    job.write()
+    (found,) = [text for text in job.page().text.splitlines() if " = " in text]
+    assert found.startswith(line)
+    assert ("A retry is" in found) == any("retries" in counts for counts in runs)
+    assert ("several runs" in found) == (len(runs) > 1)
+    assert ("rate limit refuses" in found) == any("refusals" in counts for counts in runs)
+
+
+def test_requests_without_a_response_and_runs_that_were_killed_are_named(job, second, start):
+    job.stage({"remark": "a"})
+    job.run({}, [second(start, 10, codes={"200": 7})], exit_code=None, times=(start, None))
+    job.write(exit_code=None)
+    text = job.page().text
+    assert "What a killed run has sent in its last seconds is not counted." in text
+    assert "3 requests have no response, since a run ended before." in text
+
+
+@pytest.mark.parametrize(("target", "is_rehearsal"), [("- the sandbox", True), ("0123 the region beijing", False)])
+def test_a_rehearsal_has_a_badge(job, target, is_rehearsal):
+    job.stage({"remark": "a"})
+    job.ledger.set_meta("target", target)
+    job.run({2: (State.ACCEPTED, 200, "accepted")}, exit_code=0)
+    job.write(exit_code=0)
+    assert ("Rehearsal on the sandbox" in job.page().text.splitlines()) == is_rehearsal
+
+
+def test_only_the_script_of_the_page_is_permitted_and_what_needs_it_is_hidden_without_it(job):
+    job.stage({"remark": "a", "reason": "repeated-header", "message": "The row repeats the header."})
+    job.write(exit_code=3)
+    page = job.page()
+    (policy,) = [tag["content"] for _name, tag in page.tags if tag.get("http-equiv") == "Content-Security-Policy"]
+    html = (job.folder / "report.html").read_text(encoding="utf-8")
+    script = html.partition("<script>")[2].partition("</script>")[0]
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert policy == f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
+    assert all("hidden" in tag for _name, tag in page.tags if "data-script" in tag)
+    assert [tag for tag, _attributes in page.tags if tag in {"input", "select"}] == ["input"]
+
+
+def test_rows_of_several_states_can_be_filtered_by_state(job):
+    job.stage({"remark": "a"}, {"remark": "b"})
+    job.run({2: (State.FAILED, 1002, "invalid"), 3: (State.UNKNOWN, None, "no response in time")})
+    job.write()
+    assert [tag["value"] for name, tag in job.page().tags if name == "option"] == ["", "failed", "unknown"]
+
+
+@pytest.fixture
+def chinese():
+    use_language("zh")
+    yield
+    use_language("en")
+
+
+@pytest.mark.usefixtures("chinese")
+def test_the_page_says_which_language_it_is_in_and_is_written_again_in_another_one(job):
+    job.stage({"remark": "a"})
+    tags = []
+    for language in ("zh", "en"):
+        use_language(language)
+        job.write(exit_code=None)
+        tags += [attributes["lang"] for name, attributes in job.page().tags if name == "html"]
+    assert tags == ["zh-CN", "en"]

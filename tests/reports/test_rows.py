@@ -1,3 +1,4 @@
+import csv
 import json
 
 import pytest
@@ -26,6 +27,7 @@ ENDED, VERIFIED = "2026-09-21T14:13:20.250Z", "2026-09-21T14:13:24.500Z"
 @pytest.mark.parametrize("name", ["results.csv", "not-accepted.csv"])
 def test_the_file_begins_with_a_byte_order_mark_and_values_come_back_unchanged(job, read_csv, name):
     job.stage(*({"remark": value} for value in AWKWARD))
+    job.run(dict.fromkeys(range(2, len(AWKWARD) + 2), (State.FAILED, 1002, "refused")))
     job.write()
     content = (job.folder / name).read_bytes()
     assert content.startswith(b"\xef\xbb\xbf")
@@ -77,19 +79,37 @@ def test_a_row_that_was_sent_after_it_was_read_back_does_not_differ(job, start):
     assert (summary.verified, summary.differs) == (0, 0)
 
 
+def test_not_accepted_has_the_rows_that_ended_without_being_accepted_and_not_those_to_be_sent_yet(job, read_csv):
+    job.stage(
+        *({"remark": "a"} for _ in range(6)),
+        {"user_id": "", "remark": "b", "reason": "empty-user-id", "message": "Column 'userId' is empty."},
+        {"user_id": "twice", "remark": "early"},
+        {"user_id": "twice", "remark": "late"},
+    )
+    states = (State.ACCEPTED, State.UNCHANGED, State.CONFLICT, State.FAILED, State.UNKNOWN)
+    job.run({number: (state, None, f"it is {state}") for number, state in enumerate(states, 2)}, exit_code=130)
+    job.write(exit_code=130)
+    assert [row[:2] for row in read_csv("not-accepted.csv")[1:]] == [
+        ["conflict: it is conflict", "4"],
+        ["failed: it is failed", "5"],
+        ["unknown: it is unknown", "6"],
+        ["rejected: Column 'userId' is empty.", "8"],
+    ]
+
+
 def test_not_accepted_keeps_the_columns_of_the_source_after_the_reason(job, read_csv):
     job.stage({"remark": "a", "user_id": "u"}, {"remark": "b"}, header=("备注", "x", "gid", "uid"), columns=(3, 2, 0))
     job.run({2: (State.FAILED, 1002, "parameter missing or invalid"), 3: (State.ACCEPTED, 200, "accepted")})
     job.write()
     assert read_csv("not-accepted.csv") == [
-        ["batch_alias_reason", "备注", "x", "gid", "uid"],
-        ["failed: parameter missing or invalid", "a", "", "g", "u"],
+        ["batch_alias_reason", "batch_alias_row", "备注", "x", "gid", "uid"],
+        ["failed: parameter missing or invalid", "2", "a", "", "g", "u"],
     ]
 
 
 @pytest.mark.parametrize("more", ["", "x"])
 def test_not_accepted_has_the_expected_aliases_and_is_read_like_the_source(tmp_path, more):
-    rows = ["userId,was,groupId,new", "u2,old,g,a", "u3,,g,", "u4, ,g,b", "u5,old,g, ", ",old,g,c", "u-7,,g,d"]
+    rows = ["userId,was,groupId,new", "u2,old,g,a", ",old,g,c", "u-4 ,,,d", "u5, ,g,b", "u6,old,g, ", "u7,,g,"]
     reading = Reading(expect_column="was", remark_column="new", empty="clear")
     source = tmp_path / "names.csv"
     source.write_text("".join(f"{row}{more and ','}{more}\n" for row in rows))
@@ -99,15 +119,18 @@ def test_not_accepted_has_the_expected_aliases_and_is_read_like_the_source(tmp_p
             found.append([(row.user_id, row.remark, row.expected, row.reason) for row in ledger.rows()])
             source = folder / "not-accepted.csv"
             write_not_accepted(source, ledger)
-    assert found[0] == found[1]
-    assert found[0] == [
-        ("u2", "a", "old", ""),
-        ("u3", "", "", ""),
-        ("u4", "b", "", "blank-cell"),
-        ("u5", "", "old", "blank-cell"),
+    rejected = [
         ("", "c", "old", "empty-user-id"),
-        ("u-7", "d", "", ""),
+        ("u-4", "d", "", "empty-group-id"),
+        ("u5", "b", "", "blank-cell"),
+        ("u6", "", "old", "blank-cell"),
     ]
+    assert found == [[("u2", "a", "old", ""), *rejected, ("u7", "", "", "")], rejected]
+    with source.open(encoding="utf-8-sig") as file:
+        assert next(row[:2] for row in csv.reader(file)) == ["batch_alias_reason", "batch_alias_row"]
+    with (tmp_path / "again" / "not-accepted.csv").open(encoding="utf-8-sig") as file:
+        header, *written = csv.reader(file)
+    assert (header.count("batch_alias_row"), [row[1] for row in written]) == (1, ["2", "3", "4", "5"])
 
 
 def test_a_row_with_too_many_or_too_few_fields_keeps_them(job, read_csv):
@@ -116,13 +139,13 @@ def test_a_row_with_too_many_or_too_few_fields_keeps_them(job, read_csv):
     job.stage(bad | {"cells": json.dumps(wide)}, bad | {"cells": json.dumps(narrow)})
     job.write(exit_code=3)
     reason = "rejected: The row has 2 fields more than the header."
-    assert read_csv("not-accepted.csv")[1:] == [[reason, *wide], [reason, *narrow]]
+    assert read_csv("not-accepted.csv")[1:] == [[reason, "2", *wide], [reason, "3", *narrow]]
 
 
 def test_the_reasons_of_an_earlier_not_accepted_file_are_replaced(job, read_csv):
-    cells = json.dumps(["failed: old", "u2", "g", "名"], ensure_ascii=False)
-    header = ("batch_alias_reason", "userId", "groupId", "remark")
-    job.stage({"remark": "名", "cells": cells}, header=header, columns=(1, 2, 3))
+    cells = json.dumps(["failed: old", "77", "u2", "g", "名"], ensure_ascii=False)
+    header = ("batch_alias_reason", "batch_alias_row", "userId", "groupId", "remark")
+    job.stage({"remark": "名", "cells": cells}, header=header, columns=(2, 3, 4))
     job.run({2: (State.FAILED, 1005, "parameter too long")})
     job.write()
-    assert read_csv("not-accepted.csv") == [[*header], ["failed: parameter too long", "u2", "g", "名"]]
+    assert read_csv("not-accepted.csv") == [[*header], ["failed: parameter too long", "2", "u2", "g", "名"]]

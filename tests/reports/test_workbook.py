@@ -1,5 +1,8 @@
 """The workbook, read back: it says what results.csv says, and every value is unchanged."""
 
+import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import openpyxl
@@ -10,6 +13,7 @@ from batch_alias.model import State
 from batch_alias.reports import workbook
 from batch_alias.reports.summary import summarize
 
+OFFICE = shutil.which("soffice")
 VALUES = [
     "00123",
     "1.23457E+15",
@@ -61,7 +65,8 @@ def cells(folder: Path, sheet: str) -> list[list[object]]:
 @pytest.fixture
 def all_values(job):
     job.stage(*({"user_id": value, "group_id": value, "remark": value} for value in VALUES))
-    job.write(exit_code=None, xlsx=True)
+    job.run(dict.fromkeys(range(2, len(VALUES) + 2), (State.FAILED, 1002, "invalid")))
+    job.write(xlsx=True)
     return job.folder
 
 
@@ -100,6 +105,7 @@ def write_with_rows_of(job, most_rows):
 
 def test_rows_beyond_the_limit_of_a_sheet_continue_on_the_next(job):
     job.stage(*({"remark": f"name {number}"} for number in range(10)))
+    job.run(dict.fromkeys(range(2, 12), (State.FAILED, 1002, "invalid")))
     book = write_with_rows_of(job, 5)
     names = [*("Not accepted", "Not accepted 2", "Not accepted 3"), *("Results", "Results 2", "Results 3")]
     assert book.sheetnames == ["Summary", *names]
@@ -112,7 +118,34 @@ def test_rows_beyond_the_limit_of_a_sheet_continue_on_the_next(job):
 
 def test_a_full_sheet_is_not_followed_by_an_empty_one(job):
     job.stage(*({"remark": f"name {number}"} for number in range(8)))
-    assert write_with_rows_of(job, 5).sheetnames[3:] == ["Results", "Results 2"]
+    assert write_with_rows_of(job, 5).sheetnames[1:] == ["Results", "Results 2"]
+
+
+def test_every_sheet_prints_in_landscape_on_the_width_of_a_page_with_its_header_on_each(job):
+    job.stage({"remark": "a"}, {"remark": "b", "reason": "empty-user-id", "message": "Column 'userId' is empty."})
+    job.write(xlsx=True)
+    sheets = openpyxl.load_workbook(job.folder / "results.xlsx").worksheets
+    assert [sheet.title for sheet in sheets] == ["Summary", "Not accepted", "Results"]
+    for sheet in sheets:
+        setup = sheet.page_setup
+        assert (setup.orientation, setup.paperSize, setup.fitToWidth, setup.fitToHeight) == ("landscape", 9, None, 0)
+        assert sheet.sheet_properties.pageSetUpPr.fitToPage
+    assert [sheet.print_title_rows for sheet in sheets[1:]] == ["$1:$1", "$1:$1"]
+    # All columns would be too small to read.
+    assert sheets[2].print_area == "'Results'!$A$1:$J$3"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(OFFICE is None, reason="needs LibreOffice")
+def test_three_thousand_rows_print_on_sixty_pages(job, tmp_path):
+    job.stage(*({"user_id": f"user{n}", "remark": f"产品经理 李雷 {n}"} for n in range(3000)))
+    job.run(dict.fromkeys(range(2, 3002), (State.ACCEPTED, 200, "accepted")), exit_code=0)
+    job.write(exit_code=0, xlsx=True)
+    profile = (tmp_path / "profile").as_uri()
+    flags = [f"-env:UserInstallation={profile}", "--headless", "--convert-to", "pdf", "--outdir", tmp_path]
+    subprocess.run([OFFICE, *flags, job.folder / "results.xlsx"], capture_output=True, timeout=600, check=True)
+    (pages,) = re.findall(rb"/Type\s*/Pages\b[^>]*/Count (\d+)", (tmp_path / "results.pdf").read_bytes(), re.DOTALL)
+    assert 0 < int(pages) <= 60
 
 
 def test_states_are_coloured(job):
@@ -127,13 +160,14 @@ def test_states_are_coloured(job):
 
 def test_the_summary_has_the_result_the_next_steps_and_counts_that_add_up(job):
     job.stage({"remark": "a"}, {"remark": "b"}, {"remark": "c"})
-    job.run({2: (State.ACCEPTED, 200, "accepted"), 3: (State.FAILED, 1002, "invalid")}, max_in_flight=512)
+    argv = ["run", "names.xlsx", "--sandbox"]
+    job.run({2: (State.ACCEPTED, 200, "accepted"), 3: (State.FAILED, 1002, "invalid")}, max_in_flight=512, argv=argv)
     job.write(xlsx=True)
     lines = cells(job.folder, "Summary")
-    assert lines[0][0] == "2 of 3 rows were not accepted."
+    assert lines[0][0] == "1 of 3 rows was not accepted."
     texts = [text for _, _, text in lines]
-    assert any(text.startswith("Send 1 row not sent yet: ") for text in texts)
-    assert f"batch-alias retry {job.folder}" in texts
+    assert "Send 1 row not sent yet: the same command continues where it ended." in texts
+    assert {"batch-alias run names.xlsx --sandbox", f"batch-alias retry {job.folder}"} <= set(texts)
     values = {name: (number, text) for name, number, text in lines}
     assert values["rows"][0] == sum(values[state][0] for state in State) == 3
     assert values["accepted"][0] == 1

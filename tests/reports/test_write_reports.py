@@ -88,7 +88,7 @@ def full_disk():
 
 
 def test_on_a_full_disk_the_previous_reports_are_left_and_nothing_unfinished(job, full_disk):
-    job.stage({"remark": "a"})
+    job.stage({"remark": "a", "reason": "repeated-header", "message": "The row repeats the header."})
     job.write(exit_code=None, xlsx=True)
     before = {name: (job.folder / name).read_bytes() for name in FILES}
     with warnings.catch_warnings(action="ignore", category=ResourceWarning):  # XlsxWriter leaves files open
