@@ -187,7 +187,7 @@ _REJECTIONS = (
     ),
     Problem(
         "single-quotes",
-        "Column {column} holds {value}; single quotes are part of a value, only double quotes are not.",
+        "Column {column} holds {value} in single quotes; only double quotes enclose a value.",
         "Write the file with double quotes, or without quotes.",
         FIELDS,
         _matches(r"(?s)'.*'"),
@@ -223,7 +223,7 @@ _REJECTIONS = (
     _damaged_id(
         "error-value-in-id",
         "Column {column} holds {value}, a formula error.",
-        "Correct the formula.",
+        "Enter the id again.",
         _matches(FORMULA_ERROR),
     ),
     _damaged_id(

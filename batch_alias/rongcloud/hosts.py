@@ -148,7 +148,7 @@ def proxy_transport(proxy: str, tls: ssl.SSLContext, *, idle: float) -> httpx.As
         raise UsageError(problem, "Install httpx[socks], or pass --no-proxy.") from error
     except (ValueError, httpx.InvalidURL) as error:
         raise UsageError(
-            "The environment names a proxy that is not the URL of one.",
+            "A proxy that the environment names is not a URL.",
             "Check HTTPS_PROXY, HTTP_PROXY and ALL_PROXY, or pass --no-proxy.",
         ) from error
 
