@@ -155,12 +155,10 @@ class Console:
             return
         reports = "report.html, results.csv, not-accepted.csv, summary.json"
         self.warn(labelled(_("Reports"), f"{job.folder}: {reports}"))
-        for step in next_steps(summary, job.folder, ledger.info()):
+        for step in next_steps(summary, job.folder, ledger.info(), ledger):
             self.warn(labelled(_("Next"), step.text))
-            if command := same_command() if step.is_same else step.command:
-                self._put(labelled("", command))
-            if step.note:
-                self.warn(labelled("", f"({step.note})"))
+            if step.command:
+                self._put(labelled("", step.command))
         if found.unread:
             command = f"batch-alias verify {shlex.quote(str(job.folder))}"
             self.warn(labelled(_("Next"), _("Read the others back: {command}", command=command)))
@@ -277,7 +275,7 @@ def _print(text: str, bar: "tqdm[Never] | None" = None, end: str = "\n") -> None
 def _columns(stream: TextIO) -> int | None:
     """The width of a terminal; ``None`` for what is none."""
     with contextlib.suppress(OSError, ValueError):  # ValueError: it is closed
-        return os.get_terminal_size(stream.fileno()).columns or None
+        return os.get_terminal_size(stream.fileno()).columns or 80  # 0 where it is not known
     return None
 
 
@@ -296,8 +294,3 @@ def _bar_columns() -> int | None:
 def _wrapped(text: str, stream: TextIO) -> str:
     columns = _columns(stream)
     return text if columns is None else "\n".join(wrapped(line, columns) for line in text.split("\n"))
-
-
-def same_command() -> str:
-    """The command as it was given."""
-    return shlex.join(["batch-alias", *sys.argv[1:]])

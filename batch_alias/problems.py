@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from operator import not_
 
-from batch_alias.text import _
+from batch_alias.text import BIDI, CONTROLS, INVISIBLE, _
 
 LONGEST_USER_ID = 64
 """Bytes of a userId that RongCloud takes (documented)."""
@@ -20,14 +20,6 @@ LONGEST_GROUP_ID = 64
 USUAL_REMARK = 64
 """Characters that RongCloud takes in the name fields it documents; it documents none for a remark."""
 
-CONTROLS = r"\x00-\x1f\x7f-\x9f\u2028\u2029"
-BIDI = "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
-# Every format character and every space but the plain one (Unicode's Cf, Zs, Zl, Zp), and what is drawn as nothing.
-INVISIBLE = (
-    "[\u00a0\u00ad\u034f\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u115f\u1160\u1680\u180e\u2000-\u200f\u2028-\u202f"
-    "\u205f-\u206f\u2800\u3000\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb"
-    "\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
-)
 # As spreadsheets and programs print floating-point numbers. Plain "12e5" is not among them: many ids are hexadecimal.
 SCIENTIFIC = r"[+-]?\d+(?:\.\d*[eE][+-]?|[eE][+-])\d+"
 FORMULA_ERROR = r"#(?:N/A|REF!|VALUE!|DIV/0!|NAME\?|NUM!|NULL!|SPILL!|CALC!|GETTING_DATA|BLOCKED!|FIELD!|#+)"
@@ -299,10 +291,7 @@ def found(name: str, *, final: bool = False, **values: object) -> RowProblem:
 
 
 def advice(name: str, *, is_lost: bool = False) -> str:
-    """What to do about a rejection; empty for a name that is not in the table.
-
-    ``--accept`` is proposed where the value may be what was meant, and not where it is lost or damaged.
-    """
+    """What to do about a rejection; empty for another name. A value that may be what was meant can be let through."""
     problem = REJECTIONS.get(name, Problem("", ""))
     if is_lost or problem.is_damage or not problem.acceptable:
         return _(problem.advice)

@@ -4,19 +4,17 @@ import json
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
 
-import wcwidth
-
 from batch_alias.errors import ExitCode, LedgerError, UsageError
 from batch_alias.ledger import LEDGER, LOCK, NEW_LEDGER, LedgerReader, RunRecord
 from batch_alias.model import RequestKind, StateCounts
 from batch_alias.staging import PROGRESS
-from batch_alias.text import N_, Message, _, excerpt, timestamp
+from batch_alias.text import timestamp
 
 RECENT = 60
 """Seconds over which the rate is taken."""
@@ -43,17 +41,6 @@ class Phase(StrEnum):
     """The last run, or reading the source, has no end and was not heard of lately: it was killed, or it waits."""
     ENDED = "ended"
     """The last run has ended."""
-
-
-_LABELS = {
-    Phase.READING: N_("reading the source"),
-    Phase.STAGED: N_("not sent yet"),
-    Phase.SENDING: N_("under way"),
-    Phase.SILENT: N_("killed or waiting"),
-    Phase.ENDED: N_("ended"),
-}
-_CUT_SHORT: Mapping[int | None, str] = {ExitCode.STOPPED: N_("stopped"), ExitCode.INTERRUPTED: N_("interrupted")}
-"""What is said instead of it of a run with such an exit code."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,47 +149,6 @@ def jobs_as_json(jobs: Iterable[Listed]) -> str:
         for folder, found in jobs
     ]
     return json.dumps(shown, ensure_ascii=False, indent=2)
-
-
-def jobs_lines(jobs: Iterable[Listed], width: int | None) -> Iterator[str]:
-    """Jobs as a table, for a terminal of so many columns; ``None`` does not limit it."""
-    jobs = list(jobs)
-    table = [(_("Job"), _("State"), _("Rows"), _("Not accepted"), _("Last run")), *map(_cells, jobs)]
-    widths = [max(map(wcwidth.width, column)) for column in zip(*table, strict=True)]
-    if width is not None:
-        widths[0] = min(widths[0], max(12, width - sum(widths[1:]) - 2 * len(widths[1:])))
-    problems = ["", *(found.problem if isinstance(found, LedgerError) else "" for _folder, found in jobs)]
-    for (name, state, *numbers, last), problem in zip(table, problems, strict=True):
-        is_long = wcwidth.width(name) > widths[0]
-        if is_long:
-            yield name
-        cells = [wcwidth.ljust("" if is_long else name, widths[0]), wcwidth.ljust(state, widths[1])]
-        cells += [wcwidth.rjust(number, size) for number, size in zip(numbers, widths[2:4], strict=True)]
-        yield "  ".join([*cells, last]).rstrip()
-        if problem:
-            lines = [problem] if width is None else wcwidth.wrap(problem, width - 2)
-            yield from (f"  {line}" for line in lines)
-
-
-def _cells(listed: Listed) -> tuple[str, ...]:
-    folder, found = listed
-    name = excerpt(str(folder), 1000)
-    if isinstance(found, LedgerError):
-        return name, _("cannot be read"), "", "", ""
-    if found.read is not None:
-        return name, _label(found), "", "", ""
-    counts, at = found.counts, found.last_run_at
-    not_accepted = counts.rejected + counts.conflict + counts.failed + counts.unknown
-    last = "" if at is None else time.strftime("%Y-%m-%d %H:%M", time.localtime(at))
-    return name, _label(found), f"{counts.rows:,}", f"{not_accepted:,}", last
-
-
-def _label(status: Status) -> Message:
-    """What a job is doing, in a few words."""
-    label = _(_CUT_SHORT.get(status.exit_code) or _LABELS[status.phase])
-    if status.phase is Phase.STAGED or not status.counts.pending:
-        return label
-    return _("{state}, {rows:,} pending", state=label, rows=status.counts.pending)
 
 
 def _reading(noted: dict[str, float | str], folder: Path) -> Status:

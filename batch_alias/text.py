@@ -19,6 +19,15 @@ import wcwidth
 LANGUAGES: Final = ("en", "zh")
 """English, and Simplified Chinese."""
 
+CONTROLS = r"\x00-\x1f\x7f-\x9f\u2028\u2029"
+BIDI = "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
+# Every format character and every space but the plain one (Unicode's Cf, Zs, Zl, Zp), and what is drawn as nothing.
+INVISIBLE = (
+    "[\u00a0\u00ad\u034f\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u115f\u1160\u1680\u180e\u2000-\u200f\u2028-\u202f"
+    "\u205f-\u206f\u2800\u3000\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb"
+    "\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+)
+"""Parts of regular expressions: control characters, those that change the writing direction, and what is not seen."""
 # Controls, formats, separators other than the space, surrogates and unassigned characters are not printable for Python;
 # the two joiners belong to emoji and to Indic and Arabic names, and are odd only beside ASCII.
 _JOINERS = re.compile("(?<![^\x00-\x7f])[\u200c\u200d]")

@@ -193,7 +193,9 @@ def test_every_state_is_explained() -> None:
 
 
 def test_every_flag_that_is_named_exists() -> None:
-    flags = {"--help"} | {flag for command in cli.commands.values() for option in command.params for flag in option.opts}
+    flags = {"--help"} | {
+        flag for command in cli.commands.values() for option in command.params for flag in option.opts
+    }
     named = set(re.findall(r"`(--[a-z-]+)", README))
     assert len(named) > 10
     assert named <= flags

@@ -13,7 +13,7 @@ from batch_alias.errors import ExitCode, LedgerError, UsageError
 from batch_alias.job import open_job, run_job
 from batch_alias.ledger import LEDGER, LOCK, NEW_LEDGER, Ledger
 from batch_alias.model import Second, StateCounts
-from batch_alias.render import status_line, status_lines
+from batch_alias.render.jobs import jobs_lines, status_line, status_lines
 from batch_alias.settings import Reading
 from batch_alias.staging import PROGRESS, staged
 from batch_alias.status import (
@@ -21,7 +21,6 @@ from batch_alias.status import (
     Status,
     jobs_as_json,
     jobs_below,
-    jobs_lines,
     status_of,
     watch_status,
 )

@@ -44,7 +44,7 @@ def status(job: Path, watch: bool, json: bool) -> int:
     Example: batch-alias status nicknames.aliases --watch
     """
     from batch_alias.console import Console
-    from batch_alias.render import status_line, status_lines
+    from batch_alias.render.jobs import status_line, status_lines
     from batch_alias.status import status_of, watch_status
 
     console = Console()
@@ -77,7 +77,8 @@ def jobs(folder: Path, json: bool) -> int:
     Example: batch-alias jobs
     """
     from batch_alias.console import Console
-    from batch_alias.status import jobs_as_json, jobs_below, jobs_lines
+    from batch_alias.render.jobs import jobs_lines
+    from batch_alias.status import jobs_as_json, jobs_below
 
     console, found = Console(), list(jobs_below(folder))
     if json:

@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 
 from batch_alias import problems
 from batch_alias.errors import ExitCode
-from batch_alias.ledger import REFUSED, JobInfo, LedgerReader, RowRecord
+from batch_alias.ledger import ADDRESS, REFUSED, JobInfo, LedgerReader, RowRecord
 from batch_alias.model import State
 from batch_alias.reports.rows import CHANGES, NOT_ACCEPTED
 from batch_alias.reports.summary import Summary
@@ -35,8 +35,6 @@ class Step:
 
     text: str
     command: str = ""  # that does it, if there is one and it is known
-    note: str = ""  # what has to be added to the command
-    is_same: bool = False  # whether the command that was run does it
 
 
 def conclude(summary: Summary) -> Conclusion:
@@ -124,37 +122,38 @@ def next_steps(summary: Summary, folder: Path, info: JobInfo, ledger: LedgerRead
 
     ``not-accepted.csv`` keeps the columns of the source below their names, so where they were named they are again;
     what an empty alias means is said again too. No flag reads a file verbatim: what is left of an undo is only retried.
-    With the ledger of the job, a step to run the same command again has that command.
+    With the ledger of the job, a step to run the same command again has that command, and a new job its target.
     """
     states, steps, is_undo = summary.states, list[Step](), _is_undo(info)
     same = "" if ledger is None else _same_command(ledger)
-    note = _("with the same --region, --url or --sandbox")
-    retry = f"batch-alias retry {shlex.quote(str(folder))}"
+    address = {} if ledger is None else from_json(ledger.meta(ADDRESS) or "{}")
+    # It knows where the job was sent to; the sandbox has ended with the command.
+    retry = " ".join(["batch-alias retry", shlex.quote(str(folder)), *flags({"sandbox": address.get("sandbox")})])
     if states[State.REJECTED] and not is_undo and not _has_begun(summary):
-        return [Step(text=_correct_source(summary), command=same, is_same=True)]
+        return [Step(text=_correct_source(summary), command=same)]
     if states[State.PENDING]:
         rows = count(states[State.PENDING], "row")
         if is_undo:
             text = _("Send {rows} not sent yet: batch-alias retry continues where it ended.", rows=rows)
-            steps.append(Step(text=text, command=retry, note=note))
+            steps.append(Step(text=text, command=retry))
         else:
             text = _("Send {rows} not sent yet: the same command continues where it ended.", rows=rows)
-            steps.append(Step(text=text, command=same, is_same=True))
+            steps.append(Step(text=text, command=same))
     failed, unknown = states[State.FAILED], 0 if states[State.PENDING] else states[State.UNKNOWN]  # sent with those
     if failed + unknown:
         rows = count(failed, "failed row") if failed else count(unknown, "unknown row")
         if failed and unknown:
             rows = count(failed + unknown, "failed or unknown row")
         text = _("Send {rows} again: setting an alias twice does no harm.", rows=rows)
-        steps.append(Step(text=text, command=retry, note=note))
+        steps.append(Step(text=text, command=retry))
     kept = {name: value for name, value in given(info).items() if name in {*_COLUMNS, "empty"}}
     if (states[State.REJECTED] or failed) and not is_undo:
         names = dict(zip(_COLUMNS, info.column_names.values(), strict=False))
         columns = {name: names.get(name, value) for name, value in kept.items()}
         # Otherwise the conflicts in that file would be settled by it too.
         columns |= {"only_absent": ledger is not None and ledger.meta("only_absent") is not None}
-        again = _run(folder / "not-accepted.csv", columns)
-        steps.append(Step(text=_correct_copy(states[State.REJECTED], failed), command=again, note=note))
+        again = _run(folder / "not-accepted.csv", {**columns, **address})
+        steps.append(Step(text=_correct_copy(states[State.REJECTED], failed), command=again))
     if states[State.CONFLICT]:
         conflicts = count(states[State.CONFLICT], "conflict")
         steps.append(Step(text=f"{_('Decide about {conflicts}.', conflicts=conflicts)} {_after_conflict(info)}"))
@@ -164,7 +163,7 @@ def next_steps(summary: Summary, folder: Path, info: JobInfo, ledger: LedgerRead
         rows = count(summary.differs, "row")
         text = _("Look at {rows} in differs.csv; to send them again, run that file.", rows=rows)
         empty = {name: value for name, value in kept.items() if name == "empty"}
-        steps.append(Step(text=text, command=_run(folder / "differs.csv", empty), note=note))
+        steps.append(Step(text=text, command=_run(folder / "differs.csv", {**empty, **address})))
     return steps
 
 

@@ -230,8 +230,6 @@ def _summary_lines(folder: Path, ledger: LedgerReader, summary: Summary) -> Iter
         yield _Line(_("Next step {number}", number=number), text=step.text, look="step")
         if step.command:
             yield _Line(text=step.command, look="command")
-        if step.note:
-            yield _Line(text=f"({step.note})")
     yield _Line()
     for state, meaning in STATE_MEANINGS.items():
         yield _Line(_(STATE_LABELS[state]), summary.states[state], _(meaning), state)

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from batch_alias.ledger import REFUSED
+from batch_alias.ledger import ADDRESS, REFUSED
 from batch_alias.model import DONE_STATES, State, StateCounts
 from batch_alias.problems import ACCEPTABLE, REJECTIONS, found
 from batch_alias.reports.advice import advise, conclude, next_steps
@@ -11,7 +11,7 @@ from batch_alias.reports.rows import NOT_ACCEPTED
 from batch_alias.reports.summary import Summary
 from batch_alias.reports.wording import facts
 from batch_alias.settings import Reading
-from batch_alias.text import _
+from batch_alias.text import _, to_json
 from tests.support.jobs import job_info
 from tests.support.rows import a_row, described
 
@@ -149,14 +149,11 @@ def test_the_commands_of_next_steps_can_be_pasted_into_a_shell(job):
     assert "Send 2 rows not sent yet: " in steps[0].text
     assert "1 failed row " in steps[1].text
     assert "2 rejected or failed rows " in steps[2].text
-    assert [bool(step.note) for step in steps] == [False, True, True]
-    assert [step.is_same for step in steps] == [True, False, False]
 
 
 def test_rows_that_are_not_sent_yet_are_never_sent_by_the_file_of_those_not_accepted():
     (step,) = next_steps(a_summary(130, accepted=3, pending=2), Path("job"), INFO)
     assert step.text == "Send 2 rows not sent yet: the same command continues where it ended."
-    assert step.is_same
 
 
 @pytest.mark.parametrize(
@@ -185,7 +182,6 @@ def test_before_anything_is_sent_the_source_itself_is_corrected(job, exit_code, 
     (step,) = next_steps(a_summary(exit_code, runs=0, rejected=65, pending=235), Path("job"), INFO, job.ledger)
     assert step.command == "batch-alias run names.csv --sandbox"
     assert step.text == f"Correct 65 rejected rows in names.csv and run the same command again.{more}"
-    assert step.is_same
 
 
 def test_what_is_corrected_is_run_with_the_guard_of_the_job(job):
@@ -195,9 +191,31 @@ def test_what_is_corrected_is_run_with_the_guard_of_the_job(job):
     assert steps[0].command == "batch-alias run job/not-accepted.csv --only-absent"
 
 
+@pytest.mark.parametrize(
+    ("address", "again", "new"),
+    [
+        ({"region": "beijing"}, "", " --region beijing"),
+        (
+            {"url": "https://a.example", "ca_bundle": "/my ca.pem"},
+            "",
+            " --url https://a.example --ca-bundle '/my ca.pem'",
+        ),
+        ({"sandbox": True}, " --sandbox", " --sandbox"),
+    ],
+)
+def test_a_new_job_goes_where_the_rows_went_and_the_job_itself_knows_it(job, address, again, new):
+    job.stage({"remark": "a"})
+    job.ledger.set_meta(ADDRESS, to_json(address))
+    steps = next_steps(a_summary(accepted=1, failed=1), Path("job"), INFO, job.ledger)
+    assert [step.command for step in steps] == [
+        f"batch-alias retry job{again}",
+        f"batch-alias run job/not-accepted.csv{new}",
+    ]
+
+
 def test_the_same_command_sends_the_unknown_rows_with_those_that_are_not_sent_yet():
     (step,) = next_steps(a_summary(130, accepted=3, pending=2, unknown=5), Path("job"), INFO)
-    assert step.is_same
+    assert step.text.startswith("Send 2 rows not sent yet: the same command")
     (step,) = next_steps(a_summary(accepted=3, unknown=5), Path("job"), INFO)
     assert step.text == "Send 5 unknown rows again: setting an alias twice does no harm."
 
@@ -227,7 +245,6 @@ def test_conflicts_have_a_step_without_a_command():
     (step,) = next_steps(a_summary(accepted=1, unchanged=1, conflict=3), Path("job"), INFO)
     assert step.text.startswith("Decide about 3 conflicts. ")
     assert not step.command
-    assert not step.is_same
 
 
 def test_what_is_left_of_an_undo_is_only_retried():
@@ -236,7 +253,6 @@ def test_what_is_left_of_an_undo_is_only_retried():
     steps = next_steps(summary, Path("job/undo.aliases"), info)
     retry = "batch-alias retry job/undo.aliases"
     assert [step.command for step in steps] == [retry, retry, "", ""]
-    assert not any(step.is_same for step in steps)
     for text in [*(step.text for step in steps), advise(a_row(State.CONFLICT), info)]:
         assert "same source" not in text
         assert "not-accepted.csv" not in text

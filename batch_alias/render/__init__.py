@@ -1,4 +1,4 @@
-"""A plan, a check, a status, a diagnosis and the progress of a run as lines of text."""
+"""A plan, a check, a diagnosis and the progress of a run as lines of text."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -17,8 +17,7 @@ from batch_alias.reports.wording import STATE_LABELS, STATE_MEANINGS
 from batch_alias.sending.comparison import MOST_ALIAS
 from batch_alias.sending.limiter import sending_seconds
 from batch_alias.sending.metrics import Progress
-from batch_alias.status import Phase, Status
-from batch_alias.text import N_, Message, _, count, duration, excerpt, labelled, quoted
+from batch_alias.text import N_, _, count, duration, excerpt, labelled, quoted
 
 MOST_KINDS = 5
 """Kinds of problem that are listed before and after a run."""
@@ -219,53 +218,6 @@ def problem_lines(problems: Sequence[ProblemCount], most: int = MOST_KINDS, *, a
             yield f"            {_(todo)}"
     if len(problems) > most:
         yield f"            {_('and {kinds}', kinds=count(len(problems) - most, 'more kind'))}"
-
-
-def status_lines(status: Status, now: float) -> Iterator[str]:
-    """Where a job stands; ``now`` is in seconds since the epoch."""
-    if status.source:
-        to = _("{source} to {target}", source=status.source, target=status.target)
-        yield labelled(_("Job"), to if status.target else status.source)
-    if status.read is None:
-        yield labelled(_("Rows"), _rows_by_state(status.counts))
-    phase = _phase(status)
-    if status.last_attempt_at is not None:
-        ago = duration(round(max(0.0, now - status.last_attempt_at)))
-        phase = _("{phase}; last attempt {time} ago", phase=phase, time=ago)
-    yield labelled(_("Now"), phase)
-    if status.seconds_left is not None:
-        yield labelled(_("Left"), _("about {time}", time=duration(status.seconds_left)))
-    if status.last_event:
-        yield labelled(_("Event"), status.last_event)
-
-
-def status_line(status: Status) -> str:
-    """Where a job stands, in short."""
-    phase, left = _phase(status), status.seconds_left
-    if left is not None:
-        phase = _("{phase}, about {time} left", phase=phase, time=duration(left))
-    if status.read is not None:
-        return phase
-    return _("{rows}: {phase}", rows=_rows_by_state(status.counts), phase=phase)
-
-
-def _rows_by_state(counts: StateCounts) -> Message:
-    return _("{states} of {rows:,}", states=state_counts(counts), rows=counts.rows)
-
-
-def _phase(status: Status) -> Message:
-    """What a job is doing, in a sentence."""
-    silent = _("the last run was killed, or waits: for an outage to end, or because the server asked it to")
-    if status.read is not None:
-        silent = _("reading the source was killed, or takes long: {share:.0%}", share=status.read)
-    at_rate = N_("sending {rate:.0f} per second") if status.command == "run" else N_("reading {rate:.0f} per second")
-    return {
-        Phase.READING: _("reading the source: {share:.0%}", share=status.read or 0.0),
-        Phase.STAGED: _("nothing has been sent yet"),
-        Phase.SENDING: _(at_rate, rate=status.rate),
-        Phase.SILENT: silent,
-        Phase.ENDED: _("ended with exit code {code}", code=status.exit_code),
-    }[status.phase]
 
 
 def diagnosis_lines(findings: Sequence[Finding]) -> Iterator[str]:
