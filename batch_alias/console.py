@@ -153,8 +153,9 @@ class Console:
             for line in left_lines(counts, job.folder):
                 self.warn(self._coloured(line, "yellow"))
             return
-        reports = "report.html, results.csv, not-accepted.csv, summary.json"
-        self.warn(labelled(_("Reports"), f"{job.folder}: {reports}"))
+        names = ("report.html", "results.xlsx", "results.csv", "not-accepted.csv", "summary.json")
+        written = ", ".join(name for name in names if (job.folder / name).exists())
+        self.warn(labelled(_("Reports"), f"{job.folder}: {written}"))
         for step in next_steps(summary, job.folder, ledger.info(), ledger):
             self.warn(labelled(_("Next"), step.text))
             if step.command:

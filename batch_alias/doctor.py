@@ -97,7 +97,7 @@ def _examine_response(response: Response, rate: int) -> list[Finding]:
     accepted = response.classification.action is Action.ACCEPT
     detail: str = _("credentials accepted")
     if not accepted:
-        detail = _(response.classification.meaning)
+        detail = response.classification.text
         if response.code is not None:
             detail = _("{meaning} (code {code})", meaning=detail, code=response.code)
         if response.message:

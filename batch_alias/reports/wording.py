@@ -218,6 +218,8 @@ class Cause:
 
     def details(self, row: RowRecord) -> str:
         """What the sentence leaves out of a row, as far as its ids and alias do not show it."""
+        if not self.message.values:  # a text of the service may have braces
+            return ""
         names = dict.fromkeys(name for _text, name, *_form in Formatter().parse(self.message.template) if name)
         values = [str(message_of(row).values[name]) for name in names if self.message.values[name] is _DIFFERING]
         shown = {quoted(value) for value in (row.user_id, row.group_id, row.remark)}

@@ -121,6 +121,15 @@ def test_what_the_ids_of_a_row_show_is_no_detail():
     assert [cause.details(row) for row in rows] == ["", ""]
 
 
+def test_a_text_that_only_looks_like_a_template_is_shown_as_it_is():
+    rows = [a_row(State.FAILED, message=text) for text in ("{a:{", "{a:{", '{"code":')]
+    counted = causes(rows).values()
+    assert [(cause.rows, cause.name, cause.details(rows[0])) for cause in counted] == [
+        (2, "{a:{", ""),
+        (1, '{"code":', ""),
+    ]
+
+
 def test_a_problem_of_another_column_is_another_cause():
     name = "decimal-in-id"
     rows = [

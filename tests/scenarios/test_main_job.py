@@ -29,8 +29,9 @@ def test_the_sample_is_sent_to_the_sandbox_from_csv_and_from_excel(command, resu
         assert "300 accepted of 300 rows" in ended.err
         page = (tmp_path / name / "report.html").read_text(encoding="utf-8")
         assert "<h1>All 300 aliases were accepted.</h1>" in page
-        assert f"from <bdi>{name}</bdi>" in page
-        assert "to <bdi>the sandbox</bdi>" in page
+        assert f"<bdi>{name}</bdi>" in page
+        assert "Rehearsal on the sandbox" in page
+        assert "to the sandbox</p>" in page
         assert page.count("<svg") >= 3
     first, second = (results(tmp_path / name).accepted for name in runs)
     assert first == second
