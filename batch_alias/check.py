@@ -13,7 +13,8 @@ from batch_alias.errors import ExitCode, ReportError, UsageError, reason
 from batch_alias.ledger import JobInfo, Ledger, LedgerReader, ProblemCount, Repeat, RowRecord
 from batch_alias.model import State, StateCounts
 from batch_alias.reports.rows import Cells, write_table
-from batch_alias.sending import Timing
+from batch_alias.sending import Observer, Timing, ignore
+from batch_alias.sending.app_lock import AppLock
 from batch_alias.sending.limiter import sending_seconds
 from batch_alias.sending.members import MemberLookup, Watch
 from batch_alias.settings import Settings
@@ -89,6 +90,7 @@ def check_file(
     problems: Path | None = None,
     on_read: OnRead = lambda _done, _total: None,
     watch: Watch = nullcontext,
+    observer: Observer = ignore,
 ) -> Check:
     """Stage a source in a temporary folder, and return what was found. It needs a target to look up members only.
 
@@ -97,11 +99,13 @@ def check_file(
         problems: A CSV file to write every problem to.
         on_read: Called while the source is read.
         watch: Entered while members are looked up.
+        observer: Called with each event of that.
 
     Raises:
         UsageError: Members are to be looked up, and there is no target, or one that cannot be used.
         SourceError: The source cannot be read at all.
         StoppedByService: Members cannot be looked up.
+        LedgerError: With ``no_wait`` another job is sending for the App Key.
         ReportError: The problems cannot be written.
     """
     if settings.source is None:
@@ -110,38 +114,44 @@ def check_file(
         tempfile.TemporaryDirectory(prefix="batch-alias-") as folder,
         staged(settings.source, settings.reading, Path(folder), on_read) as ledger,
     ):
-        unreadable = asyncio.run(_look_up_members(settings, ledger, watch)) if settings.comparing.members else []
+        members = settings.comparing.members
+        unreadable = asyncio.run(_look_up_members(settings, ledger, watch, observer)) if members else []
         if problems is not None:
             _write_problems(problems, ledger)
-        counts = ledger.counts()
-        same, conflicting, repeats = ledger.repeats()
-        users, groups = ledger.users_and_groups()
-        return Check(
-            info=ledger.info(),
-            counts=counts,
-            rejections=ledger.problems(State.REJECTED),
-            warnings=ledger.warnings(),
-            same=same,
-            conflicting=conflicting,
-            repeats=repeats,
-            sample=list(islice(ledger.rows(State.PENDING), SAMPLE)),
-            users=users,
-            groups=groups,
-            rate=settings.sending.rate,
-            seconds=sending_seconds(counts.pending, settings.sending.rate),
-            unreadable_groups=unreadable,
-            too_many=ledger.too_many_rejected(settings.max_rejected),
-        )
+        return _found(settings, ledger, unreadable)
 
 
-async def _look_up_members(settings: Settings, ledger: Ledger, watch: Watch) -> list[str]:
+def _found(settings: Settings, ledger: LedgerReader, unreadable: list[str]) -> Check:
+    counts = ledger.counts()
+    same, conflicting, repeats = ledger.repeats()
+    users, groups = ledger.users_and_groups()
+    return Check(
+        info=ledger.info(),
+        counts=counts,
+        rejections=ledger.problems(State.REJECTED),
+        warnings=ledger.warnings(),
+        same=same,
+        conflicting=conflicting,
+        repeats=repeats,
+        sample=list(islice(ledger.rows(State.PENDING), SAMPLE)),
+        users=users,
+        groups=groups,
+        rate=settings.sending.rate,
+        seconds=sending_seconds(counts.pending, settings.sending.rate),
+        unreadable_groups=unreadable,
+        too_many=ledger.too_many_rejected(settings.max_rejected),
+    )
+
+
+async def _look_up_members(settings: Settings, ledger: Ledger, watch: Watch, observer: Observer) -> list[str]:
     """Look up who is in the groups of the rows to send; return the groups of which that could not be read."""
     timing = Timing()
     with connected(settings, timing) as client:
-        lookup = MemberLookup(settings, ledger=ledger, service=client, timing=timing)
+        lookup = MemberLookup(settings, ledger=ledger, service=client, timing=timing, observer=observer)
         if lookup.groups:
             with watch(lookup):
-                await lookup.run()
+                async with AppLock(settings).held("check", observer):
+                    await lookup.run()
         return lookup.unreadable
 
 

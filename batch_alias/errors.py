@@ -23,7 +23,8 @@ class ExitCode(IntEnum):
     STOPPED = 4
     """Stopped by the service (credentials, App Key, permission, outage); the same command resumes."""
     LEDGER = 5
-    """The ledger cannot be used: locked by another run, of another source or target, damaged, disk full."""
+    """The ledger cannot be used: locked by another run, of another source or target, damaged, disk full; or with
+    ``--no-wait`` another job is sending for the App Key."""
     REPORT = 6
     """A report could not be written; the ledger is complete."""
     INTERNAL = 70

@@ -221,6 +221,8 @@ class EventKind(StrEnum):
     RATE_LOWERED = "rate-lowered"
     ASKED_TO_WAIT = "asked-to-wait"
     HOST_SWITCHED = "host-switched"
+    WAITING = "waiting"
+    NOT_LOCKED = "not-locked"
 
 
 EVENT_SENTENCES: Mapping[EventKind, str] = {
@@ -230,6 +232,8 @@ EVENT_SENTENCES: Mapping[EventKind, str] = {
     " the rate is lowered to {rate:g} requests per second.",
     EventKind.ASKED_TO_WAIT: "The server asks to wait {seconds:.0f} s.",
     EventKind.HOST_SWITCHED: "All connections move to {host}.",
+    EventKind.WAITING: "The job {job} is sending for this App Key (pid {pid}); waiting for it.",
+    EventKind.NOT_LOCKED: "Nothing can be locked ({reason}): jobs of this App Key do not wait for each other.",
 }
 
 

@@ -31,6 +31,7 @@ from batch_alias.reports.summary import summarize
 from batch_alias.sandbox import Faults, Rules, Sandbox
 from batch_alias.sandbox.server import serve
 from batch_alias.sending import Timing
+from batch_alias.sending.app_lock import STATE_DIR
 from batch_alias.sending.controller import BreakerRules, ControllerRules
 from batch_alias.sending.retry import Backoff
 from batch_alias.settings import Sending, Settings
@@ -84,6 +85,14 @@ def _no_network() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(socket, "getaddrinfo", resolve)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _state_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Nobody's own folder for the locks of App Keys."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(STATE_DIR, str(tmp_path_factory.mktemp("state")))
         yield
 
 
@@ -375,6 +384,7 @@ def environment() -> Callable[..., dict[str, str]]:
     def make(*sandboxes: Sandbox, **more: str) -> dict[str, str]:
         made = {name: value for name, value in os.environ.items() if not name.startswith(OUR_VARIABLES)}
         made["BATCH_ALIAS_LANG"] = "en"  # whatever the locale of who runs the tests
+        made[STATE_DIR] = os.environ[STATE_DIR]
         return made | (environment_of(*sandboxes) if sandboxes else {}) | more
 
     return make

@@ -53,6 +53,8 @@ def test_a_response_is_labelled_by_its_code_its_status_or_its_failure(response, 
         ),
         (EventKind.ASKED_TO_WAIT, {"seconds": 7.0}, "asks to wait 7 s."),
         (EventKind.HOST_SWITCHED, {"host": "b.example"}, "All connections move to b.example."),
+        (EventKind.WAITING, {"job": "/srv/a.aliases", "pid": 4711}, "The job /srv/a.aliases is sending"),
+        (EventKind.NOT_LOCKED, {"reason": "Read-only"}, "Nothing can be locked (Read-only):"),
     ],
 )
 def test_an_event_has_a_sentence_with_its_values(kind, values, text):

@@ -24,7 +24,7 @@ from batch_alias.text import _
 from batch_alias.version import __version__
 
 SOURCE = "A CSV, TSV, Excel, JSON Lines or Parquet file: a user id, a group id and an alias per row; - is stdin."
-READ_FLAGS = ("rate", "max_in_flight", "attempts", "timeout", "patience", "max_failed")
+READ_FLAGS = ("rate", "max_in_flight", "attempts", "timeout", "patience", "max_failed", "no_wait")
 """The flags of sending that hold for commands that only read."""
 MEMBERS = "BATCH_ALIAS_CHECK_MEMBERS"
 """The variable of `check --members`, which `run --members` takes with a value."""
@@ -125,7 +125,7 @@ def plan(source: Path, **given: object) -> int:
 @flag_of(PROBLEMS)
 @cloup.option("--members", is_flag=True, envvar=[MEMBERS], help="Look up who is in each group; warn of others.")
 @flags(f"For --members: {CREDENTIALS}", Target)
-@flags("Sending", Sending, "rate")
+@flags("Sending", Sending, "rate", "no_wait")
 @flags("Job", Settings, "max_rejected")
 @flags("Reading the source", Reading)
 @flags("Output", Output, "no_color", "json")
@@ -147,7 +147,9 @@ def check(source: Path, problems: Path | None, members: bool, **given: object) -
         more |= {"target": fill_target(given, os.environ), "comparing": Comparing(members="warn")}
     settings = fill(Settings, given, source=source, **more)
     with console.reading() as on_read:
-        found = check_file(settings, problems=problems, on_read=on_read, watch=console.looking_up)
+        found = check_file(
+            settings, problems=problems, on_read=on_read, watch=console.looking_up, observer=console.event
+        )
     console.answer([found.as_json()] if given["json"] else check_lines(found))
     return found.exit_code
 

@@ -14,11 +14,11 @@ from typing import TypeVar
 
 from batch_alias.errors import Interrupted
 from batch_alias.job.findings import Planned, Verified
-from batch_alias.job.job import Job, Observer, ignore
+from batch_alias.job.job import Job
 from batch_alias.job.opening import OpenJob, open_job, open_undo, recall_address
 from batch_alias.ledger import LedgerReader
 from batch_alias.reports import Summary, write_reports
-from batch_alias.sending import Timing
+from batch_alias.sending import Observer, Timing, ignore
 from batch_alias.settings import Settings
 
 __all__ = [
@@ -44,8 +44,8 @@ async def run_job(settings: Settings, *, observer: Observer = ignore, timing: Ti
     """Set every alias of a source and account for every row, as ``batch-alias run`` does.
 
     Run it again with the same settings to go on where it ended. A run that the service stopped is returned with exit
-    code 4 and the reason in ``stopped``. Cancelling it abandons staging, and lets the attempts under way end, within
-    seconds.
+    code 4 and the reason in ``stopped``. While another job of this user sends for the same App Key it waits. Cancelling
+    it abandons staging, and lets the attempts under way end, within seconds.
 
     Args:
         settings: What to do. Without a source, the failed rows of the job are sent again too.
@@ -56,7 +56,7 @@ async def run_job(settings: Settings, *, observer: Observer = ignore, timing: Ti
         UsageError: There is no target, or the client cannot be set up as the settings or the environment say.
         SourceError: The source cannot be used, or more of its rows would replace or clear an alias than ``max_changes``
             permits; nothing was sent.
-        LedgerError: The ledger cannot be used.
+        LedgerError: The ledger cannot be used, or with ``no_wait`` another job is sending for the App Key.
         ReportError: A report could not be written; the ledger is complete.
     """
     return await _perform(partial(open_job, settings, timing=timing), partial(Job.send, observer=observer), Job.report)

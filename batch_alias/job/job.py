@@ -9,10 +9,11 @@ from itertools import islice
 from batch_alias.errors import BatchAliasError, ExitCode, LedgerError, StoppedByService
 from batch_alias.job.findings import Planned, Verification, Verified, too_many_changes, too_many_rejected
 from batch_alias.ledger import ADDRESS, FIRST_ROWS, REFUSED, STAYS_ON, TARGET, Ledger
-from batch_alias.model import Event, EventKind
+from batch_alias.model import EventKind
 from batch_alias.reports import Summary, write_plan_report, write_reports
 from batch_alias.rongcloud.client import Client
-from batch_alias.sending import Timing
+from batch_alias.sending import Observer, Timing, ignore
+from batch_alias.sending.app_lock import AppLock
 from batch_alias.sending.comparison import Steps
 from batch_alias.sending.limiter import WINDOW, RateLimiter, sending_seconds
 from batch_alias.sending.members import MemberLookup, Watch
@@ -22,16 +23,10 @@ from batch_alias.settings import Settings
 from batch_alias.text import _, to_json
 from batch_alias.version import __version__
 
-Observer = Callable[[Event], None]
-"""Called with each event of a run, from the event loop's thread."""
 Result = Callable[[], tuple[int, ExitCode]]
 """Says when a command is at its end how many rows are left to do, and the exit code if that is not for a stop."""
 _FINISHED = {ExitCode.DONE, ExitCode.NOT_ALL_ACCEPTED}
 """The exit codes of a command that came to its end."""
-
-
-def ignore(_event: Event) -> None:
-    """Observe nothing."""
 
 
 class Job:
@@ -49,6 +44,7 @@ class Job:
         self.under_way = self.to_send  # rows that are sent or read by what was begun last, or is begun first
         self._client = client
         self._timing = timing
+        self._app_lock = AppLock(settings)
         self._pipeline: Pipeline | MemberLookup | None = None
         self.unreadable: list[str] | None = None  # groups that could not be looked up; None: none was asked about
         self._end: tuple[ExitCode, str] = ExitCode.SOURCE, ""
@@ -119,7 +115,8 @@ class Job:
         )
         if lookup.groups:
             with watch(lookup):
-                await self._do("members", lookup, self._noted(Steps()), self._looked_up)
+                async with self._app_lock.held("members", observer):
+                    await self._do("members", lookup, self._noted(Steps()), self._looked_up)
             if self._end[0] in {ExitCode.INTERRUPTED, ExitCode.STOPPED}:
                 return False
         self._pipeline, self.unreadable = None, lookup.unreadable
@@ -127,22 +124,23 @@ class Job:
         return True
 
     async def send(self, observer: Observer = ignore) -> None:
-        """Send what is left; see ``run_job``."""
-        if not await self.look_up_members(observer):
-            return
-        if self.is_planned_first:
-            await self.plan(observer)
-            if self._end[0] not in _FINISHED:
+        """Send what is left, with no other job between a plan and that; see ``run_job``."""
+        async with self._app_lock.held("run", observer) if self.to_send else nullcontext():
+            if not await self.look_up_members(observer):
                 return
-            if (error := too_many_changes(self.ledger, self.settings)) is not None:
-                write_plan_report(self.folder, self.ledger)
-                raise error
-            if self.under_way:
-                await asyncio.sleep(WINDOW)  # for the rate: what comes now does not know what was read last
-        self.under_way = self.to_send
-        self.ledger.select_to_send(failed=self.sends_failed)
-        steps = self.steps
-        await self._do_steps("run", steps, self._noted(steps), self._sent, observer, limit=self.settings.sending.limit)
+            if self.is_planned_first:
+                await self.plan(observer)
+                if self._end[0] not in _FINISHED:
+                    return
+                if (error := too_many_changes(self.ledger, self.settings)) is not None:
+                    write_plan_report(self.folder, self.ledger)
+                    raise error
+                if self.under_way:
+                    await asyncio.sleep(WINDOW)  # for the rate: what comes now does not know what was read last
+            self.under_way = self.to_send
+            self.ledger.select_to_send(failed=self.sends_failed)
+            steps, limit = self.steps, self.settings.sending.limit
+            await self._do_steps("run", steps, self._noted(steps), self._sent, observer, limit=limit)
 
     async def plan(self, observer: Observer = ignore) -> None:
         """Read the aliases of the pending rows that were not read; see ``plan_job``."""
@@ -195,7 +193,8 @@ class Job:
             observer=observer,
             proven=self.ledger.counts().accepted > 0,
         )
-        await self._do(command, pipeline, noted, result)
+        async with self._app_lock.held(command, observer):
+            await self._do(command, pipeline, noted, result)
 
     def _noted(self, steps: Steps) -> dict[str, object]:
         """The settings that are kept with a run, beside those of sending."""

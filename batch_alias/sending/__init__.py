@@ -3,12 +3,20 @@
 It is given a ledger, a service that executes operations, and a rate limiter, and knows none of their implementations.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from batch_alias.model import Operation, Permission, Response
+from batch_alias.model import Event, Operation, Permission, Response
 from batch_alias.sending.controller import BreakerRules, ControllerRules
 from batch_alias.sending.retry import Backoff
+
+Observer = Callable[[Event], None]
+"""Called with each event of a run, from the event loop's thread."""
+
+
+def ignore(_event: Event) -> None:
+    """Observe nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -128,6 +128,7 @@ class Sending:
         float, Option("Stop when more of the last 1,000 rows have failed.", unit=Unit.SHARE, least=0, most=1)
     ] = 0.10
     limit: Annotated[int | None, Option("Send at most N rows in this run.", "N", least=1)] = None
+    no_wait: Annotated[bool, Option("Do not wait for another job of this App Key; exit 5.")] = False
 
     def __post_init__(self) -> None:
         validate(self)

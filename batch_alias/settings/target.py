@@ -134,8 +134,13 @@ class Target:
         return f"{self.app_key[:3]}…{self.app_key[-3:]}" if len(self.app_key) > 8 else "…"
 
     @property
+    def key_hash(self) -> str:
+        """A hash of the App Key, which identifies the app and does not give the key away."""
+        return hashlib.sha256(self.app_key.encode()).hexdigest()[:16]
+
+    @property
     def fingerprint(self) -> str:
-        """Identifies app and place in a job's ledger: a hash of the App Key, so that it is not given away, and a name.
+        """Identifies app and place in a job's ledger: a hash of the App Key and a name.
 
         The place is a region or a set of hosts with their paths; how they are reached may be corrected.
         """
@@ -144,7 +149,7 @@ class Target:
         parts = map(urlsplit, self.urls)
         hosts = sorted({f"{part.netloc.lower()}{part.path.rstrip('/')}" for part in parts})
         place = f"the region {self.region}" if self.region is not None else " and ".join(hosts)
-        return f"{hashlib.sha256(self.app_key.encode()).hexdigest()[:16]} {place}"
+        return f"{self.key_hash} {place}"
 
 
 def is_loopback(host: str) -> bool:
