@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from batch_alias.errors import reason
-from batch_alias.model import HARMLESS, Action, Failure, Response
+from batch_alias.model import Action, Failure, Response
 from batch_alias.rongcloud.client import CONNECT_SECONDS, Client
 from batch_alias.rongcloud.codes import FAILURES
+from batch_alias.sending import HARMLESS
 from batch_alias.sending.retry import CLOCK_TOLERANCE
 from batch_alias.settings import Sending
 from batch_alias.settings.target import Target

@@ -99,10 +99,6 @@ class Row:
         return Operation(call=Call.READ, group_id=self.group_id, user_id=self.user_id)
 
 
-HARMLESS = Operation(call=Call.READ, group_id="batch-alias", user_id="batch-alias")
-"""Well-formed, and changes nothing: when it is refused, a setting is wrong."""
-
-
 class Permission(Protocol):
     """Permission for one attempt to start now, from a rate limiter; an attempt that is delayed gives it back."""
 

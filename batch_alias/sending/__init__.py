@@ -7,12 +7,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from batch_alias.model import Event, Operation, Permission, Response
+from batch_alias.model import Call, Event, Operation, Permission, Response
 from batch_alias.sending.controller import BreakerRules, ControllerRules
 from batch_alias.sending.retry import Backoff
 
 Observer = Callable[[Event], None]
 """Called with each event of a run, from the event loop's thread."""
+HARMLESS = Operation(call=Call.READ, group_id="batch-alias", user_id="batch-alias")
+"""Well-formed, and changes nothing: when it is refused, a setting is wrong."""
 
 
 def ignore(_event: Event) -> None:

@@ -13,8 +13,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from batch_alias.model import HARMLESS, Event, Operation, Outcome, Permission, RequestKind, Row, Second
-from batch_alias.sending import Connection, RateLimiter, Service, Timing
+from batch_alias.model import Event, Operation, Outcome, Permission, RequestKind, Row, Second
+from batch_alias.sending import HARMLESS, Connection, RateLimiter, Service, Timing
 from batch_alias.sending.metrics import Metrics
 from batch_alias.sending.response_handler import ResponseHandler
 from batch_alias.sending.work_queue import Work, WorkQueue

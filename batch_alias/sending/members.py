@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import Protocol
 
 from batch_alias.model import (
-    HARMLESS,
     SUCCESS,
     Call,
     Event,
@@ -20,7 +19,7 @@ from batch_alias.model import (
     Second,
     State,
 )
-from batch_alias.sending import Service, Timing
+from batch_alias.sending import HARMLESS, Service, Timing
 from batch_alias.sending.dispatcher import Callbacks, Dispatcher
 from batch_alias.sending.limiter import RateLimiter
 from batch_alias.sending.metrics import Progress

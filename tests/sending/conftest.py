@@ -9,9 +9,9 @@ from types import MappingProxyType
 import pytest
 
 from batch_alias.errors import BatchAliasError
-from batch_alias.model import HARMLESS, Call, Event, Failure, Operation, Outcome, Response, Row, Second
+from batch_alias.model import Call, Event, Failure, Operation, Outcome, Response, Row, Second
 from batch_alias.rongcloud.codes import CODES, FAILURES, classify
-from batch_alias.sending import Timing
+from batch_alias.sending import HARMLESS, Timing
 from batch_alias.sending.comparison import Steps
 from batch_alias.sending.limiter import RateLimiter
 from batch_alias.sending.pipeline import Pipeline

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 import pytest
 
 from batch_alias.errors import StoppedByService
-from batch_alias.model import HARMLESS, Call, Event, Failure, Operation, RequestKind, Response, Row, Second
+from batch_alias.model import Call, Event, Failure, Operation, RequestKind, Response, Row, Second
 from batch_alias.rongcloud.codes import CODES, FAILURES, UNREADABLE, classify
-from batch_alias.sending import Timing
+from batch_alias.sending import HARMLESS, Timing
 from batch_alias.sending.members import MemberLookup
 from batch_alias.settings import Comparing, Reading, Sending, Settings
 
