@@ -17,7 +17,7 @@ from tqdm import tqdm
 from batch_alias.errors import BatchAliasError, ExitCode
 from batch_alias.job import Job
 from batch_alias.ledger import FIRST_ROWS, ReadBack
-from batch_alias.model import Event, State
+from batch_alias.model import Event, EventKind, State
 from batch_alias.render import (
     done_line,
     left_lines,
@@ -128,8 +128,9 @@ class Console:
         return typed.strip().casefold() in {"y", "yes"}
 
     def event(self, event: Event) -> None:
-        """Print an event of the run, above the bar."""
-        self.say(f"{time.strftime('%H:%M:%S', time.localtime(event.at))}  {event.text}")
+        """Print an event of the run, above the bar; a quiet run prints those about the lock of the App Key."""
+        if not self._quiet or event.kind in {EventKind.WAITING, EventKind.NOT_LOCKED}:
+            self.warn(f"{time.strftime('%H:%M:%S', time.localtime(event.at))}  {event.text}")
 
     def stopped(self, reason: str) -> None:
         """Print why a run ended early, if it did."""

@@ -93,6 +93,12 @@ def test_an_outage_is_shown_with_its_length(terminal, printed):
     assert "on hold for 11 min 40 s" in shown
 
 
+def test_a_quiet_console_says_for_which_job_it_waits(capsys):
+    waiting = Event(at=0.0, kind=EventKind.WAITING, values={"job": "/srv/a.aliases", "pid": 4711})
+    Console(quiet=True, terminal=False).event(waiting)
+    assert "The job /srv/a.aliases is sending for this App Key (pid 4711); waiting for it." in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("terminal", [True, False])
 def test_a_quiet_console_prints_problems_only(terminal, capsys):
     console = Console(quiet=True, terminal=terminal, interval=0.01)
