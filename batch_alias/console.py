@@ -32,7 +32,7 @@ from batch_alias.sending.members import MemberLookup
 from batch_alias.sending.metrics import Estimate, Progress
 from batch_alias.settings import PROGRESS_THREAD
 from batch_alias.staging import OnRead
-from batch_alias.text import _, count, duration, labelled, wrapped
+from batch_alias.text import _, count, duration, enumeration, labelled, wrapped
 
 REDRAW = 0.2
 """Seconds between two drawings of the bar."""
@@ -155,8 +155,8 @@ class Console:
                 self.warn(self._coloured(line, "yellow"))
             return
         names = ("report.html", "results.xlsx", "results.csv", "not-accepted.csv", "summary.json")
-        written = ", ".join(name for name in names if (job.folder / name).exists())
-        self.warn(labelled(_("Reports"), f"{job.folder}: {written}"))
+        written = enumeration(name for name in names if (job.folder / name).exists())
+        self.warn(labelled(_("Reports"), _("{folder}: {files}", folder=job.folder, files=written)))
         for step in next_steps(summary, job.folder, ledger.info(), ledger):
             self.warn(labelled(_("Next"), step.text))
             if step.command:

@@ -64,7 +64,7 @@ async def _examine_connection(url: str, client: Client) -> list[Finding]:
         return [_bad(subject, late, Failure.UNRESOLVED)]
     except OSError as error:
         return [_bad(subject, reason(error), Failure.UNRESOLVED)]
-    addresses = ", ".join(sorted({str(address[0]) for _family, address in found}))
+    addresses = enumeration(sorted({str(address[0]) for _family, address in found}))
     resolved = Finding(subject=subject, good=True, detail=addresses)
     protocol = "TLS" if is_https else "TCP"
     subject = _("{protocol} to {host}:{port}", protocol=protocol, host=host, port=port)

@@ -164,13 +164,14 @@ def quoted(text: str) -> str:
 
 def listing(names: Sequence[str], most: int = 20) -> str:
     """Names in quotes and in order, at most ``most`` of them."""
-    shown = ", ".join(map(quoted, names[:most]))
+    shown = enumeration(map(quoted, names[:most]))
     return _("{names} and {number} more", names=shown, number=len(names) - most) if len(names) > most else shown
 
 
 def enumeration(parts: Iterable[str]) -> str:
     """Texts with commas between them; the empty ones are left out."""
-    return reduce(lambda first, rest: _("{first}, {rest}", first=first, rest=rest), filter(None, parts))
+    shown = [part for part in parts if part]
+    return reduce(lambda first, rest: _("{first}, {rest}", first=first, rest=rest), shown) if shown else ""
 
 
 def count(number: int, noun: str) -> Message:

@@ -45,16 +45,27 @@ def messages() -> Iterator[tuple[str, MessageId]]:
     for path in sorted(PACKAGE.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call):
-                name = getattr(node.func, "id", getattr(node.func, "attr", ""))
-                yield from (
-                    (str(path.relative_to(PACKAGE)), found) for found in _of_call(name, list(map(_text, node.args)))
-                )
+                found = _of_call(_name(node), list(map(_text, node.args)))
+                yield from ((str(path.relative_to(PACKAGE)), message) for message in found)
     for path in sorted(PACKAGE.rglob("*.html")):
         source = path.read_text(encoding="utf-8")
         for _, name, given in extract_from_ast(Environment(autoescape=True).parse(source), ("_", "count")):
             texts = list(given) if isinstance(given, tuple) else [given]
             yield from ((path.name, found) for found in _of_call(name, texts))
     yield from (("tables", text) for text in _of_tables() if text)
+
+
+def unmarked(source: str) -> Iterator[str]:
+    """The sentences that a function assigns to a name and passes as a message without ``N_``."""
+    for function in ast.walk(ast.parse(source)):
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+            nodes = list(ast.walk(function))
+            calls = [(_name(node), node.args) for node in nodes if isinstance(node, ast.Call)]
+            passed = [node for name, given in calls for node in given[: TAKES.get(name, 0)]]
+            names = {node.id for node in passed if isinstance(node, ast.Name)}
+            assigned = {ast.unparse(node.targets[0]): node.value for node in nodes if isinstance(node, ast.Assign)}
+            texts = [_text(value) for name, value in assigned.items() if name in names]
+            yield from (text for text in texts if text and " " in text)
 
 
 def _of_call(name: str, texts: list[str | None]) -> Iterator[MessageId]:
@@ -64,6 +75,10 @@ def _of_call(name: str, texts: list[str | None]) -> Iterator[MessageId]:
         yield texts[0], texts[1]
     else:
         yield from filter(None, texts[: TAKES.get(name, 0)])
+
+
+def _name(call: ast.Call) -> str:
+    return getattr(call.func, "id", getattr(call.func, "attr", ""))
 
 
 def _text(node: ast.expr) -> str | None:

@@ -6,7 +6,7 @@ from string import Formatter
 import pytest
 from babel.messages.pofile import read_po
 
-from tests.catalogue import CATALOGUE, COMPILED, messages
+from tests.catalogue import CATALOGUE, COMPILED, PACKAGE, messages, unmarked
 
 
 @pytest.fixture(scope="module")
@@ -38,3 +38,18 @@ def test_the_compiled_catalogue_is_current(translations):
     for message, text in translations.items():
         shown = compiled.gettext(message) if isinstance(message, str) else compiled.ngettext(*message, 2)
         assert shown == text
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_sentence_that_is_passed_by_name_is_marked(path):
+    assert list(unmarked(path.read_text(encoding="utf-8"))) == []
+
+
+def test_a_sentence_that_is_not_marked_is_found():
+    source = """
+def f():
+    problem = "It is wrong."
+    advice = N_("Pass another.")
+    raise UsageError(problem, advice)
+"""
+    assert list(unmarked(source)) == ["It is wrong."]

@@ -129,6 +129,7 @@ def test_2_wrong_usage_is_said_in_the_style_of_every_error(arguments, batch_alia
         (["run", "names.csv", "--lang", "fr"], "--lang is 'fr'.\n  It may be en, zh.\n"),
         (["run", "names.csv", "--members", "maybe"], "--members is 'maybe'.\n  It may be warn, reject.\n"),
         (["--"], "The command is missing.\n  See batch-alias --help.\n"),
+        (["completion", "tcsh"], "SHELL may be bash, zsh, fish.\n  See batch-alias completion --help.\n"),
         (["run", "names.csv"], "No target: pass --region, --url or --sandbox.\n"),
         (["run"], "SOURCE is missing.\n  See batch-alias run --help.\n"),
         (["chek", "names.csv"], "There is no command chek.\n  Did you mean check? See batch-alias --help.\n"),

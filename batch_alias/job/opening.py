@@ -92,8 +92,8 @@ def _refuse_other_folder(folder: Path) -> None:
             return
         names = {path.name for path in folder.iterdir()} - _LEFT_BY_STAGING
     if names := {name for name in names if not name.startswith(".")}:  # as a file manager leaves them
-        problem = "The folder {folder} is not that of a job: it holds {names}."
-        advice = "Nothing was written into it. Pass a folder that is new or empty: --job DIR"
+        problem = N_("The folder {folder} is not that of a job: it holds {names}.")
+        advice = N_("Nothing was written into it. Pass a folder that is new or empty: --job DIR")
         raise UsageError(problem, advice, folder=folder, names=listing(sorted(names), 3))
 
 
@@ -110,12 +110,23 @@ def _check_target(ledger: LedgerReader, settings: Settings) -> bool:
     begun = ledger.meta(TARGET) or wanted
     if begun == wanted or not counts.begun + counts.unchanged + counts.conflict:
         return begun != wanted
-    places = {"begun": begun.partition(" ")[2], "wanted": wanted.partition(" ")[2]}
+    places = {"begun": _place(begun), "wanted": _place(wanted)}
     problem = N_("The job {folder} was begun for {begun}; this run is for {wanted}.")
     if places["begun"] == places["wanted"]:
         problem = N_("The job {folder} was begun for another App Key.")
     advice = N_("Give this run a folder of its own: --job DIR; or delete that folder if it is not needed.")
     raise LedgerError(problem, advice, folder=settings.job_folder, **places)
+
+
+def _place(fingerprint: str) -> str:
+    """The place of a fingerprint of a target as it is shown."""
+    match fingerprint.split(" ")[1:]:
+        case ["the", "sandbox"]:
+            return _("the sandbox")
+        case ["the", "region", region]:
+            return _("the region {region}", region=region)
+        case hosts:
+            return " ".join(hosts)
 
 
 def recall_address(folder: Path) -> dict[str, object]:
@@ -130,7 +141,7 @@ def recall_address(folder: Path) -> dict[str, object]:
     with LedgerReader(folder) as ledger:
         address: dict[str, object] = from_json(ledger.meta(ADDRESS) or "{}")
     if "sandbox" in address:
-        problem = "The job {folder} is for the sandbox, and the one that it was sent to has ended."
+        problem = N_("The job {folder} is for the sandbox, and the one that it was sent to has ended.")
         raise UsageError(problem, "Pass --sandbox to use a new one, which holds no aliases.", folder=folder)
     if "ca_bundle" in address:
         address["ca_bundle"] = Path(str(address["ca_bundle"]))
@@ -177,6 +188,7 @@ def _write_source(folder: Path, ledger: LedgerReader) -> ProblemCount | None:
     sent = (State.ACCEPTED, State.UNKNOWN, *([State.PENDING] if ledger.was_killed() else []))
     unread = (row.number for row in ledger.rows(State.ACCEPTED, State.UNKNOWN) if row.before is None)
     first = tuple(islice(unread, FIRST_ROWS))
+    left_out = len(first) + sum(1 for _ in unread)
     if all(row.before is None for row in ledger.rows(*sent)):
         if not first:
             raise LedgerError("The job {folder} has set no alias.", "There is nothing to undo.", folder=folder)
@@ -195,7 +207,6 @@ def _write_source(folder: Path, ledger: LedgerReader) -> ProblemCount | None:
         raise ReportError("{path} cannot be written: {reason}.", path=source, reason=reason) from error
     finally:
         scratch.unlink(missing_ok=True)
-    left_out = len(first) + sum(1 for _ in unread)
     problem = _("the alias before was not read")
     return ProblemCount(name="", message=problem, count=left_out, rows=first) if left_out else None
 

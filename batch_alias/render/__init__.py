@@ -17,7 +17,7 @@ from batch_alias.reports.wording import STATE_LABELS, STATE_MEANINGS
 from batch_alias.sending.comparison import MOST_ALIAS
 from batch_alias.sending.limiter import sending_seconds
 from batch_alias.sending.metrics import Progress
-from batch_alias.text import N_, _, count, duration, excerpt, labelled, quoted
+from batch_alias.text import N_, _, count, duration, enumeration, excerpt, labelled, quoted
 
 MOST_KINDS = 5
 """Kinds of problem that are listed before and after a run."""
@@ -54,7 +54,7 @@ def plan_lines(job: Job) -> Iterator[str]:
             _("it is read back"): job.steps.verify,
         }
         if any(checks.values()):
-            yield labelled(_("Checks"), ", ".join(check for check, is_made in checks.items() if is_made))
+            yield labelled(_("Checks"), enumeration(check for check, is_made in checks.items() if is_made))
         sent = N_("{rows} to {target} as {key}; about {time}")
         yield labelled(_("To send"), _about(sent, job, job.to_send, job.seconds))
     else:
@@ -130,7 +130,7 @@ def _plan(plan: Plan) -> str:
 
 def _numbers(kinds: Mapping[str, int]) -> str:
     """Kinds of rows with their numbers, without those of which there are none."""
-    return ", ".join(_("{rows:,} {kind}", rows=rows, kind=_(kind)) for kind, rows in kinds.items() if rows)
+    return enumeration(_("{rows:,} {kind}", rows=rows, kind=_(kind)) for kind, rows in kinds.items() if rows)
 
 
 def check_lines(check: Check) -> Iterator[str]:
@@ -187,7 +187,7 @@ def _repeated_line(counts: StateCounts) -> str:
 
 def unreadable_line(groups: Sequence[str]) -> str:
     """That groups could not be looked up, of which there are some."""
-    named = ", ".join(groups[:MOST_KINDS]) + (", …" if len(groups) > MOST_KINDS else "")
+    named = enumeration([*groups[:MOST_KINDS], "…" if len(groups) > MOST_KINDS else ""])
     values = {"groups": count(len(groups), "group"), "names": named}
     return labelled(_("Members"), _("the members of {groups} could not be read: {names}", **values))
 
@@ -199,19 +199,20 @@ def _source_lines(info: JobInfo, counts: StateCounts) -> Iterator[str]:
         source = _("{source}: {description}; {rows}, {blank:,} blank", blank=info.blank_rows, **values)
     yield labelled(_("Source"), source)
     names = info.column_names.items()
-    columns = ", ".join(_("{field} from {column}", field=field, column=quoted(name)) for field, name in names)
+    columns = enumeration(_("{field} from {column}", field=field, column=quoted(name)) for field, name in names)
     yield labelled(_("Columns"), columns)
 
 
 def problem_lines(problems: Sequence[ProblemCount], most: int = MOST_KINDS, *, advised: bool = False) -> Iterator[str]:
     """Kinds of problem with their counts and an example each; what to do about a rejection if ``advised``."""
     for problem in problems[:most]:
-        rows = ", ".join(map(str, problem.rows)) + (", …" if problem.count > len(problem.rows) else "")
+        rows = enumeration([*map(str, problem.rows), "…" if problem.count > len(problem.rows) else ""])
         known = PROBLEMS.get(problem.name)
         # A warning has no message of its own: its sentence fits every row.
         message = problem.message or (_(known.sentence) if known is not None else "")
         shown = _("row {rows}", "rows {rows}", number=problem.count, rows=rows)
-        yield f"{problem.count:>9,} × {problem.name or message} ({shown})"
+        kind = problem.name or message
+        yield _("{count:>9,} × {kind} ({rows})", count=problem.count, kind=kind, rows=shown)
         if problem.name and message:
             yield f"            {message}"
         if advised and (todo := advice(problem.name)):
@@ -240,7 +241,7 @@ def progress_text(progress: Progress, left: float | None) -> str:
         parts.append(_("{rate}/s", rate=progress.recent_rate))
     if left is not None:
         parts.append(_("{time} left", time=duration(round(left))))
-    return ", ".join(filter(None, parts))
+    return enumeration(parts)
 
 
 def done_line(counts: StateCounts, *, sent: bool) -> str:

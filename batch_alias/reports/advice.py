@@ -47,7 +47,8 @@ def conclude(summary: Summary) -> Conclusion:
         "{number:,} rows of the job are left out: their alias before was not read.",
         number=summary.left_out,
     )
-    return found._replace(detail=f"{found.detail} {left_out}".strip())
+    detail = _("{first} {second}", first=found.detail, second=left_out) if found.detail else left_out
+    return found._replace(detail=detail)
 
 
 def _conclude(summary: Summary) -> Conclusion:
@@ -195,7 +196,7 @@ def _correct_source(summary: Summary) -> str:
         return text
     share = percent(-(-100 * rejected // summary.rows) / 100)
     without = _("To send the others without them, add --max-rejected {share}.", share=share)
-    return f"{text} {without}"
+    return _("{first} {second}", first=text, second=without)
 
 
 def _correct_copy(rejected: int, failed: int) -> str:

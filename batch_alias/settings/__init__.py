@@ -12,7 +12,7 @@ from batch_alias.errors import UsageError
 from batch_alias.problems import ACCEPTABLE, WARNINGS
 from batch_alias.settings.options import Option, Unit, validate
 from batch_alias.settings.target import Target
-from batch_alias.text import N_, quoted
+from batch_alias.text import N_, enumeration, quoted
 
 STDIN = Path("-")
 """The source that is standard input."""
@@ -96,7 +96,7 @@ class Reading:
             raise UsageError(problem, "Use comma, tab, semicolon or pipe.", delimiter=quoted(self.delimiter or ""))
         for reason in self.accept:
             if reason not in ACCEPTABLE and reason not in WARNINGS:
-                problem, known = N_("--accept cannot let {reason} through."), ", ".join(sorted(ACCEPTABLE))
+                problem, known = N_("--accept cannot let {reason} through."), enumeration(sorted(ACCEPTABLE))
                 raise UsageError(problem, "It can let through: {known}.", reason=quoted(reason), known=known)
         if self.verbatim and self.format != Format.CSV:
             raise UsageError("Only CSV can be read verbatim.", "Set the format to csv.")

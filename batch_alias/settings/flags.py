@@ -12,7 +12,7 @@ from batch_alias.errors import UsageError
 from batch_alias.settings import Comparing, Reading, Sending, Settings
 from batch_alias.settings.options import Option, Setting, Unit, as_typed, check, flag, options, read_number, variables
 from batch_alias.settings.target import Secret, Target
-from batch_alias.text import LANGUAGES, N_, count, listing
+from batch_alias.text import LANGUAGES, N_, count, enumeration, listing
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., object])
@@ -126,7 +126,7 @@ def fill_target(
         names = [next(filter(environment.get, variables(each))) for each in options(Target) if each.name in targets]
         problem = N_("The environment names more than one target: {variables} are set.")
         advice = N_("Unset all but one of them, or pass --region, --url or --sandbox, which count more.")
-        raise UsageError(problem, advice, variables=", ".join(names))
+        raise UsageError(problem, advice, variables=enumeration(names))
     ignored = dict.fromkeys(targets - typed) if typed else {}
     recalled = {} if targets else {name: value for name, value in recall().items() if not given.get(name)}
     return fill(
@@ -195,7 +195,8 @@ def in_our_words(error: click.ClickException) -> UsageError:
     """What click refuses, in the style and the language of every error."""
     context = error.ctx if isinstance(error, click.UsageError) else None
     near: list[str] | None = None
-    values, advice = "", _SEE
+    values: str = ""
+    advice = _SEE
     match error:
         case click.NoSuchOption(option_name=name, possibilities=near):
             problem = N_("There is no option {name}.")
@@ -210,6 +211,8 @@ def in_our_words(error: click.ClickException) -> UsageError:
             values = count(option.nargs, "value")
         case click.BadParameter(param=click.Option(is_flag=True, envvar=[*_, name])):
             problem, advice = N_("{name} is neither yes nor no."), N_("Set it to 1 or 0.")
+        case click.BadParameter(param=click.Argument(type=click.Choice(choices=choices), human_readable_name=name)):
+            problem, values = N_("{name} may be {values}."), enumeration(choices)
         case click.UsageError(ctx=click.Context(command=click.Group())):
             problem, name = N_("The command is missing."), ""
         case _:

@@ -8,7 +8,7 @@ from types import NoneType, UnionType
 from typing import Annotated, get_args, get_origin, get_type_hints
 
 from batch_alias.errors import UsageError
-from batch_alias.text import N_, percent, quoted
+from batch_alias.text import N_, enumeration, percent, quoted
 
 
 class Unit(StrEnum):
@@ -125,5 +125,5 @@ def check(setting: Setting, value: object) -> None:
     else:
         return
     least, most = (as_typed(number, option.unit) for number in (option.least, option.most))
-    values = {"choices": ", ".join(option.choices), "least": least, "most": most}
+    values = {"choices": enumeration(option.choices), "least": least, "most": most}
     raise UsageError("{flag} is {value}.", advice, flag=flag(setting.name), value=shown, **values)

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from batch_alias.errors import UsageError
 from batch_alias.settings.options import Option, validate
-from batch_alias.text import N_, _, quoted
+from batch_alias.text import N_, _, enumeration, quoted
 
 REGIONS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
@@ -87,7 +87,7 @@ class Target:
         if not given:
             raise UsageError("No target: pass --region, --url or --sandbox.")
         if len(given) > 1:
-            raise UsageError("More than one target: {given}.", "Pass one of them.", given=", ".join(given))
+            raise UsageError("More than one target: {given}.", "Pass one of them.", given=enumeration(given))
         if self.sandbox:
             return
         validate(self)

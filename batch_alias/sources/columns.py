@@ -16,7 +16,7 @@ from typing import Protocol
 from batch_alias.errors import SourceError
 from batch_alias.problems import RowProblem
 from batch_alias.settings import Reading
-from batch_alias.text import N_, Message, _, listing, quoted
+from batch_alias.text import N_, Message, _, enumeration, listing, quoted
 
 CHUNK_ROWS = 10_000
 CHUNK_CHARACTERS = 4 * 1024 * 1024
@@ -194,7 +194,7 @@ def find_columns(header: tuple[str, ...], reading: Reading, *, where: Message | 
 
 def flags_of(reading: Reading) -> str:
     """The flags that name the columns, as a list in words."""
-    return ", ".join(FLAGS[role] for role in roles(reading))
+    return enumeration(FLAGS[role] for role in roles(reading))
 
 
 def _named_columns(reading: Reading) -> dict[Role, str | None]:
@@ -216,7 +216,7 @@ def _only_column(
     if len(set(names)) == 1:
         problem = N_("The header {name} occurs {number} times (columns {positions}).")
         advice = N_("Rename those that are not the {role}, or name the right one by its letter with {flag}.")
-        positions = ", ".join(map(letters, candidates))
+        positions = enumeration(map(letters, candidates))
         raise SourceError(problem, advice, name=quoted(names[0]), number=len(names), positions=positions, **values)
     if names:
         problem = N_("More than one column could be the {role}: {candidates}; the columns are {columns}.")

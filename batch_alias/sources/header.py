@@ -10,7 +10,7 @@ from typing import NamedTuple, TypeVar
 from batch_alias.errors import SourceError
 from batch_alias.settings import Reading
 from batch_alias.sources.columns import FLAGS, candidates, find_columns, flags_of, fold, letters, roles
-from batch_alias.text import N_, Message, _, quoted
+from batch_alias.text import N_, Message, _, enumeration, quoted
 
 SEARCHED_ROWS = 20
 """Rows of a sheet or a text, from the first that is not blank, in which the header is looked for."""
@@ -128,7 +128,7 @@ def _not_found(tops: Sequence[Top], reading: Reading, file: str) -> SourceError:
         return SourceError("{file} has no row {row}.", advice, file=file, row=reading.header_row)
     best = max(rows, key=lambda row: _fitting(row.names, reading))
     advice = N_("Name them with {flags} (a header, letter or number), and their row with --header-row.")
-    values = {"file": file, "roles": ", ".join(roles(reading)), "flags": flags_of(reading)}
+    values = {"file": file, "roles": enumeration(roles(reading)), "flags": flags_of(reading)}
     found = SourceError("No row of {file} has columns for {roles}.", advice, **values)
     if _fitting(best.names, reading) or len(rows) == 1:
         try:
@@ -139,7 +139,7 @@ def _not_found(tops: Sequence[Top], reading: Reading, file: str) -> SourceError:
     if not reading.no_header and sum(bool(_LIKE_AN_ID.fullmatch(cell.strip())) for cell in first) > 1:
         columns = " ".join(f"{FLAGS[role]} {letter}" for role, letter in zip(roles(reading), "ABCD", strict=False))
         hint = _("If the first row is data: --no-header {columns}, with the letters of the columns.", columns=columns)
-        found.advice = f"{found.advice} {hint}"
+        found.advice = _("{first} {second}", first=found.advice, second=hint)
     found.advice = "\n".join([found.advice, *(line for top in tops[:SHOWN_SHEETS] for line in _shown(top))])
     return found
 
@@ -156,4 +156,4 @@ def _shown(top: Top) -> Iterator[str]:
     for number, row in top.rows[:SHOWN_ROWS]:
         cells = [f"{letters(index)} {quoted(cell)}" for index, cell in enumerate(row) if cell.strip()]
         more = ["…"] if len(cells) > SHOWN_CELLS else []
-        yield "  " + _("row {row}: {cells}", row=number, cells=", ".join([*cells[:SHOWN_CELLS], *more]))
+        yield "  " + _("row {row}: {cells}", row=number, cells=enumeration([*cells[:SHOWN_CELLS], *more]))

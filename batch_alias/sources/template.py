@@ -8,7 +8,8 @@ from batch_alias.problems import LONGEST_GROUP_ID, LONGEST_USER_ID, USUAL_REMARK
 from batch_alias.sources.columns import Role
 from batch_alias.text import N_, _
 
-_EXPLANATION = N_("One row for each user and group. The cells are text, so that ids keep their zeros; leave them so.")
+_IN_A_TABLE = N_("One row for each user and group.")
+_IN_A_WORKBOOK = N_("One row for each user and group. The cells are text, so that ids keep their zeros; leave them so.")
 _LIMITS = {Role.USER: LONGEST_USER_ID, Role.GROUP: LONGEST_GROUP_ID, Role.REMARK: USUAL_REMARK}
 _LAST_ROW = 1_048_575  # of a sheet, counted from 0
 
@@ -36,7 +37,7 @@ def write_template(path: Path) -> None:
 
 def _write_csv(path: Path) -> None:
     with path.open("w", encoding="utf-8-sig", newline="") as file:
-        csv.writer(file).writerows([[_(_EXPLANATION)], list(_LIMITS)])
+        csv.writer(file).writerows([[_(_IN_A_TABLE)], list(_LIMITS)])
 
 
 def _write_workbook(path: Path) -> None:
@@ -45,7 +46,7 @@ def _write_workbook(path: Path) -> None:
     with xlsxwriter.Workbook(path) as book:
         sheet = book.add_worksheet("aliases")
         text = book.add_format({"num_format": "@"})
-        sheet.write(0, 0, _(_EXPLANATION), book.add_format({"italic": True}))
+        sheet.write(0, 0, _(_IN_A_WORKBOOK), book.add_format({"italic": True}))
         sheet.write_row(1, 0, list(_LIMITS), book.add_format({"bold": True, "bottom": 1}))
         sheet.freeze_panes(2, 0)
         for column, (role, longest) in enumerate(_LIMITS.items()):

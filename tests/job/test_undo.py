@@ -1,6 +1,7 @@
 """What a job has set is taken back, where it is still as it was set."""
 
 import asyncio
+import gc
 from dataclasses import replace
 
 import pytest
@@ -53,6 +54,14 @@ def test_a_job_that_was_not_compared_cannot_be_undone(settings):
     asyncio.run(run_job(replace(given, sending=replace(given.sending, limit=1))))
     with pytest.raises(LedgerError, match="--compare"):
         asyncio.run(undo_job(given))
+
+
+def test_a_refusal_to_undo_leaves_no_query_open(sandbox, settings_for, write_csv):
+    given = settings_for(write_csv(10), sandbox())
+    asyncio.run(run_job(given))
+    with pytest.raises(LedgerError, match="--compare"):
+        asyncio.run(undo_job(given))
+    gc.collect()  # what is left behind warns when it is collected, which fails the test
 
 
 def test_rows_without_the_alias_before_are_counted_and_named(settings, caplog, capsys):

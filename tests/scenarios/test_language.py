@@ -176,6 +176,7 @@ def test_an_interrupted_job(command, sandbox, write_csv, tmp_path):
         ("retry", "nowhere", "--region", "beijing"),
         ("nonsense",),
         ("template", "names.pdf"),
+        ("completion", "tcsh"),
     ],
     ids=" ".join,
 )
