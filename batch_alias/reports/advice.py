@@ -169,7 +169,10 @@ def next_steps(summary: Summary, folder: Path, info: JobInfo, ledger: LedgerRead
 
 
 def _run(source: Path, settings: Mapping[str, object]) -> str:
-    return " ".join(["batch-alias run", shlex.quote(str(source)), *flags(settings)])
+    # A folder beside it: the usual one is named after the file only, as it would be for every job's.
+    return " ".join(
+        ["batch-alias run", shlex.quote(str(source)), *flags({"job": source.with_suffix(".aliases"), **settings})]
+    )
 
 
 def _same_command(ledger: LedgerReader) -> str:

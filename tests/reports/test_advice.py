@@ -144,7 +144,7 @@ def test_the_commands_of_next_steps_can_be_pasted_into_a_shell(job):
     assert [step.command for step in steps] == [
         "batch-alias run 'my names.csv' --sandbox",
         "batch-alias retry 'my names.aliases'",
-        "batch-alias run 'my names.aliases/not-accepted.csv' --user-column 'my id'",
+        "batch-alias run 'my names.aliases/not-accepted.csv' --job 'my names.aliases/not-accepted.aliases' --user-column 'my id'",
     ]
     assert "Send 2 rows not sent yet: " in steps[0].text
     assert "1 failed row " in steps[1].text
@@ -188,7 +188,7 @@ def test_what_is_corrected_is_run_with_the_guard_of_the_job(job):
     job.stage({"remark": "a"})
     job.ledger.set_meta("only_absent", "")
     steps = next_steps(a_summary(rejected=1, conflict=1), Path("job"), INFO, job.ledger)
-    assert steps[0].command == "batch-alias run job/not-accepted.csv --only-absent"
+    assert steps[0].command == "batch-alias run job/not-accepted.csv --job job/not-accepted.aliases --only-absent"
 
 
 @pytest.mark.parametrize(
@@ -209,7 +209,7 @@ def test_a_new_job_goes_where_the_rows_went_and_the_job_itself_knows_it(job, add
     steps = next_steps(a_summary(accepted=1, failed=1), Path("job"), INFO, job.ledger)
     assert [step.command for step in steps] == [
         f"batch-alias retry job{again}",
-        f"batch-alias run job/not-accepted.csv{new}",
+        f"batch-alias run job/not-accepted.csv --job job/not-accepted.aliases{new}",
     ]
 
 
@@ -234,8 +234,8 @@ def test_what_the_source_was_read_with_is_said_again_as_far_as_it_is_not_usual()
     info = replace(INFO, header=("userId", "was", "groupId", "new"), columns=(0, 2, 3, 1), reading=reading)
     sent = replace(info, reading=reading | {"verbatim": False})
     [step] = next_steps(a_summary(accepted=1, rejected=1), Path("job"), sent)
-    command = "batch-alias run job/not-accepted.csv --remark-column new --expect-column was --empty clear"
-    assert step.command == command
+    columns = "--remark-column new --expect-column was --empty clear"
+    assert step.command == f"batch-alias run job/not-accepted.csv --job job/not-accepted.aliases {columns}"
     assert facts(info, [])["Read with"] == ["--remark-column D", "--expect-column 4", "--empty clear", "--format csv"]
     assert facts(info, [])["Column of expected"] == ["was"]
     assert "Read with" not in facts(replace(INFO, reading=asdict(Reading())), [])
@@ -262,10 +262,10 @@ def test_rows_that_differ_can_be_sent_again():
     summary = a_summary(accepted=3, verified=1, differs=2)
     (step,) = next_steps(summary, Path("my job"), INFO)
     assert "2 rows in differs.csv" in step.text
-    assert step.command == "batch-alias run 'my job/differs.csv'"
+    assert step.command == "batch-alias run 'my job/differs.csv' --job 'my job/differs.aliases'"
     for empty, more in (("clear", " --empty clear"), ("reject", "")):
         (step,) = next_steps(summary, Path("my job"), replace(INFO, reading={"empty": empty}))
-        assert step.command == f"batch-alias run 'my job/differs.csv'{more}"
+        assert step.command == f"batch-alias run 'my job/differs.csv' --job 'my job/differs.aliases'{more}"
 
 
 @pytest.mark.parametrize("reason", REJECTIONS)
