@@ -15,7 +15,10 @@ LATENCY_STEP = 1.05
 
 
 class State(StrEnum):
-    """Where a row stands. Every row of the source is in exactly one state; the counts add up to the rows read."""
+    """Where a row stands. Every row of the source is in exactly one state; the counts add up to the rows read.
+
+    The values are what people call the states, in English.
+    """
 
     REJECTED = "rejected"
     """Not sent: something is wrong with the row itself."""
