@@ -48,8 +48,8 @@ def flags(title: str, settings: type, *names: str) -> Callable[[F], F]:
     return cloup.option_group(title, *map(flag_of, chosen))
 
 
-def flag_of(setting: Setting) -> Callable[[F], F]:
-    """A decorator that adds the flag of a setting."""
+def flag_of(setting: Setting, **more: Any) -> Callable[[F], F]:  # noqa: ANN401 - what click takes
+    """A decorator that adds the flag of a setting; ``more`` is for ``cloup.option``."""
     option, default = setting.option, setting.default
     names = [flag(setting.name), *filter(None, [option.short]), setting.name]
     if setting.type is bool:
@@ -64,6 +64,7 @@ def flag_of(setting: Setting) -> Callable[[F], F]:
         envvar=variables(setting),
         help=option.help,
         shell_complete=_completion(option.offered),
+        **more,
     )
 
 
@@ -92,15 +93,8 @@ def language(function: F) -> F:
     """A decorator that adds --lang, which holds before the command line is parsed."""
     option = Option("Language of messages and reports.  [default: that of LC_ALL or LANG]", choices=LANGUAGES)
     setting = Setting("lang", str, None, option)
-    taken = cloup.option(
-        "--lang",
-        type=Choice(LANGUAGES),
-        envvar=variables(setting),
-        expose_value=False,
-        callback=lambda _context, _option, value: check(setting, value),
-        help=option.help,
-    )
-    return taken(function)
+    checked = flag_of(setting, expose_value=False, callback=lambda _context, _option, value: check(setting, value))
+    return checked(function)
 
 
 def fill(settings: type[T], given: Given, **more: object) -> T:
