@@ -38,10 +38,6 @@ class State(StrEnum):
     """Out of attempts, at least one of which may have reached the server, and none was confirmed."""
 
 
-DONE_STATES = frozenset({State.ACCEPTED, State.UNCHANGED, State.SUPERSEDED})
-"""The states of rows for which nothing is left to do."""
-
-
 class Call(StrEnum):
     """One of RongCloud's calls; each has a path, and by all signs a rate limit, of its own."""
 
