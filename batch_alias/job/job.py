@@ -201,11 +201,7 @@ class Job:
         return {"max_rejected": self.settings.max_rejected} | given | stays
 
     async def _do(
-        self,
-        command: str,
-        pipeline: Pipeline | MemberLookup,
-        noted: Mapping[str, object],
-        result: Result,
+        self, command: str, pipeline: Pipeline | MemberLookup, noted: Mapping[str, object], result: Result
     ) -> None:
         """Make the requests of a command, and record how that ended."""
         self._pipeline = pipeline

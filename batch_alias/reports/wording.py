@@ -112,9 +112,7 @@ def facts(info: JobInfo, runs: Sequence[RunRecord]) -> dict[str, list[str]]:
         "SHA-256": [info.sha256],
         **{_("Column of {field}", field=field): [column] for field, column in info.column_names.items()},
         _("Read with"): flags(given(info)),
-        _("Read at"): [
-            _("{time} UTC, by batch-alias {version}", time=moment(info.staged_at), version=info.version),
-        ],
+        _("Read at"): [_("{time} UTC, by batch-alias {version}", time=moment(info.staged_at), version=info.version)],
     }
     for run in runs:
         settings = {name: value for name, value in run.settings.items() if name not in _NOTED}

@@ -1,6 +1,7 @@
 """Settings as flags: click options are generated from the fields of settings classes, and filled back into them."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -63,20 +64,14 @@ def flag_of(setting: Setting, **more: Any) -> Callable[[F], F]:  # noqa: ANN401 
         metavar=option.metavar,
         envvar=variables(setting),
         help=option.help,
-        shell_complete=_completion(option.offered),
+        # Where no values are offered click completes them by their type.
+        shell_complete=partial(_complete, option.offered) if option.offered else None,
         **more,
     )
 
 
-def _completion(offered: tuple[str, ...]) -> Callable[[click.Context, click.Parameter, str], list[str]] | None:
-    """How a shell completes a value of which some are offered; without them click does it by its type."""
-    if not offered:
-        return None
-
-    def complete(_context: click.Context, _parameter: click.Parameter, begun: str) -> list[str]:
-        return [value for value in offered if value.startswith(begun)]
-
-    return complete
+def _complete(offered: tuple[str, ...], _context: click.Context, _parameter: click.Parameter, begun: str) -> list[str]:
+    return [value for value in offered if value.startswith(begun)]
 
 
 def _type(setting: Setting) -> Callable[[str], object]:
