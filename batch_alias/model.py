@@ -15,10 +15,7 @@ LATENCY_STEP = 1.05
 
 
 class State(StrEnum):
-    """Where a row stands. Every row of the source is in exactly one state; the counts add up to the rows read.
-
-    The values are what people call the states, in English.
-    """
+    """Where a row stands, by the word that is shown. Every row read is in one state; the counts add up to all."""
 
     REJECTED = "rejected"
     """Not sent: something is wrong with the row itself."""
