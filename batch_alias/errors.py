@@ -33,6 +33,10 @@ class ExitCode(IntEnum):
     """Interrupted by a person or a signal; the same command resumes."""
 
 
+FINISHED = frozenset({ExitCode.DONE, ExitCode.NOT_ALL_ACCEPTED})
+"""The exit codes of a command that came to its end."""
+
+
 def reason(error: OSError) -> Message:
     """What the operating system says about an error, in the language in use if it is known."""
     return Message(error.strerror or str(error))

@@ -15,7 +15,7 @@ LATENCY_STEP = 1.05
 
 
 class State(StrEnum):
-    """Where a row stands. Every row of the source is in exactly one state; the counts add up to the rows read."""
+    """Where a row stands, by the word that is shown. Every row read is in one state; the counts add up to all."""
 
     REJECTED = "rejected"
     """Not sent: something is wrong with the row itself."""
@@ -33,10 +33,6 @@ class State(StrEnum):
     """Refused for good, or out of attempts of which none can have reached the server."""
     UNKNOWN = "unknown"
     """Out of attempts, at least one of which may have reached the server, and none was confirmed."""
-
-
-DONE_STATES = frozenset({State.ACCEPTED, State.UNCHANGED, State.SUPERSEDED})
-"""The states of rows for which nothing is left to do."""
 
 
 class Call(StrEnum):

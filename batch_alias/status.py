@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from batch_alias.errors import ExitCode, LedgerError, UsageError
+from batch_alias.errors import FINISHED, LedgerError, UsageError
 from batch_alias.ledger import LEDGER, LOCK, NEW_LEDGER, LedgerReader, RunRecord
 from batch_alias.model import RequestKind, StateCounts
 from batch_alias.staging import PROGRESS
@@ -24,8 +24,6 @@ WATCH_INTERVAL = 2.0
 """Seconds between two looks at a job that is watched."""
 _KINDS = {"run": RequestKind.WRITE, "members": RequestKind.MEMBERS}
 """What the requests of a command are for; those of the others read."""
-_FINISHED = {ExitCode.DONE, ExitCode.NOT_ALL_ACCEPTED}
-"""The exit codes of a command that came to its end."""
 
 
 class Phase(StrEnum):
@@ -183,7 +181,7 @@ def _left(counts: StateCounts, run: RunRecord) -> int:
 
 def _phase(runs: list[RunRecord]) -> Phase:
     last = runs[-1] if runs else None
-    if last is None or (last.command == "members" and last.exit_code in _FINISHED and len(runs) == 1):
+    if last is None or (last.command == "members" and last.exit_code in FINISHED and len(runs) == 1):
         return Phase.STAGED
     if last.ended_at is not None:
         return Phase.ENDED

@@ -17,7 +17,7 @@ from jinja2 import Environment
 from jinja2.ext import extract_from_ast
 
 from batch_alias import errors
-from batch_alias.model import EVENT_SENTENCES
+from batch_alias.model import EVENT_SENTENCES, State
 from batch_alias.problems import PROBLEMS
 from batch_alias.rongcloud.codes import CODES, FAILURES, UNREADABLE
 from batch_alias.settings import DELIMITERS
@@ -90,7 +90,7 @@ def _of_tables() -> Iterator[str]:
         yield from (problem.sentence, problem.advice)
     for known in (*CODES.values(), *FAILURES.values(), UNREADABLE):
         yield from (known.meaning, known.advice, known.row_advice)
-    yield from EVENT_SENTENCES.values()
+    yield from (*State, *EVENT_SENTENCES.values())
     yield from (*DELIMITERS, *(name for _codec, name in BYTE_ORDER_MARKS.values()), NO_CODE_PAGE)
     yield from (*(os.strerror(getattr(errno, name)) for name in REASONS), "Name or service not known")
 

@@ -25,8 +25,9 @@ import trustme
 from hypothesis import settings as hypothesis_settings
 
 from batch_alias.job import Job, open_job
-from batch_alias.model import DONE_STATES, Event, Second, State
+from batch_alias.model import Event, Second, State
 from batch_alias.reports import Summary, writers
+from batch_alias.reports.rows import NOT_ACCEPTED
 from batch_alias.reports.summary import summarize
 from batch_alias.sandbox import Faults, Rules, Sandbox
 from batch_alias.sandbox.server import serve
@@ -365,7 +366,7 @@ def results(tmp_path: Path) -> Callable[..., Results]:
         states = {state: count for state, count in found.summary["states"].items() if count}
         assert found.states == states
         assert sum(states.values()) == found.summary["rows"] == len(found.rows)
-        left = sum(count for state, count in states.items() if state not in DONE_STATES | {State.PENDING})
+        left = sum(states.get(state, 0) for state in NOT_ACCEPTED)
         assert len(_table(folder / "not-accepted.csv")) == left
         return found
 

@@ -29,8 +29,6 @@ READ_FLAGS = ("rate", "max_in_flight", "attempts", "timeout", "patience", "max_f
 MEMBERS = "BATCH_ALIAS_CHECK_MEMBERS"
 """The variable of `check --members`, which `run --members` takes with a value."""
 CREDENTIALS = "Target (App Key and secret: RONGCLOUD_APP_KEY, RONGCLOUD_APP_SECRET)"
-
-
 PROBLEMS = Setting("problems", Path, None, Option("Write every problem as CSV.", "FILE"))
 SAMPLE = Setting("sample", int, None, Option("Read N random rows only.  [default: all]", "N", least=1))
 PORT = Setting("port", int, None, Option("Port to listen on.  [default: 0, a free one]", least=0, most=65_535))

@@ -94,11 +94,7 @@ async def undo_job(settings: Settings, *, observer: Observer = ignore, timing: T
     return await _perform(partial(open_undo, settings, timing=timing), partial(Job.send, observer=observer), Job.report)
 
 
-async def _perform(
-    opened: OpenJob,
-    work: Callable[[Job], Awaitable[None]],
-    report: Callable[[Job], T],
-) -> T:
+async def _perform(opened: OpenJob, work: Callable[[Job], Awaitable[None]], report: Callable[[Job], T]) -> T:
     """Open a job, do the work, and report, without blocking the event loop."""
     cancelled = threading.Event()
 

@@ -6,7 +6,7 @@ from contextlib import nullcontext, suppress
 from dataclasses import asdict, replace
 from itertools import islice
 
-from batch_alias.errors import BatchAliasError, ExitCode, LedgerError, StoppedByService
+from batch_alias.errors import FINISHED, BatchAliasError, ExitCode, LedgerError, StoppedByService
 from batch_alias.job.findings import Planned, Verification, Verified, too_many_changes, too_many_rejected
 from batch_alias.ledger import ADDRESS, FIRST_ROWS, REFUSED, STAYS_ON, TARGET, Ledger
 from batch_alias.model import EventKind
@@ -25,8 +25,6 @@ from batch_alias.version import __version__
 
 Result = Callable[[], tuple[int, ExitCode]]
 """Says when a command is at its end how many rows are left to do, and the exit code if that is not for a stop."""
-_FINISHED = {ExitCode.DONE, ExitCode.NOT_ALL_ACCEPTED}
-"""The exit codes of a command that came to its end."""
 
 
 class Job:
@@ -130,7 +128,7 @@ class Job:
                 return
             if self.is_planned_first:
                 await self.plan(observer)
-                if self._end[0] not in _FINISHED:
+                if self._end[0] not in FINISHED:
                     return
                 if (error := too_many_changes(self.ledger, self.settings)) is not None:
                     write_plan_report(self.folder, self.ledger)
@@ -162,7 +160,7 @@ class Job:
         chosen = self.verification
         steps, noted = Steps(write=False, verify=True), {"sample": chosen.sample, "seed": chosen.seed}
         await self._do_steps("verify", steps, noted, self._verified, observer)
-        if self._end[0] in _FINISHED:
+        if self._end[0] in FINISHED:
             chosen.end()
 
     async def _do_steps(
@@ -203,11 +201,7 @@ class Job:
         return {"max_rejected": self.settings.max_rejected} | given | stays
 
     async def _do(
-        self,
-        command: str,
-        pipeline: Pipeline | MemberLookup,
-        noted: Mapping[str, object],
-        result: Result,
+        self, command: str, pipeline: Pipeline | MemberLookup, noted: Mapping[str, object], result: Result
     ) -> None:
         """Make the requests of a command, and record how that ended."""
         self._pipeline = pipeline

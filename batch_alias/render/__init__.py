@@ -13,7 +13,8 @@ from batch_alias.ledger import JobInfo, LedgerReader, Plan, ProblemCount, ReadBa
 from batch_alias.model import State, StateCounts
 from batch_alias.problems import PROBLEMS, advice
 from batch_alias.reports import PLAN
-from batch_alias.reports.wording import STATE_LABELS, STATE_MEANINGS
+from batch_alias.reports.rows import NOT_ACCEPTED
+from batch_alias.reports.wording import STATE_MEANINGS
 from batch_alias.sending.comparison import MOST_ALIAS
 from batch_alias.sending.limiter import sending_seconds
 from batch_alias.sending.metrics import Progress
@@ -232,7 +233,7 @@ def diagnosis_lines(findings: Sequence[Finding]) -> Iterator[str]:
 def progress_text(progress: Progress, left: float | None) -> str:
     """A run's progress in a few words; ``left`` is how many seconds the rest takes, if that can be estimated."""
     shown = (State.UNCHANGED, State.CONFLICT, State.FAILED, State.UNKNOWN)
-    parts = [_numbers({STATE_LABELS[state]: progress.states.get(state, 0) for state in shown})]
+    parts = [_numbers({state: progress.states.get(state, 0) for state in shown})]
     if progress.outage is not None:
         parts.append(_("on hold for {time}, the service is down", time=duration(round(progress.outage))))
     elif progress.recent_reads:
@@ -256,15 +257,14 @@ def done_line(counts: StateCounts, *, sent: bool) -> str:
 def left_lines(counts: StateCounts, folder: Path) -> Iterator[str]:
     """How many rows were not accepted, with the file that names them, and how many were not sent; each if any."""
     rows, path = count(counts.rows, "row"), folder / "not-accepted.csv"
-    states = {state: getattr(counts, state) for state in (State.REJECTED, State.CONFLICT, State.FAILED, State.UNKNOWN)}
+    states: dict[str, int] = {state: getattr(counts, state) for state in NOT_ACCEPTED}
     if number := sum(states.values()):
-        kinds = _numbers({STATE_LABELS[state]: rows for state, rows in states.items()})
         yield _(
             "{number:,} of {rows} was not accepted ({kinds}): {path}",
             "{number:,} of {rows} were not accepted ({kinds}): {path}",
             number=number,
             rows=rows,
-            kinds=kinds,
+            kinds=_numbers(states),
             path=path,
         )
     if counts.pending:
@@ -273,4 +273,4 @@ def left_lines(counts: StateCounts, folder: Path) -> Iterator[str]:
 
 def state_counts(counts: StateCounts) -> str:
     """The states that rows are in, with their counts."""
-    return _numbers({label: getattr(counts, state) for state, label in STATE_LABELS.items()}) or _("none")
+    return _numbers({state: getattr(counts, state) for state in STATE_MEANINGS}) or _("none")

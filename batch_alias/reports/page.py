@@ -125,7 +125,7 @@ def _changes(ledger: LedgerReader) -> list[dict[str, object]]:
     return [
         {
             "name": name,
-            "label": _(wording.CHANGE_LABELS[name]),
+            "label": _(name),
             "rows": found[name][0],
             "accepted": found[name][1],
             "examples": list(islice(ledger.changing(name), FIRST_ROWS)),
@@ -152,7 +152,7 @@ def _environment() -> Environment:
         "moment": wording.moment,
         "exit": wording.exit_meaning,
         "code": wording.code_meaning,
-        "state": lambda state: _(wording.STATE_LABELS[State(state)]),
+        "state": _,
         "event": lambda kind: _(wording.EVENT_LABELS[kind]),
         "command": wording.command_name,
         "typed": wording.typed,

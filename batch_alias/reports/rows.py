@@ -9,18 +9,20 @@ from batch_alias.ledger import JobInfo, LedgerReader, RowRecord
 from batch_alias.model import State
 from batch_alias.text import N_, timestamp
 
-_ROW = ("row", "userId", "groupId", "remark")
-_READ_BACK = ("found", "verified_at")
-HEADER = (*_ROW, "state", "code", "message", "attempts", "request_id", "finished_at", "before", *_READ_BACK)
+# `_` translates the names that are not RongCloud's.
+_ROW = (N_("row"), "userId", "groupId", N_("remark"))
+_SENT = (N_("state"), N_("code"), N_("message"), N_("attempts"), N_("request_id"), N_("finished_at"))
+_READ_BACK = (N_("found"), N_("verified_at"))
+HEADER = (*_ROW, *_SENT, N_("before"), *_READ_BACK)
 PLAN_HEADER = ("row", "userId", "groupId", "action", "before", "after", "message")
 CHANGES: Mapping[str, str] = {
-    "set": N_("no alias was set"),
-    "replace": N_("another alias was set"),
-    "clear": N_("an alias was set, and is to be removed"),
+    N_("set"): N_("no alias was set"),
+    N_("replace"): N_("another alias was set"),
+    N_("clear"): N_("an alias was set, and is to be removed"),
     State.UNCHANGED: N_("the alias was so already"),
     State.CONFLICT: N_("the alias is not the one that may be replaced"),
 }
-"""What a row can change whose alias was read first, in the order in which it is shown."""
+"""What a row can change whose alias was read first, in the order in which it is shown; ``_`` translates both."""
 REASON, ROW_NUMBER = "batch_alias_reason", "batch_alias_row"
 """The columns of ``not-accepted.csv`` before those of the source: why, and the number of the row in the source."""
 NOT_ACCEPTED = (State.REJECTED, State.CONFLICT, State.FAILED, State.UNKNOWN)

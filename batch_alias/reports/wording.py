@@ -16,17 +16,6 @@ from batch_alias.settings import Comparing, Reading, Sending, Settings
 from batch_alias.settings.options import as_typed, flag, options
 from batch_alias.text import N_, Message, _, quoted
 
-STATE_LABELS: Mapping[State, str] = {
-    State.ACCEPTED: N_("accepted"),
-    State.UNCHANGED: N_("unchanged"),
-    State.SUPERSEDED: N_("superseded"),
-    State.REJECTED: N_("rejected"),
-    State.CONFLICT: N_("conflict"),
-    State.FAILED: N_("failed"),
-    State.UNKNOWN: N_("unknown"),
-    State.PENDING: N_("pending"),
-}
-"""What people call the states, in the order in which they are shown; ``_`` translates it."""
 STATE_MEANINGS: Mapping[State, str] = {
     State.ACCEPTED: N_("RongCloud accepted the alias"),
     State.UNCHANGED: N_("not sent: the alias was so already"),
@@ -37,16 +26,8 @@ STATE_MEANINGS: Mapping[State, str] = {
     State.UNKNOWN: N_("sent, but not confirmed: it may or may not be set"),
     State.PENDING: N_("not sent yet"),
 }
-"""What they mean, in the same order; ``_`` translates it."""
+"""What the states mean, in the order in which they are shown; ``_`` translates it, and the states."""
 
-CHANGE_LABELS: Mapping[str, str] = {
-    "set": N_("set"),
-    "replace": N_("replace"),
-    "clear": N_("clear"),
-    State.UNCHANGED: STATE_LABELS[State.UNCHANGED],
-    State.CONFLICT: STATE_LABELS[State.CONFLICT],
-}
-"""What people call the changes of rows whose aliases were read first; ``_`` translates it."""
 EVENT_LABELS: Mapping[EventKind, str] = {
     EventKind.OUTAGE_BEGAN: N_("outage began"),
     EventKind.OUTAGE_ENDED: N_("outage ended"),
@@ -131,9 +112,7 @@ def facts(info: JobInfo, runs: Sequence[RunRecord]) -> dict[str, list[str]]:
         "SHA-256": [info.sha256],
         **{_("Column of {field}", field=field): [column] for field, column in info.column_names.items()},
         _("Read with"): flags(given(info)),
-        _("Read at"): [
-            _("{time} UTC, by batch-alias {version}", time=moment(info.staged_at), version=info.version),
-        ],
+        _("Read at"): [_("{time} UTC, by batch-alias {version}", time=moment(info.staged_at), version=info.version)],
     }
     for run in runs:
         settings = {name: value for name, value in run.settings.items() if name not in _NOTED}

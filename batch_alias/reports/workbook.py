@@ -26,36 +26,20 @@ from batch_alias.model import State
 from batch_alias.reports.advice import advise, conclude, next_steps
 from batch_alias.reports.rows import CHANGES, HEADER, NOT_ACCEPTED, Cells, result
 from batch_alias.reports.summary import Summary
-from batch_alias.reports.wording import CHANGE_LABELS, STATE_LABELS, STATE_MEANINGS, causes, facts
+from batch_alias.reports.wording import STATE_MEANINGS, causes, facts
 from batch_alias.text import N_, _
 
 EXCEL_ROWS = 1_048_576
 """Rows of a sheet in Excel, with the header."""
 RESULTS = dict(zip(HEADER, (8, 20, 20, 24, 11, 20, 40, 9, 37, 25, 24, 24, 25), strict=True))
 """The columns of the sheet and their widths in characters."""
-LEFT = {**{name: RESULTS[name] for name in HEADER[:5]}, "why": 50, "what to do": 60}
+LEFT = {**{name: RESULTS[name] for name in HEADER[:5]}, N_("why"): 50, N_("what to do"): 60}
 """Those of the sheet of rows that were not accepted."""
 PRINTED = HEADER.index("finished_at") + 1
 """Columns that are printed: with all of them the print would be too small to read."""
 _SUMMARY_WIDTH = 110
 _NUMBERS = {"row", "attempts"}
 _WRAPPED = {"why", "what to do"}
-_TITLES = {
-    "row": N_("row"),
-    "remark": N_("remark"),
-    "state": N_("state"),
-    "code": N_("code"),
-    "message": N_("message"),
-    "attempts": N_("attempts"),
-    "request_id": N_("request_id"),
-    "finished_at": N_("finished_at"),
-    "before": N_("before"),
-    "found": N_("found"),
-    "verified_at": N_("verified_at"),
-    "why": N_("why"),
-    "what to do": N_("what to do"),
-}
-"""The columns for people; the others are named as RongCloud names its fields."""
 _COLORS: Mapping[str, tuple[str, str]] = {
     State.ACCEPTED: ("#1E6B3C", "#E2F3E8"),
     State.UNCHANGED: ("#0B6468", "#DDF1F2"),
@@ -157,7 +141,7 @@ def _add_table(
     sheet.ignore_errors({"number_stored_as_text": "A1:XFD1048576"})
     for column, (title, width) in enumerate(columns.items()):
         sheet.set_column(column, column, width, formats["plain" if title in _NUMBERS else "text"])
-        sheet.write_string(0, column, _(_TITLES[title]) if title in _TITLES else title, formats["header"])
+        sheet.write_string(0, column, _(title), formats["header"])
     return sheet
 
 
@@ -184,7 +168,7 @@ def _write_rows(
             if title in _NUMBERS:
                 sheet.write_number(last, column, value, formats["plain"])
             elif title == "state":
-                sheet.write_string(last, column, _(STATE_LABELS[State(str(value))]), formats[str(value)])
+                sheet.write_string(last, column, _(str(value)), formats[str(value)])
             elif value is not None and value != "":
                 look = formats["wrapped" if title in _WRAPPED else "text"]
                 _write_text(sheet, last, column, str(value), look)
@@ -232,17 +216,17 @@ def _summary_lines(folder: Path, ledger: LedgerReader, summary: Summary) -> Iter
             yield _Line(text=step.command, look="command")
     yield _Line()
     for state, meaning in STATE_MEANINGS.items():
-        yield _Line(_(STATE_LABELS[state]), summary.states[state], _(meaning), state)
+        yield _Line(_(state), summary.states[state], _(meaning), state)
     yield _Line(_("rows"), summary.rows, _("all of the above"))
     yield _Line()
     for change, rows in summary.changes.items():
-        yield _Line(_("Read first: {change}", change=_(CHANGE_LABELS[change])), rows, _(CHANGES[change]))
+        yield _Line(_("Read first: {change}", change=_(change)), rows, _(CHANGES[change]))
     if summary.verified or summary.differs:
         yield _Line(_("Read back: as sent"), summary.verified, _("accepted rows"))
         yield _Line(_("Read back: another alias"), summary.differs, _("accepted rows, which are in differs.csv"))
     for cause in causes(ledger.rows(*NOT_ACCEPTED)).values():
         state = State(cause.example.state)
-        yield _Line(_(STATE_LABELS[state]), cause.rows, cause.name, state)
+        yield _Line(_(state), cause.rows, cause.name, state)
         texts = cause.message, advise(cause.example, info)
         yield from (_Line(text=text) for text in texts if text not in {"", cause.name})
     yield _Line()

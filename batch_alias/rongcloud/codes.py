@@ -145,9 +145,7 @@ def classify(*, status: int, code: int | None) -> Classification:
         )
     if status == 404:
         return Classification(
-            action=Action.STOP,
-            meaning=N_("HTTP 404: this host does not know the call"),
-            advice=_CHECK_PATH,
+            action=Action.STOP, meaning=N_("HTTP 404: this host does not know the call"), advice=_CHECK_PATH
         )
     if status >= 400:
         return Classification(action=Action.FAIL, meaning=FROM_GATEWAY, values=values, advice=_CHECK_PATH)

@@ -24,11 +24,11 @@ LONG_PAUSE = 5.0
 """Seconds to wait that say nothing about the pace; a rate limit may ask for one or two, over and over."""
 
 
-class RecordMetrics(Protocol):
-    """Keeps what happened since the last call, and the busiest sliding second of the run so far."""
+class MetricsRecords(Protocol):
+    """Where what was counted is kept."""
 
-    async def __call__(self, seconds: list[Second], events: list[Event], *, busiest: int) -> None:
-        """Keep them."""
+    async def record_metrics(self, seconds: list[Second], events: list[Event], *, busiest: int) -> None:
+        """Keep what happened since the last call, and the busiest sliding second of the run so far."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +42,7 @@ class Callbacks:
     may_end: Callable[[], bool]  # whether no row will be added once the queue is empty and nothing is in flight
     settle: Callable[[Row, Outcome], None]  # how a call for a row ended
     cut_off: Callable[[Row, Outcome], None]  # the run ended before a call that may have been carried out was confirmed
-    record_metrics: RecordMetrics
+    records: MetricsRecords
 
 
 class Dispatcher:
@@ -280,7 +280,7 @@ class Dispatcher:
         """Keep what happened in the seconds that are over, or until now."""
         seconds, events = self.metrics.take(all_of_it=all_of_it)
         if seconds or events:
-            await self._callbacks.record_metrics(seconds, events, busiest=self.metrics.busiest)
+            await self._callbacks.records.record_metrics(seconds, events, busiest=self.metrics.busiest)
 
     async def _close_idle(self, *, before: float) -> None:
         while self._idle and self._idle[0][0] < before:

@@ -16,11 +16,10 @@ from batch_alias.model import (
     Outcome,
     RequestKind,
     Row,
-    Second,
     State,
 )
 from batch_alias.sending import HARMLESS, Service, Timing
-from batch_alias.sending.dispatcher import Callbacks, Dispatcher
+from batch_alias.sending.dispatcher import Callbacks, Dispatcher, MetricsRecords
 from batch_alias.sending.limiter import RateLimiter
 from batch_alias.sending.metrics import Progress
 from batch_alias.sending.work_queue import LOW, Feeder, PendingRows, WorkQueue
@@ -30,7 +29,7 @@ _FIRST = Row(number=0, user_id="batch-alias", group_id=HARMLESS.group_id, remark
 """Stands for the call that changes nothing: once it was accepted, a refusal concerns its group and not a setting."""
 
 
-class GroupRecords(PendingRows, Protocol):
+class GroupRecords(PendingRows, MetricsRecords, Protocol):
     """Where groups come from, and what is recorded of them. Each may raise ``LedgerError``, which ends the lookup."""
 
     def select_groups(self) -> int:
@@ -41,9 +40,6 @@ class GroupRecords(PendingRows, Protocol):
 
     def end_groups(self, *, reject: bool) -> None:
         """Reject these rows, or warn of them, and give the rows to send again."""
-
-    async def record_metrics(self, seconds: list[Second], events: list[Event], *, busiest: int) -> None:
-        """Keep what happened since the last call, and the busiest sliding second of the run so far."""
 
 
 class MemberLookup:
@@ -89,7 +85,7 @@ class MemberLookup:
                 may_end=lambda: True,
                 settle=self._settle,
                 cut_off=lambda _row, _outcome: None,  # it is asked about again
-                record_metrics=ledger.record_metrics,
+                records=ledger,
             ),
             queue=self._queue,
             service=service,

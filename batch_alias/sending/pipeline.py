@@ -13,10 +13,10 @@ from operator import attrgetter
 from typing import Protocol
 
 from batch_alias.errors import StoppedByService
-from batch_alias.model import Event, EventKind, Operation, RequestKind, Row, Second, State
+from batch_alias.model import Event, EventKind, Operation, RequestKind, Row, State
 from batch_alias.sending import RateLimiter, Service, Timing
 from batch_alias.sending.comparison import Steps
-from batch_alias.sending.dispatcher import Callbacks, Dispatcher
+from batch_alias.sending.dispatcher import Callbacks, Dispatcher, MetricsRecords
 from batch_alias.sending.metrics import Progress
 from batch_alias.sending.row_steps import RowRecords, RowSteps
 from batch_alias.sending.work_queue import WorkQueue
@@ -30,11 +30,8 @@ STALL = 1.0
 """Seconds that are worth it."""
 
 
-class Ledger(RowRecords, Protocol):
+class Ledger(RowRecords, MetricsRecords, Protocol):
     """What sending needs of the ledger."""
-
-    async def record_metrics(self, seconds: list[Second], events: list[Event], *, busiest: int) -> None:
-        """Keep what happened since the last call, and the busiest sliding second of the run so far."""
 
 
 class Pipeline:
@@ -100,7 +97,7 @@ class Pipeline:
 
     def _kinds(self, ledger: Ledger) -> dict[RequestKind, tuple[Callable[[Row], Operation], WorkQueue, Callbacks]]:
         """The call for a row, the rows, and where they come from and go, by kind."""
-        rows, callbacks = self._rows, partial(Callbacks, feed=self._rows.feed, record_metrics=ledger.record_metrics)
+        rows, callbacks = self._rows, partial(Callbacks, feed=self._rows.feed, records=ledger)
         writing = callbacks(
             settle=rows.was_written,
             cut_off=lambda _row, outcome: rows.record(outcome, RequestKind.WRITE),

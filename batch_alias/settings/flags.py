@@ -1,6 +1,7 @@
 """Settings as flags: click options are generated from the fields of settings classes, and filled back into them."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -48,8 +49,8 @@ def flags(title: str, settings: type, *names: str) -> Callable[[F], F]:
     return cloup.option_group(title, *map(flag_of, chosen))
 
 
-def flag_of(setting: Setting) -> Callable[[F], F]:
-    """A decorator that adds the flag of a setting."""
+def flag_of(setting: Setting, **more: Any) -> Callable[[F], F]:  # noqa: ANN401 - what click takes
+    """A decorator that adds the flag of a setting; ``more`` is for ``cloup.option``."""
     option, default = setting.option, setting.default
     names = [flag(setting.name), *filter(None, [option.short]), setting.name]
     if setting.type is bool:
@@ -63,19 +64,14 @@ def flag_of(setting: Setting) -> Callable[[F], F]:
         metavar=option.metavar,
         envvar=variables(setting),
         help=option.help,
-        shell_complete=_completion(option.offered),
+        # Where no values are offered click completes them by their type.
+        shell_complete=partial(_complete, option.offered) if option.offered else None,
+        **more,
     )
 
 
-def _completion(offered: tuple[str, ...]) -> Callable[[click.Context, click.Parameter, str], list[str]] | None:
-    """How a shell completes a value of which some are offered; without them click does it by its type."""
-    if not offered:
-        return None
-
-    def complete(_context: click.Context, _parameter: click.Parameter, begun: str) -> list[str]:
-        return [value for value in offered if value.startswith(begun)]
-
-    return complete
+def _complete(offered: tuple[str, ...], _context: click.Context, _parameter: click.Parameter, begun: str) -> list[str]:
+    return [value for value in offered if value.startswith(begun)]
 
 
 def _type(setting: Setting) -> Callable[[str], object]:
@@ -92,15 +88,8 @@ def language(function: F) -> F:
     """A decorator that adds --lang, which holds before the command line is parsed."""
     option = Option("Language of messages and reports.  [default: that of LC_ALL or LANG]", choices=LANGUAGES)
     setting = Setting("lang", str, None, option)
-    taken = cloup.option(
-        "--lang",
-        type=Choice(LANGUAGES),
-        envvar=variables(setting),
-        expose_value=False,
-        callback=lambda _context, _option, value: check(setting, value),
-        help=option.help,
-    )
-    return taken(function)
+    checked = flag_of(setting, expose_value=False, callback=lambda _context, _option, value: check(setting, value))
+    return checked(function)
 
 
 def fill(settings: type[T], given: Given, **more: object) -> T:

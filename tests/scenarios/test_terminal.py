@@ -70,7 +70,10 @@ def test_a_command_to_be_copied_is_not_broken(typed, write_csv):
     write_csv(ONE_REJECTED)
     folder = "a-folder-with-a-long-name-for-the-reports-of-this-job"
     shown = typed("run", "rows.csv", "--yes", "--max-rejected", "50%", "--job", folder)
-    assert f"          batch-alias run {folder}/not-accepted.csv --job {folder}/not-accepted.aliases --url http://" in shown
+    assert (
+        f"          batch-alias run {folder}/not-accepted.csv --job {folder}/not-accepted.aliases --url http://"
+        in shown
+    )
 
 
 def test_ctrl_c_stays_on_a_line_of_its_own(typed, write_csv):
