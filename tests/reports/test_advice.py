@@ -140,11 +140,11 @@ def test_the_commands_of_next_steps_can_be_pasted_into_a_shell(job):
     job.stage({"remark": "a"})
     job.run(argv=["run", "my names.csv", "--sandbox"])
     summary = a_summary(pending=2, failed=1, unknown=1, rejected=1)
-    steps = next_steps(summary, Path("my names.aliases"), info, job.ledger)
+    steps = next_steps(summary, Path("my job"), info, job.ledger)
     assert [step.command for step in steps] == [
         "batch-alias run 'my names.csv' --sandbox",
-        "batch-alias retry 'my names.aliases'",
-        "batch-alias run 'my names.aliases/not-accepted.csv' --job 'my names.aliases/not-accepted.aliases' --user-column 'my id'",
+        "batch-alias retry 'my job'",
+        "batch-alias run 'my job/not-accepted.csv' --job 'my job/not-accepted.aliases' --user-column 'my id'",
     ]
     assert "Send 2 rows not sent yet: " in steps[0].text
     assert "1 failed row " in steps[1].text
