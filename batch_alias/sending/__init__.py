@@ -68,5 +68,7 @@ class Service(Protocol):
 class RateLimiter(Protocol):
     """The promise of the rate."""
 
+    busiest: int  # most attempts that started within any sliding second
+
     async def acquire(self) -> Permission:
         """Wait until an attempt may start: about a second at most, since a stop waits as long."""

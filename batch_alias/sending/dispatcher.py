@@ -280,7 +280,7 @@ class Dispatcher:
         """Keep what happened in the seconds that are over, or until now."""
         seconds, events = self.metrics.take(all_of_it=all_of_it)
         if seconds or events:
-            await self._callbacks.records.record_metrics(seconds, events, busiest=self.metrics.busiest)
+            await self._callbacks.records.record_metrics(seconds, events, busiest=self._limiter.busiest)
 
     async def _close_idle(self, *, before: float) -> None:
         while self._idle and self._idle[0][0] < before:

@@ -37,12 +37,14 @@ class RateLimiter:
     def __init__(self, rate: int) -> None:
         burst = 1 + LATE * rate
         self._bucket = AsyncLimiter(burst, burst / (LEAK * rate))
-        self._starts: deque[float] = deque(maxlen=rate)
+        # Starts: the last ones, and those of the last second.
+        self.noted: tuple[deque[float], deque[float]] = deque(maxlen=rate), deque()
+        self.busiest = 0  # most starts within any sliding second
 
     async def acquire(self) -> Permission:
         """Wait until an attempt may start: at once, or else the permission must be given back and renewed."""
         await self._bucket.acquire()
-        permission = _Permission(self._starts)
+        permission = _Permission(self)
         await permission.renew()
         return permission
 
@@ -50,21 +52,27 @@ class RateLimiter:
 class _Permission:
     """A start, noted among the last ones."""
 
-    __slots__ = ("_start", "_starts")
+    __slots__ = ("_limiter", "_start")
 
-    def __init__(self, starts: deque[float]) -> None:
-        self._starts = starts
+    def __init__(self, limiter: RateLimiter) -> None:
+        self._limiter = limiter
         self._start = 0.0
 
     def give_back(self) -> None:
-        with suppress(ValueError):  # it was long ago
-            self._starts.remove(self._start)
+        for starts in self._limiter.noted:
+            with suppress(ValueError):  # it was long ago
+                starts.remove(self._start)
 
     async def renew(self) -> None:
         # The bucket is not asked again: it has spaced this attempt already.
-        starts, now = self._starts, asyncio.get_running_loop().time()
+        starts, last_second = self._limiter.noted
+        now = asyncio.get_running_loop().time()
         while len(starts) == starts.maxlen and (wait := starts[0] + WINDOW - now) > 0:
             await asyncio.sleep(wait)
             now = asyncio.get_running_loop().time()
         self._start = now
         starts.append(now)
+        last_second.append(now)
+        while last_second[0] <= now - 1:
+            last_second.popleft()
+        self._limiter.busiest = max(self._limiter.busiest, len(last_second))

@@ -1,4 +1,4 @@
-"""What a run has done so far: totals, each second, latencies, the busiest second, and the events."""
+"""What a run has done so far: totals, each second, latencies, and the events."""
 
 import math
 from collections import Counter, deque
@@ -79,7 +79,6 @@ class Metrics:
         self._events: list[Event] = []
         self.calls = 0  # that have an outcome
         self.settled: Counter[State] = Counter()
-        self.busiest = 0
 
     def started(self, *, retry: bool = False, check: bool = False, now: float) -> None:
         """Count an attempt that starts at a monotonic reading: for a row, the first or not, or a call about no row."""
@@ -91,7 +90,6 @@ class Metrics:
         starts.append(now)
         while starts[0] <= now - 1:
             starts.popleft()
-        self.busiest = max(self.busiest, len(starts))
 
     def responded(self, response: Response) -> None:
         """Count a response."""

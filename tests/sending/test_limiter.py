@@ -98,8 +98,10 @@ def test_permissions_that_are_renewed_after_a_delay_keep_the_promise_and_the_rat
     """As where the server closes every connection: each attempt has to wait for one."""
     seconds, draw = 100 if rate == 1 else 10, random.Random(3)
 
+    limiter = RateLimiter(rate)
+
     async def main(loop) -> list[float]:
-        limiter, started = RateLimiter(rate), []
+        started = []
 
         async def attempt(permission) -> None:
             permission.give_back()
@@ -113,5 +115,21 @@ def test_permissions_that_are_renewed_after_a_delay_keep_the_promise_and_the_rat
         return started
 
     started = driven(main)
-    assert busiest(started) <= rate
+    assert busiest(started) <= limiter.busiest <= rate
     assert len(started) >= share * rate * seconds
+
+
+@given(st.lists(st.floats(0, 0.5), min_size=1, max_size=100))
+def test_the_busiest_second_is_counted(driven, waits):
+    limiter = RateLimiter(30)
+
+    async def main(loop) -> list[float]:
+        started = []
+        for wait in waits:
+            await asyncio.sleep(wait)
+            await limiter.acquire()
+            started.append(loop.time())
+        return started
+
+    assert limiter.busiest == 0
+    assert busiest(driven(main)) == limiter.busiest

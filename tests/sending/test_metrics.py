@@ -56,7 +56,6 @@ def test_a_second_can_be_taken_once_it_is_over(metrics, wall):
     assert second.settled == {"accepted": 1}
     assert second.codes == {"200": 1, "1008": 1}
     assert second.latencies == {latency_bucket(0.01): 2}
-    assert metrics.busiest == 2
     assert metrics.take(all_of_it=True) == ([], [])
 
 
@@ -99,11 +98,10 @@ def test_an_event_is_observed_and_can_be_taken_once(metrics, wall, events):
 
 
 @given(st.lists(st.floats(0, 20), min_size=1, max_size=200).map(sorted))
-def test_the_busiest_second_is_that_of_any_half_open_window(times):
+def test_the_rate_is_that_of_the_last_second(times):
     metrics = Metrics(RequestKind.WRITE, wall=lambda: 0.0, observer=lambda _event: None)
     for time in times:
         metrics.started(retry=False, now=time)
-    assert metrics.busiest == max(sum(1 for other in times if time - 1 < other <= time) for time in times)
     last = times[-1]
     assert metrics.recent_rate(now=last) == sum(1 for time in times if last - 1 < time)
     assert metrics.recent_rate(now=last + 1.001) == 0
