@@ -24,6 +24,7 @@ import pytest
 import trustme
 from hypothesis import settings as hypothesis_settings
 
+from batch_alias.__main__ import main
 from batch_alias.job import Job, open_job
 from batch_alias.model import Event, Second, State
 from batch_alias.reports import Summary, writers
@@ -37,9 +38,10 @@ from batch_alias.sending.controller import BreakerRules, ControllerRules
 from batch_alias.sending.retry import Backoff
 from batch_alias.settings import Sending, Settings
 from batch_alias.settings.target import Secret, Target
+from batch_alias.text import use_language
 from tests.support.http import KEY, SECRET
 from tests.support.jobs import START
-from tests.support.processes import DEADLINE, Command, environment_of
+from tests.support.processes import DEADLINE, Command, Ended, environment_of
 
 # Shared and noisy machines: how long an example takes says nothing about the code.
 hypothesis_settings.register_profile("all", deadline=None)
@@ -421,3 +423,28 @@ def command(tmp_path: Path, environment) -> Iterator[Callable[..., Command]]:
         if process.poll() is None:
             process.kill()
         process.communicate()
+
+
+@pytest.fixture
+def clean(monkeypatch, tmp_path, environment) -> Iterator[None]:
+    """In this process a command is run in an empty folder and with none of our variables."""
+    for name in os.environ.keys() - environment().keys():
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
+    use_language("en")
+
+
+@pytest.fixture
+def batch_alias(clean, monkeypatch, capfd) -> Callable[..., Ended]:
+    """Run a command in this process."""
+
+    def run(*arguments: str | Path) -> Ended:
+        monkeypatch.setattr(sys, "argv", ["batch-alias", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return Ended(ended.value.code, *capfd.readouterr())
+
+    return run

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from batch_alias import cli as command_line
-from batch_alias.__main__ import main
 from batch_alias.cli import cli
 from batch_alias.errors import ExitCode, SourceError
 from batch_alias.ledger import locked
@@ -18,21 +17,12 @@ from batch_alias.settings import Reading
 from batch_alias.staging import staged
 from batch_alias.text import use_language
 from tests.support.faults import OnPath, Script, coded
-from tests.support.processes import Ended, environment_of, finish, run_python, started
+from tests.support.processes import environment_of, finish, run_python, started
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
 
 
-@pytest.fixture(autouse=True)
-def _clean(monkeypatch, tmp_path, environment):
-    """Every command is run in an empty folder and with none of our variables."""
-    for name in os.environ.keys() - environment().keys():
-        monkeypatch.delenv(name)
-    monkeypatch.chdir(tmp_path)
-    before = signal.getsignal(signal.SIGTERM)
-    yield
-    signal.signal(signal.SIGTERM, before)
-    use_language("en")
+pytestmark = pytest.mark.usefixtures("clean")
 
 
 @pytest.fixture
@@ -42,19 +32,6 @@ def credentials(monkeypatch, served):
     for name, value in ours.items():
         monkeypatch.setenv(name, value)
     return ours
-
-
-@pytest.fixture
-def batch_alias(monkeypatch, capfd):
-    """Run a command in this process."""
-
-    def run(*arguments: str | Path) -> Ended:
-        monkeypatch.setattr(sys, "argv", ["batch-alias", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        return Ended(ended.value.code, *capfd.readouterr())
-
-    return run
 
 
 @pytest.fixture
