@@ -79,7 +79,8 @@ def test_terminal_and_page_name_the_same_next_command_and_it_works(column, comma
     options = ("--max-rejected", "50%")
     first = command("run", source, "--job", "job", "--user-column", column, *options, to=served).end()
     assert first.code == ExitCode.NOT_ALL_ACCEPTED, first.err
-    step = "batch-alias run job/not-accepted.csv --user-column who"
+    new = "--job job/not-accepted.aliases --user-column who"
+    step = f"batch-alias run job/not-accepted.csv {new} --url {served.url}"
     assert step in first.err
     assert step in (tmp_path / "job" / "report.html").read_text(encoding="utf-8")
 
