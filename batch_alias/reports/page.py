@@ -117,7 +117,7 @@ def _sum_of_requests(summary: Summary, runs: list[RunRecord]) -> str:
         terms.append(_("{number:,} retry", "{number:,} retries", number=summary.retries))
     if checks := summary.requests - summary.retries - rows:
         terms.append(_("{number:,} call that changes nothing", "{number:,} calls that change nothing", number=checks))
-    return f"{' + '.join(terms)} = {count(summary.requests, 'request')}"
+    return _("{terms} = {requests}.", terms=" + ".join(terms), requests=count(summary.requests, "request"))
 
 
 def _changes(ledger: LedgerReader) -> list[dict[str, object]]:
