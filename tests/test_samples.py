@@ -9,6 +9,7 @@ import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
 import yaml
 
 from batch_alias.cli import cli
@@ -93,6 +94,7 @@ def test_the_crontab_sends_without_a_question():
     assert {"RONGCLOUD_APP_KEY", "RONGCLOUD_APP_SECRET", "RONGCLOUD_REGION"} <= set(variables)
 
 
+@pytest.mark.posix_only
 def test_the_notification_says_how_the_job_ended(environment, tmp_path):
     curl = tmp_path / "bin" / "curl"
     curl.parent.mkdir()

@@ -3,7 +3,6 @@
 import json
 import os
 import sys
-import termios
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -11,12 +10,16 @@ import pytest
 
 from tests.support.processes import started
 
+pytestmark = pytest.mark.posix_only
+
 ONE_REJECTED = [("u1", "g", "a"), ("", "g", "b")]
 
 
 @pytest.fixture
 def typed(environment, sandbox, tmp_path, until) -> Callable[..., str]:
     """Run a command on a terminal of 60 columns, and what it printed; Ctrl-C is typed after so many requests."""
+    import termios  # not on Windows
+
     served = sandbox()
 
     def run(*arguments: object, interrupted_after: int | None = None, **variables: str) -> str:
