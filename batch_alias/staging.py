@@ -47,12 +47,6 @@ def staged(
     A job that has sent nothing yet is staged again when the source has changed; the aliases that a plan has read for
     it are kept.
 
-    Args:
-        source: The file of rows; ``-`` is standard input.
-        reading: How to read it.
-        folder: The job's folder.
-        on_read: Called now and then.
-
     Raises:
         SourceError: The source cannot be read.
         LedgerError: The ledger cannot be used, or belongs to another source.
@@ -78,11 +72,6 @@ def connected(
     settings: Settings, timing: Timing, on_switch: Callable[[str], None] = lambda _host: None
 ) -> Iterator[Client]:
     """A client for the target of the settings; the sandbox is served as long as the block lasts.
-
-    Args:
-        settings: The target and how to send.
-        timing: How long to wait for what.
-        on_switch: Called with the new host when all connections move to the other host.
 
     Raises:
         UsageError: There is no target, or the client cannot be set up as the settings or the environment say.

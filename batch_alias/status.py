@@ -75,11 +75,7 @@ Listed = tuple[Path, Status | LedgerError]
 
 
 def status_of(folder: Path) -> Status:
-    """Where the job in a folder stands.
-
-    Raises:
-        LedgerError: There is no ledger, or it cannot be read.
-    """
+    """Where the job in a folder stands. Raises ``LedgerError`` if there is no ledger or it cannot be read."""
     with suppress(OSError, ValueError, TypeError, KeyError):  # the last ones where it is no file of ours
         return _reading(json.loads((folder / PROGRESS).read_text(encoding="utf-8")), folder)
     if not (folder / LEDGER).exists() and _is_heard_of(max(_changed_at(folder / name) for name in (LOCK, NEW_LEDGER))):

@@ -78,11 +78,7 @@ class Resolver:
         self._under_way: dict[tuple[str, int], asyncio.Future[list[Address]]] = {}
 
     async def resolve(self, host: str, port: int) -> list[Address]:
-        """All addresses of a host.
-
-        Raises:
-            OSError: There are none, or DNS does not work.
-        """
+        """All addresses of a host. Raises ``OSError`` if there are none, or DNS does not work."""
         loop, key = asyncio.get_running_loop(), (host, port)
         future = self._under_way.get(key)
         if future is None or future.get_loop() is not loop:  # one of a loop that was closed never ends

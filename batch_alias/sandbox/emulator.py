@@ -53,11 +53,7 @@ _Refused = tuple[int, str]  # RongCloud's code, and a message if the meaning of 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """What the emulated service enforces.
-
-    Raises:
-        UsageError: A value is out of its range.
-    """
+    """What the emulated service enforces. Raises ``UsageError`` if a value is out of its range."""
 
     # Counted over a strict sliding second. That each path has a limit of its own is likely, but not documented.
     rate: Annotated[int, Option("Requests per second that are granted, on each path.", least=1)] = 100

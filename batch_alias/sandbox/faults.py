@@ -91,10 +91,8 @@ class Faults:
     """A plan by shares of the requests, drawn from a seed.
 
     Each share is split evenly over the faults of its kind; an outage comes before them. What is drawn depends on the
-    seed and on number, path and time of the request only, so that a run can be repeated.
-
-    Raises:
-        UsageError: A value is out of its range.
+    seed and on number, path and time of the request only, so that a run can be repeated. Raises
+    ``UsageError`` if a value is out of its range, or the shares are more than 100 % together.
     """
 
     latency: Annotated[float, Option("Mean time to a response.", unit=Unit.SECONDS, least=0)] = 0.0

@@ -1,6 +1,7 @@
 """The settings of a job: its source, how that is read, how its rows are sent, and what is printed.
 
-A field with an ``Option`` is a flag: its type, default, range and help stand on it, once.
+A field with an ``Option`` is a flag: its type, default, range and help stand on it, once. To make a value of one of
+these classes raises ``UsageError`` if a field is out of its range, or if fields contradict each other.
 """
 
 from dataclasses import dataclass, field
@@ -45,12 +46,7 @@ class Empty(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """How the source is read; part of a job's identity.
-
-    Raises:
-        UsageError: There is no such encoding, format or reason, the delimiter cannot separate fields, or what is not
-            CSV is to be read verbatim.
-    """
+    """How the source is read; part of a job's identity."""
 
     user_column: Annotated[
         str | None,
@@ -109,11 +105,7 @@ class Reading:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sending:
-    """How rows are sent.
-
-    Raises:
-        UsageError: A value is out of its range.
-    """
+    """How rows are sent."""
 
     rate: Annotated[int, Option("Requests per second, never exceeded in any second.", least=1, most=10_000)] = 100
     max_in_flight: Annotated[int, Option("Most requests, and connections, at once.", least=1, most=4096)] = 512
@@ -136,11 +128,7 @@ class Sending:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparing:
-    """What is asked of RongCloud before and after rows are sent, and what keeps rows from being sent.
-
-    Raises:
-        UsageError: A value is out of its range.
-    """
+    """What is asked of RongCloud before and after rows are sent, and what keeps rows from being sent."""
 
     compare: Annotated[bool, Option("Read each alias first, keep it for undo, and send only what differs.")] = False
     only_absent: Annotated[bool, Option("Set an alias only where none is set.")] = False
@@ -159,11 +147,7 @@ class Comparing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """One job.
-
-    Raises:
-        UsageError: A value is out of its range.
-    """
+    """One job."""
 
     source: Path | None = None  # the file of rows; None for a job that is already staged
     job: Annotated[Path | None, Option("Folder of the job.  [default: SOURCE-STEM.aliases]", "DIR")] = None
@@ -203,11 +187,7 @@ class Settings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Output:
-    """What the command line prints and asks.
-
-    Raises:
-        UsageError: It is to be quiet and verbose.
-    """
+    """What the command line prints and asks."""
 
     yes: Annotated[bool, Option("Send without asking.")] = False
     quiet: Annotated[bool, Option("Print problems only.")] = False

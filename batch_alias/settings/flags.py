@@ -129,11 +129,7 @@ def fill_target(
 def fill_settings(
     given: Given, environment: Mapping[str, str], *, recall: Callable[[], Given] = dict, **more: object
 ) -> Settings:
-    """The settings of a job that is sent or read; for ``recall`` see ``fill_target``.
-
-    Raises:
-        UsageError: One is not permitted.
-    """
+    """The settings of a job that is sent or read. Arguments and errors are those of ``fill_target``."""
     parts = {
         "reading": fill(Reading, given),
         "sending": fill(Sending, given),

@@ -105,17 +105,13 @@ def read_number(text: str, setting: Setting, kind: Callable[[str], object]) -> o
 
 
 def validate(settings: object) -> None:
-    """Check the values of a settings object against the ranges and choices of its options.
-
-    Raises:
-        UsageError: A value is not permitted.
-    """
+    """Check the values of a settings object. Raises ``UsageError`` if one is not permitted by its option."""
     for setting in options(type(settings)):
         check(setting, getattr(settings, setting.name))
 
 
 def check(setting: Setting, value: object) -> None:
-    """Check one value of a setting; see ``validate``."""
+    """Check one value of a setting, as ``validate`` does."""
     option = setting.option
     if isinstance(value, str) and option.choices and value not in option.choices:
         shown, advice = quoted(value), N_("It may be {choices}.")

@@ -124,11 +124,7 @@ class Reader(Protocol):
     header: tuple[str, ...]  # the column names, without the white space around them
 
     def chunks(self, columns: Columns) -> Iterator[Chunk]:
-        """Read the rows under the header, once.
-
-        Raises:
-            SourceError: The file is damaged from here on.
-        """
+        """Read the rows under the header, once. Raises ``SourceError`` where the file is damaged."""
         ...
 
 
@@ -176,8 +172,6 @@ def find_columns(header: tuple[str, ...], reading: Reading, *, where: Message | 
     """Find the column of each role in a header, or as the user named it.
 
     Args:
-        header: The names of the columns.
-        reading: What the user named.
         where: Where the header stands, for the error; as "in row 3".
 
     Raises:

@@ -49,11 +49,7 @@ def first_rows(rows: Iterable[T], cells: Callable[[T], Iterable[str]], reading: 
 
 
 def find_header(tops: Sequence[Top], reading: Reading, *, file: str) -> Header:
-    """Find the row that has the columns.
-
-    Raises:
-        SourceError: No row has them, or several have.
-    """
+    """Find the row that has the columns. Raises ``SourceError`` if no row has them, or several have."""
     if not any(top.rows for top in tops):
         if not tops[0].sheet:
             raise SourceError("{file} contains nothing but white space.", "Was its export finished?", file=file)

@@ -31,11 +31,7 @@ _DAMAGE = (pa.ArrowException, OSError, ValueError)
 
 
 class ParquetReader:
-    """Reads a Parquet file.
-
-    Raises:
-        SourceError: The file is damaged, or two of its columns have the same name.
-    """
+    """Reads a Parquet file. Raises ``SourceError`` if it is damaged or two columns have the same name."""
 
     def __init__(self, file: io.BufferedIOBase, name: str) -> None:
         self._name = name

@@ -201,11 +201,7 @@ class Package:
                 self._read_formats(archive, part)
 
     def scan(self, sheet: str) -> Scan:
-        """Find what calamine does not report of a sheet.
-
-        Raises:
-            SourceError: It is damaged, or too large.
-        """
+        """Find what calamine does not report of a sheet. Raises ``SourceError`` if it is damaged or too large."""
         scan = Scan(self._formats, recalculated=self._recalculated)
         with self._open() as archive:
             for name in self._strings:
