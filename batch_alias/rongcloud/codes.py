@@ -8,6 +8,7 @@ Source: RongCloud's server API documentation, "Status codes", and responses seen
 """
 
 from collections.abc import Mapping
+from functools import partial
 from types import MappingProxyType
 
 from batch_alias.model import SUCCESS, Action, Classification, Failure
@@ -19,98 +20,84 @@ FROM_GATEWAY = N_("HTTP {status} from a gateway")
 _CHECK_PATH = "Check --region or --url."
 _CHECK_KEYS = "Check RONGCLOUD_APP_KEY and RONGCLOUD_APP_SECRET, and that the region is the one the app lives in."
 
+_fail = partial(Classification, action=Action.FAIL)
+_stop = partial(Classification, action=Action.STOP)
+_retry = partial(
+    Classification, action=Action.RETRY, unhealthy=True
+)  # none without a service, or a way to it, that does not work
+
 CODES: Mapping[int, Classification] = MappingProxyType(
     {
         200: Classification(status=200, action=Action.ACCEPT, meaning="accepted"),
-        1000: Classification(status=500, action=Action.RETRY, meaning="internal error", in_doubt=True, unhealthy=True),
-        1001: Classification(
-            status=401, action=Action.STOP, meaning="App Key and secret do not match", advice=_CHECK_KEYS
-        ),
-        1002: Classification(
+        1000: _retry(status=500, meaning="internal error", in_doubt=True),
+        1001: _stop(status=401, meaning="App Key and secret do not match", advice=_CHECK_KEYS),
+        1002: _fail(
             status=400,
-            action=Action.FAIL,
             meaning="parameter missing or invalid",
             systematic=True,
             advice="RongCloud also answers so when it does not know the App Key: check RONGCLOUD_APP_KEY, the region,"
             " and which column was taken for which.",
             row_advice="Check the ids of this row: RongCloud does not accept them.",
         ),
-        1003: Classification(
+        1003: _fail(
             status=400,
-            action=Action.FAIL,
             meaning="empty request",
             row_advice="Send it again with batch-alias retry: nothing is wrong with the row.",
         ),
         1004: Classification(status=401, action=Action.SIGN_AGAIN, meaning="signature refused", advice=_CHECK_KEYS),
-        1005: Classification(
+        1005: _fail(
             status=400,
-            action=Action.FAIL,
             meaning="parameter too long",
             row_advice="Shorten the value that is too long and run not-accepted.csv.",
         ),
-        1006: Classification(
+        1006: _stop(
             status=401,
-            action=Action.STOP,
             meaning="the app is locked or deleted",
             advice="Ask the owner of the app, or check RONGCLOUD_APP_KEY.",
         ),
-        1007: Classification(
+        1007: _stop(
             status=401,
-            action=Action.STOP,
             meaning="refused for this app",
             advice="Check in RongCloud's console that the app permits this machine's IP address and this call.",
         ),
         1008: Classification(status=429, action=Action.SLOW_DOWN, meaning="over the rate limit", congestion=True),
-        1009: Classification(
+        1009: _stop(
             status=430,
-            action=Action.STOP,
             meaning="service not enabled for this app",
             advice="Enable the group member push alias for the app in RongCloud's console.",
         ),
-        1050: Classification(
-            status=504, action=Action.RETRY, meaning="internal timeout", in_doubt=True, unhealthy=True, congestion=True
-        ),
+        1050: _retry(status=504, meaning="internal timeout", in_doubt=True, congestion=True),
     }
 )
 """Every documented code that a bulk run must know, with what it does about it."""
 
 FAILURES: Mapping[Failure, Classification] = MappingProxyType(
     {
-        Failure.CONNECT: Classification(action=Action.RETRY, meaning="no connection", unhealthy=True),
-        Failure.UNRESOLVED: Classification(
-            action=Action.RETRY,
+        Failure.CONNECT: _retry(meaning="no connection"),
+        Failure.UNRESOLVED: _retry(
             meaning="the host name does not resolve",
-            unhealthy=True,
             misconfigured=True,
             advice="Check the host in --region or --url, the proxy if there is one, and this machine's DNS.",
         ),
-        Failure.UNTRUSTED: Classification(
-            action=Action.RETRY,
+        Failure.UNTRUSTED: _retry(
             meaning="the certificate is not trusted",
-            unhealthy=True,
             misconfigured=True,
             advice="Check the URL and this machine's clock. If an authority or a proxy of your own issues the"
             " certificates, name its certificate with --ca-bundle.",
         ),
-        Failure.PROXY: Classification(
-            action=Action.RETRY,
+        Failure.PROXY: _retry(
             meaning="no connection through the proxy",
-            unhealthy=True,
             misconfigured=True,
             advice="Check the proxy, its user name and password in HTTPS_PROXY, HTTP_PROXY or ALL_PROXY, or pass"
             " --no-proxy.",
         ),
-        Failure.TIMEOUT: Classification(
-            action=Action.RETRY, meaning="no response in time", in_doubt=True, unhealthy=True, congestion=True
-        ),
-        Failure.DROPPED: Classification(
-            action=Action.RETRY, meaning="the connection broke", in_doubt=True, unhealthy=True
-        ),
+        Failure.TIMEOUT: _retry(meaning="no response in time", in_doubt=True, congestion=True),
+        Failure.DROPPED: _retry(meaning="the connection broke", in_doubt=True),
     }
 )
 """What an attempt without a response means."""
 
-UNREADABLE = Classification(action=Action.FAIL, meaning="accepted, but without what was asked for", advice=_CHECK_PATH)
+UNREADABLE = _fail(meaning="accepted, but without what was asked for", advice=_CHECK_PATH)
 """What it means when a call to read an alias or the members of a group brings none."""
 
 
@@ -126,34 +113,23 @@ def classify(*, status: int, code: int | None) -> Classification:
     if status == 407:
         return FAILURES[Failure.PROXY]
     if status == 408 or status >= 500:
-        return Classification(
-            action=Action.RETRY,
+        return _retry(
             meaning=N_("HTTP {status}"),
             values=values,
             in_doubt=True,
-            unhealthy=True,
             congestion=status in {503, 504},  # gateways limit with 503, and nginx by default
         )
     if code is not None and code != SUCCESS:
-        return Classification(action=Action.FAIL, meaning=UNKNOWN_CODE, advice=_CHECK_PATH)
+        return _fail(meaning=UNKNOWN_CODE, advice=_CHECK_PATH)
     if status in {401, 403}:
-        return Classification(
-            action=Action.STOP,
+        return _stop(
             meaning=FROM_GATEWAY,
             values=values,
             advice=N_("Check the proxy settings, and that RongCloud permits this machine's IP address."),
         )
     if status == 404:
-        return Classification(
-            action=Action.STOP, meaning=N_("HTTP 404: this host does not know the call"), advice=_CHECK_PATH
-        )
+        return _stop(meaning=N_("HTTP 404: this host does not know the call"), advice=_CHECK_PATH)
     if status >= 400:
-        return Classification(action=Action.FAIL, meaning=FROM_GATEWAY, values=values, advice=_CHECK_PATH)
+        return _fail(meaning=FROM_GATEWAY, values=values, advice=_CHECK_PATH)
     # A page instead of JSON, or a redirect, which a signed request never follows: a gateway that does not work.
-    return Classification(
-        action=Action.RETRY,
-        meaning=N_("HTTP {status} without RongCloud's JSON"),
-        values=values,
-        in_doubt=True,
-        unhealthy=True,
-    )
+    return _retry(meaning=N_("HTTP {status} without RongCloud's JSON"), values=values, in_doubt=True)
