@@ -50,7 +50,7 @@ async def diagnose(target: Target, sending: Sending) -> list[Finding]:
 async def _examine_connection(url: str, client: Client) -> list[Finding]:
     parts = urlsplit(url)
     host = parts.hostname or ""
-    if client.proxy(url) is not None:
+    if client.proxies[url] is not None:
         subject = _("Connection to {host}", host=host)
         return [Finding(subject=subject, good=True, detail=_("through a proxy, which resolves the host"))]
     is_https = parts.scheme == "https"

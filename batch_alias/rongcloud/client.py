@@ -117,7 +117,7 @@ class Client:
         self._on_switch = on_switch
         self._transport = transport
         # The environment is read once; this raises if it names a proxy that cannot be used.
-        self._proxies = {url: None if target.no_proxy else proxy_of(url) for url in self.hosts.urls}
+        self.proxies = {url: None if target.no_proxy else proxy_of(url) for url in self.hosts.urls}
         for url in self.hosts.urls:
             self.transport(url)
 
@@ -139,15 +139,11 @@ class Client:
         """Give all attempts under way so much more time."""
         self.deadlines.extend(seconds)
 
-    def proxy(self, url: str) -> str | None:
-        """The proxy for a base URL, if one applies."""
-        return self._proxies[url]
-
     def transport(self, url: str) -> httpx.AsyncBaseTransport:
         """A new transport to a base URL, of one connection at most."""
         if self._transport is not None:
             return self._transport()
-        if (proxy := self._proxies[url]) is not None:
+        if (proxy := self.proxies[url]) is not None:
             return proxy_transport(proxy, self.tls, idle=IDLE_SECONDS)
         return StreamTransport(self.tls, self.resolver, self.deadlines, idle=IDLE_SECONDS)
 
@@ -227,8 +223,7 @@ class Connection:
             headers["Connection"] = "close"
             self._requests = 0
         # ``execute`` limits the whole attempt; only the time to connect has a limit of its own.
-        connect = CONNECT_SHARE * self._client.first_timeout
-        seconds = {"connect": connect}
+        seconds = {"connect": CONNECT_SHARE * self._client.first_timeout}
         # With the headers complete and the body as a stream, httpx has nothing left to work out.
         request = httpx.Request(
             "POST",
@@ -269,7 +264,7 @@ class Connection:
 
     def _failed(self, attempt: _Attempt, error: Exception) -> Response:
         failure = failure_of(error)
-        if failure is Failure.CONNECT and is_refusal(error) and self._client.proxy(self._url):
+        if failure is Failure.CONNECT and is_refusal(error) and self._client.proxies[self._url]:
             failure = Failure.PROXY  # nothing else is connected to
         # Without a text of its own the error's name says no more than the failure does.
         text = f"{type(error).__name__}: {error}".encode(errors="replace") if str(error) else b""

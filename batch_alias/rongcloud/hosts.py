@@ -10,7 +10,8 @@ import contextlib
 import socket
 import ssl
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -94,21 +95,14 @@ class Resolver:
 
 
 def _resolve(host: str, port: int, loop: asyncio.AbstractEventLoop, future: "asyncio.Future[list[Address]]") -> None:
-    found: list[Address] = []
-    problem: OSError | None = None
+    settle: Callable[[], None]
     try:
-        found = [(entry[0], entry[4]) for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        settle = partial(future.set_result, [(entry[0], entry[4]) for entry in found])
     except OSError as error:
-        problem = error
+        settle = partial(future.set_exception, error)
     except UnicodeError as error:  # a label that is empty or too long
-        problem = socket.gaierror(socket.EAI_NONAME, str(error))
-
-    def settle() -> None:
-        if problem is not None:
-            future.set_exception(problem)
-        else:
-            future.set_result(found)
-
+        settle = partial(future.set_exception, socket.gaierror(socket.EAI_NONAME, str(error)))
     # The loop may have been closed meanwhile.
     with contextlib.suppress(RuntimeError):
         loop.call_soon_threadsafe(settle)
@@ -155,14 +149,11 @@ def tls_context(ca_bundle: Path | None) -> ssl.SSLContext:
     Raises:
         UsageError: They cannot be used.
     """
+    problem, advice = N_("The CA bundle {path} cannot be used: {error}."), ""
+    if ca_bundle is None:
+        problem = N_("The certificate authorities that SSL_CERT_FILE or SSL_CERT_DIR names cannot be used: {error}.")
+        advice = N_("Correct or unset them.")
     try:
-        if ca_bundle is None:
-            return httpx.create_ssl_context()
-        return ssl.create_default_context(cafile=str(ca_bundle))
-    except (OSError, ssl.SSLError) as error:
-        if ca_bundle is None:
-            problem = N_(
-                "The certificate authorities that SSL_CERT_FILE or SSL_CERT_DIR names cannot be used: {error}."
-            )
-            raise UsageError(problem, "Correct or unset them.", error=error) from error
-        raise UsageError("The CA bundle {path} cannot be used: {error}.", path=ca_bundle, error=error) from error
+        return httpx.create_ssl_context() if ca_bundle is None else ssl.create_default_context(cafile=str(ca_bundle))
+    except OSError as error:  # ssl.SSLError is one
+        raise UsageError(problem, advice, path=ca_bundle, error=error) from error

@@ -63,7 +63,7 @@ def test_no_proxy_is_given_a_call_to_this_machine(host, environ):
 def test_a_proxy_that_is_to_be_ignored_does_not_apply(no_proxy, environ, target):
     environ(http_proxy="http://proxy:1")
     client = Client(target(SERVICE, allow_http=True, no_proxy=no_proxy), timeout=DEADLINE)
-    assert client.proxy(SERVICE) == (None if no_proxy else "http://proxy:1")
+    assert client.proxies[SERVICE] == (None if no_proxy else "http://proxy:1")
 
 
 @pytest.fixture
