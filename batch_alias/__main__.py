@@ -3,7 +3,6 @@
 import asyncio
 import gc
 import io
-import json
 import os
 import signal
 import sys
@@ -18,7 +17,7 @@ from batch_alias.cli import cli
 from batch_alias.errors import BatchAliasError, ExitCode, InternalError, Interrupted
 from batch_alias.settings import PROGRESS_THREAD
 from batch_alias.settings.flags import in_our_words
-from batch_alias.text import N_, _, language_of, use_language
+from batch_alias.text import N_, _, indented_json, language_of, use_language
 
 
 def main() -> None:
@@ -69,7 +68,7 @@ def _failed(error: BatchAliasError, *, by_signal: bool = False) -> int:
     console.error(error)
     if _is_given("json"):
         shown = {"error": error.problem, "advice": error.advice, "exit_code": error.exit_code}
-        console.answer([json.dumps(shown, ensure_ascii=False, indent=2)])
+        console.answer([indented_json(shown)])
     return error.exit_code
 
 

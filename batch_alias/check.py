@@ -1,7 +1,6 @@
 """What a run would do with a source, without sending anything."""
 
 import asyncio
-import json
 import tempfile
 from collections.abc import Iterator
 from contextlib import nullcontext
@@ -19,7 +18,7 @@ from batch_alias.sending.limiter import sending_seconds
 from batch_alias.sending.members import MemberLookup, Watch
 from batch_alias.settings import Settings
 from batch_alias.staging import OnRead, connected, staged
-from batch_alias.text import N_
+from batch_alias.text import N_, indented_json
 
 SAMPLE = 3
 """Rows that are shown as they would be sent."""
@@ -58,30 +57,21 @@ class Check:
             | ({} if row.expected is None else {"expected": row.expected})
             for row in self.sample
         ]
-        found = {
-            "source": self.info.source,
-            "sha256": self.info.sha256,
-            "description": self.info.description,
-            "columns": self.info.column_names,
-            "rows": self.counts.rows,
-            "blank_rows": self.info.blank_rows,
-            "states": asdict(self.counts),
-            "rejections": [asdict(problem) for problem in self.rejections],
-            "warnings": [asdict(problem) for problem in self.warnings],
-            "repeated": {
-                "same_alias": self.same,
-                "other_alias": self.conflicting,
-                "first": [asdict(repeat) for repeat in self.repeats],
-            },
-            "sample": sample,
-            "users": self.users,
-            "groups": self.groups,
-            "rate": self.rate,
-            "seconds": round(self.seconds, 1),
-            "unreadable_groups": self.unreadable_groups,
-            "exit_code": self.exit_code,
-        }
-        return json.dumps(found, ensure_ascii=False, indent=2)
+        check = asdict(self)
+        return indented_json(
+            {
+                **{name: check["info"][name] for name in ("source", "sha256", "description", "blank_rows")},
+                "columns": self.info.column_names,
+                "rows": self.counts.rows,
+                "states": check["counts"],
+                "repeated": {"same_alias": self.same, "other_alias": self.conflicting, "first": check["repeats"]},
+                "sample": sample,
+                **{name: check[name] for name in ("rejections", "warnings", "unreadable_groups")},
+                **{name: check[name] for name in ("users", "groups", "rate")},
+                "seconds": round(self.seconds, 1),
+                "exit_code": self.exit_code,
+            }
+        )
 
 
 def check_file(

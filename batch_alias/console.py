@@ -18,14 +18,7 @@ from batch_alias.errors import BatchAliasError, ExitCode
 from batch_alias.job import Job
 from batch_alias.ledger import FIRST_ROWS, ReadBack
 from batch_alias.model import Event, EventKind, State
-from batch_alias.render import (
-    done_line,
-    left_lines,
-    left_out_lines,
-    problem_lines,
-    progress_text,
-    read_back_lines,
-)
+from batch_alias.render import done_line, left_lines, left_out_lines, problem_lines, progress_text, read_back_lines
 from batch_alias.reports import Summary, next_steps
 from batch_alias.sending.limiter import sending_seconds
 from batch_alias.sending.members import MemberLookup

@@ -14,7 +14,7 @@ from batch_alias.errors import FINISHED, LedgerError, UsageError
 from batch_alias.ledger import LEDGER, LOCK, NEW_LEDGER, LedgerReader, RunRecord
 from batch_alias.model import RequestKind, StateCounts
 from batch_alias.staging import PROGRESS
-from batch_alias.text import timestamp
+from batch_alias.text import indented_json, timestamp
 
 RECENT = 60
 """Seconds over which the rate is taken."""
@@ -142,7 +142,7 @@ def jobs_as_json(jobs: Iterable[Listed]) -> str:
         | ({"error": found.problem, "advice": found.advice} if isinstance(found, LedgerError) else found.as_dict())
         for folder, found in jobs
     ]
-    return json.dumps(shown, ensure_ascii=False, indent=2)
+    return indented_json(shown)
 
 
 def _reading(noted: dict[str, float | str], folder: Path) -> Status:

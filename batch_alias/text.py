@@ -121,6 +121,11 @@ def to_json(value: object) -> str:
     return json.dumps(_plain(value), ensure_ascii=False, default=str)
 
 
+def indented_json(value: object) -> str:
+    """JSON of a value as it is printed or written for scripts, and may be read by people: messages are texts in it."""
+    return json.dumps(value, ensure_ascii=False, indent=2)
+
+
 def from_json(text: str) -> Any:  # noqa: ANN401 - as json.loads
     """The value of which this is the JSON, with its messages in the language in use."""
     return json.loads(text, object_hook=lambda found: _message(**found) if found.keys() == _KEYS else found)

@@ -11,7 +11,7 @@ from batch_alias.ledger import FIRST_ROWS, VERIFICATION, Ledger, LedgerReader, P
 from batch_alias.model import State, StateCounts
 from batch_alias.reports import PLAN
 from batch_alias.settings import Settings
-from batch_alias.text import N_, percent
+from batch_alias.text import N_, indented_json, percent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +28,7 @@ class Planned:
         """The findings as JSON, for scripts."""
         plan = {"rows": self.counts.rows, "states": asdict(self.counts), "plan": asdict(self.plan)}
         changes = [_row(row) | {"before": row.before, "after": row.remark} for row in self.first]
-        return _as_json({**plan, "changes": changes, "exit_code": self.exit_code, "stopped": self.stopped})
+        return indented_json({**plan, "changes": changes, "exit_code": self.exit_code, "stopped": self.stopped})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,15 +46,11 @@ class Verified:
         """The findings as JSON, for scripts."""
         found = {**asdict(self.read_back), "sample": self.sample, "seed": self.seed}
         first = [_row(row) | {"set": row.remark, "found": row.found} for row in self.first]
-        return _as_json({**found, "first_different": first, "exit_code": self.exit_code, "stopped": self.stopped})
+        return indented_json({**found, "first_different": first, "exit_code": self.exit_code, "stopped": self.stopped})
 
 
 def _row(row: RowRecord) -> dict[str, object]:
     return {"row": row.number, "userId": row.user_id, "groupId": row.group_id}
-
-
-def _as_json(found: dict[str, object]) -> str:
-    return json.dumps(found, ensure_ascii=False, indent=2)
 
 
 class Verification:

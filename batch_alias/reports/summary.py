@@ -1,6 +1,5 @@
 """A job in numbers: ``summary.json``, and what the other reports begin with."""
 
-import json
 import math
 from bisect import bisect_left
 from collections.abc import Mapping
@@ -10,7 +9,7 @@ from itertools import accumulate
 from batch_alias.ledger import LedgerReader
 from batch_alias.model import LATENCY_STEP, RequestKind, Second
 from batch_alias.reports.rows import CHANGES
-from batch_alias.text import timestamp
+from batch_alias.text import indented_json, timestamp
 from batch_alias.version import __version__
 
 
@@ -51,7 +50,7 @@ class Summary:
 
     def as_json(self) -> str:
         """The content of ``summary.json``."""
-        return json.dumps(asdict(self), ensure_ascii=False, indent=2)
+        return indented_json(asdict(self))
 
 
 def summarize(ledger: LedgerReader, *, exit_code: int | None, stopped: str) -> Summary:
