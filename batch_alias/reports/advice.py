@@ -118,16 +118,14 @@ def _all_done(summary: Summary) -> Conclusion:
     return Conclusion("warning" if summary.differs or summary.left_out else "good", sentence, " ".join(details))
 
 
-def next_steps(summary: Summary, folder: Path, info: JobInfo, ledger: LedgerReader | None = None) -> list[Step]:
+def next_steps(summary: Summary, folder: Path, info: JobInfo, ledger: LedgerReader) -> list[Step]:
     """What to do next about the job in a folder, in the order in which to do it; empty when every row is done.
 
     ``not-accepted.csv`` keeps the columns of the source below their names, so where they were named they are again;
     what an empty alias means is said again too. No flag reads a file verbatim: what is left of an undo is only retried.
-    With the ledger of the job, a step to run the same command again has that command, and a new job its target.
     """
-    states, steps, is_undo = summary.states, list[Step](), _is_undo(info)
-    same = "" if ledger is None else _same_command(ledger)
-    address = {} if ledger is None else from_json(ledger.meta(ADDRESS) or "{}")
+    states, steps, is_undo, same = summary.states, list[Step](), _is_undo(info), _same_command(ledger)
+    address = from_json(ledger.meta(ADDRESS) or "{}")
     # It knows where the job was sent to; the sandbox has ended with the command.
     retry = " ".join(["batch-alias retry", shlex.quote(str(folder)), *flags({"sandbox": address.get("sandbox")})])
     if states[State.REJECTED] and not is_undo and not _has_begun(summary):
@@ -152,7 +150,7 @@ def next_steps(summary: Summary, folder: Path, info: JobInfo, ledger: LedgerRead
         names = dict(zip(_COLUMNS, info.column_names.values(), strict=False))
         columns = {name: names.get(name, value) for name, value in kept.items()}
         # Otherwise the conflicts in that file would be settled by it too.
-        columns |= {"only_absent": ledger is not None and ledger.meta("only_absent") is not None}
+        columns |= {"only_absent": ledger.meta("only_absent") is not None}
         again = _run(folder / "not-accepted.csv", {**columns, **address})
         steps.append(Step(text=_correct_copy(states[State.REJECTED], failed), command=again))
     if states[State.CONFLICT]:

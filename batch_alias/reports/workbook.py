@@ -21,7 +21,7 @@ from xlsxwriter.exceptions import FileCreateError  # type: ignore[import-untyped
 from xlsxwriter.format import Format  # type: ignore[import-untyped]  # the same
 from xlsxwriter.worksheet import Worksheet  # type: ignore[import-untyped]  # the same
 
-from batch_alias.ledger import JobInfo, LedgerReader, RowRecord
+from batch_alias.ledger import LedgerReader
 from batch_alias.model import State
 from batch_alias.reports.advice import advise, conclude, next_steps
 from batch_alias.reports.rows import CHANGES, HEADER, NOT_ACCEPTED, Cells, result
@@ -91,7 +91,7 @@ def write(path: Path, folder: Path, ledger: LedgerReader, summary: Summary, *, m
             _write_summary(_add_sheet(book, _("Summary")), formats, _summary_lines(folder, ledger, summary))
             info = ledger.info()
             if any(summary.states[state] for state in NOT_ACCEPTED):
-                left = (_not_accepted(row, info) for row in ledger.rows(*NOT_ACCEPTED))
+                left = ((*row[:5], row.message, advise(row, info)) for row in ledger.rows(*NOT_ACCEPTED))
                 _write_rows(book, formats, _("Not accepted"), LEFT, left, most_rows)
             _write_rows(book, formats, _("Results"), RESULTS, map(result, ledger.rows()), most_rows)
             book.close()
@@ -99,10 +99,6 @@ def write(path: Path, folder: Path, ledger: LedgerReader, summary: Summary, *, m
             raise error.args[0] from error  # the OSError that it is about
         finally:
             target.file = _Sink()
-
-
-def _not_accepted(row: RowRecord, info: JobInfo) -> Cells:
-    return (*row[:5], row.message, advise(row, info))
 
 
 def _formats(book: xlsxwriter.Workbook) -> dict[str, Format]:

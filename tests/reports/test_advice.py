@@ -129,8 +129,9 @@ def test_the_detail_says_why(summary, detail):
     assert conclude(summary).detail == detail
 
 
-def test_a_finished_job_has_no_next_step():
-    assert next_steps(a_summary(0, accepted=3, superseded=2), Path("job"), INFO) == []
+def test_a_finished_job_has_no_next_step(job):
+    job.stage({})
+    assert next_steps(a_summary(0, accepted=3, superseded=2), Path("job"), INFO, job.ledger) == []
 
 
 def test_the_commands_of_next_steps_can_be_pasted_into_a_shell(job):
@@ -151,8 +152,9 @@ def test_the_commands_of_next_steps_can_be_pasted_into_a_shell(job):
     assert "2 rejected or failed rows " in steps[2].text
 
 
-def test_rows_that_are_not_sent_yet_are_never_sent_by_the_file_of_those_not_accepted():
-    (step,) = next_steps(a_summary(130, accepted=3, pending=2), Path("job"), INFO)
+def test_rows_that_are_not_sent_yet_are_never_sent_by_the_file_of_those_not_accepted(job):
+    job.stage({})
+    (step,) = next_steps(a_summary(130, accepted=3, pending=2), Path("job"), INFO, job.ledger)
     assert step.text == "Send 2 rows not sent yet: the same command continues where it ended."
 
 
@@ -213,27 +215,30 @@ def test_a_new_job_goes_where_the_rows_went_and_the_job_itself_knows_it(job, add
     ]
 
 
-def test_the_same_command_sends_the_unknown_rows_with_those_that_are_not_sent_yet():
-    (step,) = next_steps(a_summary(130, accepted=3, pending=2, unknown=5), Path("job"), INFO)
+def test_the_same_command_sends_the_unknown_rows_with_those_that_are_not_sent_yet(job):
+    job.stage({})
+    (step,) = next_steps(a_summary(130, accepted=3, pending=2, unknown=5), Path("job"), INFO, job.ledger)
     assert step.text.startswith("Send 2 rows not sent yet: the same command")
-    (step,) = next_steps(a_summary(accepted=3, unknown=5), Path("job"), INFO)
+    (step,) = next_steps(a_summary(accepted=3, unknown=5), Path("job"), INFO, job.ledger)
     assert step.text == "Send 5 unknown rows again: setting an alias twice does no harm."
 
 
-def test_rows_that_failed_are_sent_again_before_they_are_corrected():
-    steps = next_steps(a_summary(accepted=3, failed=2), Path("job"), INFO)
+def test_rows_that_failed_are_sent_again_before_they_are_corrected(job):
+    job.stage({})
+    steps = next_steps(a_summary(accepted=3, failed=2), Path("job"), INFO, job.ledger)
     assert [step.text for step in steps] == [
         "Send 2 failed rows again: setting an alias twice does no harm.",
         "If that does not help, correct 2 failed rows in not-accepted.csv and run that file.",
     ]
 
 
-def test_what_the_source_was_read_with_is_said_again_as_far_as_it_is_not_usual():
+def test_what_the_source_was_read_with_is_said_again_as_far_as_it_is_not_usual(job):
+    job.stage({})
     names = {"user_column": None, "remark_column": "D", "expect_column": "4"}
     reading = asdict(Reading(**names, empty="clear", format="csv", verbatim=True)) | {"accept": []}
     info = replace(INFO, header=("userId", "was", "groupId", "new"), columns=(0, 2, 3, 1), reading=reading)
     sent = replace(info, reading=reading | {"verbatim": False})
-    [step] = next_steps(a_summary(accepted=1, rejected=1), Path("job"), sent)
+    [step] = next_steps(a_summary(accepted=1, rejected=1), Path("job"), sent, job.ledger)
     columns = "--remark-column new --expect-column was --empty clear"
     assert step.command == f"batch-alias run job/not-accepted.csv --job job/not-accepted.aliases {columns}"
     assert facts(info, [])["Read with"] == ["--remark-column D", "--expect-column 4", "--empty clear", "--format csv"]
@@ -241,16 +246,18 @@ def test_what_the_source_was_read_with_is_said_again_as_far_as_it_is_not_usual()
     assert "Read with" not in facts(replace(INFO, reading=asdict(Reading())), [])
 
 
-def test_conflicts_have_a_step_without_a_command():
-    (step,) = next_steps(a_summary(accepted=1, unchanged=1, conflict=3), Path("job"), INFO)
+def test_conflicts_have_a_step_without_a_command(job):
+    job.stage({})
+    (step,) = next_steps(a_summary(accepted=1, unchanged=1, conflict=3), Path("job"), INFO, job.ledger)
     assert step.text.startswith("Decide about 3 conflicts. ")
     assert not step.command
 
 
-def test_what_is_left_of_an_undo_is_only_retried():
+def test_what_is_left_of_an_undo_is_only_retried(job):
+    job.stage({})
     info = replace(INFO, reading=asdict(Reading(empty="clear", format="csv", verbatim=True)))
     summary = a_summary(accepted=1, pending=1, failed=1, rejected=1, conflict=1, differs=1)
-    steps = next_steps(summary, Path("job/undo.aliases"), info)
+    steps = next_steps(summary, Path("job/undo.aliases"), info, job.ledger)
     retry = "batch-alias retry job/undo.aliases"
     assert [step.command for step in steps] == [retry, retry, "", ""]
     for text in [*(step.text for step in steps), advise(a_row(State.CONFLICT), info)]:
@@ -258,13 +265,14 @@ def test_what_is_left_of_an_undo_is_only_retried():
         assert "not-accepted.csv" not in text
 
 
-def test_rows_that_differ_can_be_sent_again():
+def test_rows_that_differ_can_be_sent_again(job):
+    job.stage({})
     summary = a_summary(accepted=3, verified=1, differs=2)
-    (step,) = next_steps(summary, Path("my job"), INFO)
+    (step,) = next_steps(summary, Path("my job"), INFO, job.ledger)
     assert "2 rows in differs.csv" in step.text
     assert step.command == "batch-alias run 'my job/differs.csv' --job 'my job/differs.aliases'"
     for empty, more in (("clear", " --empty clear"), ("reject", "")):
-        (step,) = next_steps(summary, Path("my job"), replace(INFO, reading={"empty": empty}))
+        (step,) = next_steps(summary, Path("my job"), replace(INFO, reading={"empty": empty}), job.ledger)
         assert step.command == f"batch-alias run 'my job/differs.csv' --job 'my job/differs.aliases'{more}"
 
 

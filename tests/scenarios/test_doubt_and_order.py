@@ -140,7 +140,7 @@ def test_the_suggested_command_sends_the_failed_rows_again(command, run, sandbox
     settings = settings_for(write_csv(60), served, max_failed=1.0)
     summary = run(settings)
     with LedgerReader(settings.job_folder) as ledger:
-        step, *_ = next_steps(summary, settings.job_folder, ledger.info())
+        step, *_ = next_steps(summary, settings.job_folder, ledger.info(), ledger)
     served.faults = Faults()
     again = command(*shlex.split(step.command)[1:], to=served).end()
     assert again.code == ExitCode.DONE, again.err
