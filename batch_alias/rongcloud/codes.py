@@ -9,7 +9,6 @@ Source: RongCloud's server API documentation, "Status codes", and responses seen
 
 from collections.abc import Mapping
 from functools import partial
-from types import MappingProxyType
 
 from batch_alias.model import SUCCESS, Action, Classification, Failure
 from batch_alias.text import N_
@@ -26,75 +25,71 @@ _retry = partial(
     Classification, action=Action.RETRY, unhealthy=True
 )  # none without a service, or a way to it, that does not work
 
-CODES: Mapping[int, Classification] = MappingProxyType(
-    {
-        200: Classification(status=200, action=Action.ACCEPT, meaning="accepted"),
-        1000: _retry(status=500, meaning="internal error", in_doubt=True),
-        1001: _stop(status=401, meaning="App Key and secret do not match", advice=_CHECK_KEYS),
-        1002: _fail(
-            status=400,
-            meaning="parameter missing or invalid",
-            systematic=True,
-            advice="RongCloud also answers so when it does not know the App Key: check RONGCLOUD_APP_KEY, the region,"
-            " and which column was taken for which.",
-            row_advice="Check the ids of this row: RongCloud does not accept them.",
-        ),
-        1003: _fail(
-            status=400,
-            meaning="empty request",
-            row_advice="Send it again with batch-alias retry: nothing is wrong with the row.",
-        ),
-        1004: Classification(status=401, action=Action.SIGN_AGAIN, meaning="signature refused", advice=_CHECK_KEYS),
-        1005: _fail(
-            status=400,
-            meaning="parameter too long",
-            row_advice="Shorten the value that is too long and run not-accepted.csv.",
-        ),
-        1006: _stop(
-            status=401,
-            meaning="the app is locked or deleted",
-            advice="Ask the owner of the app, or check RONGCLOUD_APP_KEY.",
-        ),
-        1007: _stop(
-            status=401,
-            meaning="refused for this app",
-            advice="Check in RongCloud's console that the app permits this machine's IP address and this call.",
-        ),
-        1008: Classification(status=429, action=Action.SLOW_DOWN, meaning="over the rate limit", congestion=True),
-        1009: _stop(
-            status=430,
-            meaning="service not enabled for this app",
-            advice="Enable the group member push alias for the app in RongCloud's console.",
-        ),
-        1050: _retry(status=504, meaning="internal timeout", in_doubt=True, congestion=True),
-    }
-)
+CODES: Mapping[int, Classification] = {
+    200: Classification(status=200, action=Action.ACCEPT, meaning="accepted"),
+    1000: _retry(status=500, meaning="internal error", in_doubt=True),
+    1001: _stop(status=401, meaning="App Key and secret do not match", advice=_CHECK_KEYS),
+    1002: _fail(
+        status=400,
+        meaning="parameter missing or invalid",
+        systematic=True,
+        advice="RongCloud also answers so when it does not know the App Key: check RONGCLOUD_APP_KEY, the region,"
+        " and which column was taken for which.",
+        row_advice="Check the ids of this row: RongCloud does not accept them.",
+    ),
+    1003: _fail(
+        status=400,
+        meaning="empty request",
+        row_advice="Send it again with batch-alias retry: nothing is wrong with the row.",
+    ),
+    1004: Classification(status=401, action=Action.SIGN_AGAIN, meaning="signature refused", advice=_CHECK_KEYS),
+    1005: _fail(
+        status=400,
+        meaning="parameter too long",
+        row_advice="Shorten the value that is too long and run not-accepted.csv.",
+    ),
+    1006: _stop(
+        status=401,
+        meaning="the app is locked or deleted",
+        advice="Ask the owner of the app, or check RONGCLOUD_APP_KEY.",
+    ),
+    1007: _stop(
+        status=401,
+        meaning="refused for this app",
+        advice="Check in RongCloud's console that the app permits this machine's IP address and this call.",
+    ),
+    1008: Classification(status=429, action=Action.SLOW_DOWN, meaning="over the rate limit", congestion=True),
+    1009: _stop(
+        status=430,
+        meaning="service not enabled for this app",
+        advice="Enable the group member push alias for the app in RongCloud's console.",
+    ),
+    1050: _retry(status=504, meaning="internal timeout", in_doubt=True, congestion=True),
+}
 """Every documented code that a bulk run must know, with what it does about it."""
 
-FAILURES: Mapping[Failure, Classification] = MappingProxyType(
-    {
-        Failure.CONNECT: _retry(meaning="no connection"),
-        Failure.UNRESOLVED: _retry(
-            meaning="the host name does not resolve",
-            misconfigured=True,
-            advice="Check the host in --region or --url, the proxy if there is one, and this machine's DNS.",
-        ),
-        Failure.UNTRUSTED: _retry(
-            meaning="the certificate is not trusted",
-            misconfigured=True,
-            advice="Check the URL and this machine's clock. If an authority or a proxy of your own issues the"
-            " certificates, name its certificate with --ca-bundle.",
-        ),
-        Failure.PROXY: _retry(
-            meaning="no connection through the proxy",
-            misconfigured=True,
-            advice="Check the proxy, its user name and password in HTTPS_PROXY, HTTP_PROXY or ALL_PROXY, or pass"
-            " --no-proxy.",
-        ),
-        Failure.TIMEOUT: _retry(meaning="no response in time", in_doubt=True, congestion=True),
-        Failure.DROPPED: _retry(meaning="the connection broke", in_doubt=True),
-    }
-)
+FAILURES: Mapping[Failure, Classification] = {
+    Failure.CONNECT: _retry(meaning="no connection"),
+    Failure.UNRESOLVED: _retry(
+        meaning="the host name does not resolve",
+        misconfigured=True,
+        advice="Check the host in --region or --url, the proxy if there is one, and this machine's DNS.",
+    ),
+    Failure.UNTRUSTED: _retry(
+        meaning="the certificate is not trusted",
+        misconfigured=True,
+        advice="Check the URL and this machine's clock. If an authority or a proxy of your own issues the"
+        " certificates, name its certificate with --ca-bundle.",
+    ),
+    Failure.PROXY: _retry(
+        meaning="no connection through the proxy",
+        misconfigured=True,
+        advice="Check the proxy, its user name and password in HTTPS_PROXY, HTTP_PROXY or ALL_PROXY, or pass"
+        " --no-proxy.",
+    ),
+    Failure.TIMEOUT: _retry(meaning="no response in time", in_doubt=True, congestion=True),
+    Failure.DROPPED: _retry(meaning="the connection broke", in_doubt=True),
+}
 """What an attempt without a response means."""
 
 UNREADABLE = _fail(meaning="accepted, but without what was asked for", advice=_CHECK_PATH)

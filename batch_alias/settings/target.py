@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
-from types import MappingProxyType
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -14,15 +13,13 @@ from batch_alias.errors import UsageError
 from batch_alias.settings.options import Option, validate
 from batch_alias.text import N_, _, enumeration, quoted
 
-REGIONS: Mapping[str, tuple[str, str]] = MappingProxyType(
-    {
-        "beijing": ("https://api.rong-api.com", "https://api-b.rong-api.com"),
-        "singapore": ("https://api.sg-light-api.com", "https://api-b.sg-light-api.com"),
-        "singapore-b": ("https://api.sg-b-light-api.com", "https://api-b.sg-b-light-api.com"),
-        "north-america": ("https://api.us-light-api.com", "https://api-b.us-light-api.com"),
-        "saudi-arabia": ("https://api.sau-light-api.com", "https://api-b.sau-light-api.com"),
-    }
-)
+REGIONS: Mapping[str, tuple[str, str]] = {
+    "beijing": ("https://api.rong-api.com", "https://api-b.rong-api.com"),
+    "singapore": ("https://api.sg-light-api.com", "https://api-b.sg-light-api.com"),
+    "singapore-b": ("https://api.sg-b-light-api.com", "https://api-b.sg-b-light-api.com"),
+    "north-america": ("https://api.us-light-api.com", "https://api-b.us-light-api.com"),
+    "saudi-arabia": ("https://api.sau-light-api.com", "https://api-b.sau-light-api.com"),
+}
 """RongCloud's data centres: the base URL of the primary host and of its backup, which is behind another CDN.
 
 Source: RongCloud's documentation ("API domains") and the host tables of its server SDKs.
