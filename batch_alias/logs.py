@@ -27,7 +27,7 @@ logging.getLogger("batch_alias").addHandler(logging.NullHandler())
 def log_attempt(row: Row, attempt: int, response: Response) -> None:
     """Log an attempt, without any key, secret or alias."""
     if _ATTEMPTS.isEnabledFor(logging.INFO):
-        meaning = _english(response)
+        meaning = english(response.classification.text)
         fields = {
             "row": row.number,
             "attempt": attempt,
@@ -49,14 +49,10 @@ def log_retry(row: Row, attempt: int, response: Response, wait: float) -> None:
         "Row %d, attempt %d: %s%s; again in %.1f s",
         row.number,
         attempt,
-        _english(response),
+        english(response.classification.text),
         f" ({english(response.message)})" if response.message else "",
         wait,
     )
-
-
-def _english(response: Response) -> str:
-    return response.classification.meaning.format_map(response.classification.values)
 
 
 class _JsonLine(logging.Formatter):

@@ -11,21 +11,18 @@ import zlib
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
-from types import MappingProxyType
 from urllib.parse import quote_plus
 
 from batch_alias.model import Call, Operation
 from batch_alias.settings.target import Secret
 from batch_alias.text import excerpt
 
-PATHS: Mapping[Call, str] = MappingProxyType(
-    {
-        Call.SET: "/group/remarks/set.json",
-        Call.CLEAR: "/group/remarks/del.json",
-        Call.READ: "/group/remarks/get.json",
-        Call.MEMBERS: "/group/user/query.json",
-    }
-)
+PATHS: Mapping[Call, str] = {
+    Call.SET: "/group/remarks/set.json",
+    Call.CLEAR: "/group/remarks/del.json",
+    Call.READ: "/group/remarks/get.json",
+    Call.MEMBERS: "/group/user/query.json",
+}
 FORM = "application/x-www-form-urlencoded"
 NONCE_LENGTH = 16
 """Characters of a nonce; RongCloud takes at most 18."""
@@ -132,12 +129,10 @@ def inflate(body: bytes, encoding: str, *, most: int) -> bytes:
 
 def retry_after(value: str | None, *, now: float) -> float | None:
     """``Retry-After`` in seconds; its other form, a date, is compared with this machine's clock."""
-    if value is None:
-        return None
-    if value.strip().isdecimal():
+    if value is not None and value.strip().isdecimal():
         return float(value)
-    date = _parse_date(value)
-    return None if date is None else max(0.0, date - now)
+    ahead = clock_skew(value, now=now)
+    return None if ahead is None else max(0.0, ahead)
 
 
 def clock_skew(value: str | None, *, now: float) -> float | None:

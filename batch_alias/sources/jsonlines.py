@@ -50,16 +50,14 @@ class JsonLinesReader(TextReader):
         value = _parse(line)
         if isinstance(value, str):
             return [line.strip()], [found("not-an-object", value=quoted(line.strip()), reason=value)]
-        problems = []
+        problems, row = [], [_text(value.get(key)) for key in self._keys]
         for column in columns:
-            cell = value.get(self._keys[column.index])
-            if isinstance(cell, bool | list | dict):
+            key = self._keys[column.index]
+            if key not in value:
+                row[column.index] = " "  # it is not given as empty
+            elif isinstance(cell := value[key], bool | list | dict):
                 kind, shown = _(_TYPES[type(cell)]), quoted(_text(cell))
                 problems.append(found("not-text", column=quoted(column.name), value=shown, type=kind))
-        row = [_text(value.get(key)) for key in self._keys]
-        for column in columns:
-            if self._keys[column.index] not in value:
-                row[column.index] = " "  # it is not given as empty
         if "\\u" in line:  # only an escape can stand for half a character
             whole = [_without_surrogates(text) for text in row]
             if whole != row:
