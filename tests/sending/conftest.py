@@ -240,6 +240,11 @@ class Run:
         return [event.kind.value for event in self.events]
 
 
+def states(sent: Run) -> Counter:
+    """How many rows of a run are in each state."""
+    return Counter(sent.ledger.states().values())
+
+
 @pytest.fixture(scope="session")
 def send(driven) -> Callable[..., Run]:
     """Send rows on a driven clock to a service that responds from a script; the run once it has ended.

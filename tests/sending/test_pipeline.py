@@ -14,7 +14,7 @@ from batch_alias.sending import Timing
 from batch_alias.sending.comparison import Steps
 from batch_alias.sending.pipeline import OPTIONAL_PATIENCE
 from batch_alias.sending.row_steps import AHEAD, VERIFY_AFTER
-from tests.sending.conftest import CHECK
+from tests.sending.conftest import CHECK, states
 from tests.support.services import Sliding
 
 PLAIN, COMPARE, VERIFY = Steps(), Steps(compare=True), Steps(verify=True)
@@ -27,10 +27,6 @@ WRONG_PATH = {"code": None, "status": 404}
 DOWN = {"code": None, "status": 502}
 BROKEN = {"403": PAGE, "404": WRONG_PATH, "502": DOWN, "hang": LOST | {"latency": 10.0}, "limit": {"code": 1008}}
 """Ways in which a path may not work at all."""
-
-
-def states(sent) -> Counter:
-    return Counter(sent.ledger.states().values())
 
 
 def outage(answer, begin, end, **how):

@@ -8,16 +8,13 @@ import pytest
 from batch_alias.model import Failure, State
 from batch_alias.sending.comparison import FOUND_WHEN_READ_BACK, Steps
 from batch_alias.sending.row_steps import FRESH, VERIFY_AFTER
+from tests.sending.conftest import states
 
 COMPARE = Steps(compare=True)
 ONLY_ABSENT = Steps(compare=True, only_absent=True)
 VERIFY = Steps(verify=True)
 PLAN = Steps(compare=True, write=False)
 LOST = {"failure": Failure.TIMEOUT, "latency": 1.0}
-
-
-def states(sent) -> Counter:
-    return Counter(sent.ledger.states().values())
 
 
 def expecting(rows, count, expected):
