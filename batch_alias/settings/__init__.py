@@ -49,8 +49,7 @@ class Reading:
     """How the source is read; part of a job's identity."""
 
     user_column: Annotated[
-        str | None,
-        Option("Column of the user ids: header, letter or number; found by its name otherwise.", "NAME"),
+        str | None, Option("Column of the user ids: header, letter or number; found by its name otherwise.", "NAME")
     ] = None
     group_column: Annotated[str | None, Option("Column of the group ids.", "NAME")] = None
     remark_column: Annotated[str | None, Option("Column of the aliases.", "NAME")] = None
