@@ -122,10 +122,7 @@ def proxy_of(url: str) -> str | None:
 
 
 def proxy_transport(proxy: str, tls: ssl.SSLContext, *, idle: float) -> httpx.AsyncHTTPTransport:
-    """A transport of one connection through a proxy.
-
-    Args:
-        idle: Seconds without a request after which the connection is not used again.
+    """A transport of one connection through a proxy, which is not used again after ``idle`` seconds without a request.
 
     Raises:
         UsageError: The address of the proxy cannot be used; its password is not shown.

@@ -65,10 +65,8 @@ class StreamTransport(httpx.AsyncBaseTransport):
     whatever goes wrong. ``Connection: close`` is honoured in both directions. Of the extension ``timeout`` only
     ``connect`` is used, for DNS, TCP and TLS together; the caller limits the whole exchange. The extension
     ``permission``, a ``model.Permission``, is given back and renewed where a request waits for its connection, so that
-    requests that were permitted one after the other are not sent together.
-
-    Args:
-        idle: Seconds without a request after which a connection is not used again.
+    requests that were permitted one after the other are not sent together. A connection is not used again after
+    ``idle`` seconds without a request.
     """
 
     def __init__(self, tls: ssl.SSLContext, resolver: Resolver, deadlines: Deadlines, *, idle: float) -> None:

@@ -109,10 +109,7 @@ def _text(value: object) -> str | None:
 def inflate(body: bytes, encoding: str, *, most: int) -> bytes:
     """A body without its ``Content-Encoding``, gzip or deflate; as it is, if that cannot be undone.
 
-    We ask for no encoding, but a proxy may add one.
-
-    Args:
-        most: Bytes that are inflated at most: a few KiB may hold many MiB.
+    We ask for no encoding, but a proxy may add one. No more than ``most`` bytes are made: a few KiB may hold many MiB.
     """
     match encoding.strip().lower():
         case "gzip" | "x-gzip":

@@ -169,10 +169,7 @@ def candidates(header: tuple[str, ...], reading: Reading, *, positions: bool = T
 
 
 def find_columns(header: tuple[str, ...], reading: Reading, *, where: Message | None = None) -> Columns:
-    """Find the column of each role in a header, or as the user named it.
-
-    Args:
-        where: Where the header stands, for the error; as "in row 3".
+    """Find the column of each role in a header, or as the user named it; an error says ``where`` that header stands.
 
     Raises:
         SourceError: A role has no column or several, or two roles have the same.

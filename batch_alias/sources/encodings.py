@@ -156,7 +156,6 @@ def find_encoding(sample: bytes, wanted: str | None, *, file: str) -> Encoding:
     Args:
         sample: Its first bytes; may end within a character.
         wanted: The encoding that the user named; only a byte order mark may refine it.
-        file: The name of the file, for the error.
 
     Raises:
         SourceError: It is not text, or its encoding is not certain.

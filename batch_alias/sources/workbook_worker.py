@@ -147,9 +147,7 @@ def _cell(cell: "Cell", formats: list[str], book: "Book") -> object:
 def _covered(rows: Iterable[list[Any]], merged: list[tuple[int, int, int, int]]) -> Iterator[list[Any]]:
     """The rows, with a space in every empty cell that is part of a merged one: to the eye it has the value of that.
 
-    Args:
-        rows: The rows.
-        merged: The first and the last row and column of each merged cell.
+    Of each merged cell there are the first and the last row, and the first and the last column.
     """
     waiting = sorted(merged, reverse=True)
     begun: list[tuple[int, int, int, int]] = []
