@@ -75,14 +75,21 @@ def write_not_accepted(path: Path, ledger: LedgerReader) -> None:
     read, also those that a spreadsheet would take for a formula, because the file is meant to be run again.
     """
     info = ledger.info()
-    # Where the source was such a file itself, its own reasons and row numbers are replaced.
-    added = {index for index, name in enumerate(info.header) if name in {REASON, ROW_NUMBER}}
+    # Where the source was such a file itself, its own reasons and row numbers are replaced. A column of such a name
+    # that has ids or aliases stays, and ours is left out.
+    replaced = {index for index, name in enumerate(info.header) if name in {REASON, ROW_NUMBER}} - {*info.columns}
 
-    def own(cells: Sequence[str]) -> Cells:
-        return [cell for index, cell in enumerate(cells) if index not in added]
+    def own(cells: Sequence[str]) -> list[str]:
+        return [cell for index, cell in enumerate(cells) if index not in replaced]
 
-    rows = ((f"{row.state}: {row.message}", row.number, *own(_cells(row, info))) for row in ledger.rows(*NOT_ACCEPTED))
-    write_table(path, (REASON, ROW_NUMBER, *own(info.header)), rows)
+    header = own(info.header)
+    added = [name for name in (REASON, ROW_NUMBER) if name not in header]
+
+    def line(row: RowRecord) -> Cells:
+        values: dict[str, str | int] = {REASON: f"{row.state}: {row.message}", ROW_NUMBER: row.number}
+        return [*(values[name] for name in added), *own(_cells(row, info))]
+
+    write_table(path, [*added, *header], map(line, ledger.rows(*NOT_ACCEPTED)))
 
 
 def _cells(row: RowRecord, info: JobInfo) -> Sequence[str]:

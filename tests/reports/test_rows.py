@@ -149,3 +149,19 @@ def test_the_reasons_of_an_earlier_not_accepted_file_are_replaced(job, read_csv)
     job.run({2: (State.FAILED, 1005, "parameter too long")})
     job.write()
     assert read_csv("not-accepted.csv") == [[*header], ["failed: parameter too long", "2", "u2", "g", "名"]]
+
+
+@pytest.mark.parametrize(
+    ("header", "written"),
+    [
+        (("batch_alias_row", "groupId", "remark"), ["batch_alias_reason", "batch_alias_row", "groupId", "remark"]),
+        (("userId", "batch_alias_reason", "remark"), ["batch_alias_row", "userId", "batch_alias_reason", "remark"]),
+    ],
+)
+def test_a_column_of_ids_keeps_them_whatever_its_name(header, written, job, read_csv):
+    job.stage({"user_id": "u7", "group_id": "g7", "remark": "名"}, header=header)
+    job.run({2: (State.FAILED, 1005, "parameter too long")})
+    job.write()
+    rows = read_csv("not-accepted.csv")
+    assert rows[0] == written
+    assert [dict(zip(rows[0], row, strict=True))[name] for row in rows[1:] for name in header] == ["u7", "g7", "名"]
