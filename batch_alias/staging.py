@@ -8,7 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -144,14 +144,18 @@ def _noted(source: Path, folder: Path, on_read: OnRead) -> Iterator[OnRead]:
         if time.monotonic() - noted_at >= NOTE_INTERVAL:
             noted_at = time.monotonic()
             scratch = path.with_suffix(".new")
-            scratch.write_text(json.dumps({"source": source.name, "done": done, "total": total, "at": time.time()}))
-            scratch.replace(path)
+            noted = {"source": source.name, "done": done, "total": total, "at": time.time()}
+            with suppress(OSError):  # the disk is full, or on Windows the file is being read
+                scratch.write_text(json.dumps(noted))
+                scratch.replace(path)
 
     try:
         note(0, size)
         yield note
     finally:
-        path.unlink(missing_ok=True)
+        for file in (path, path.with_suffix(".new")):
+            with suppress(OSError):
+                file.unlink(missing_ok=True)
 
 
 def _fill(source: Path, reading: Reading, folder: Path, version: Version, on_read: OnRead) -> None:

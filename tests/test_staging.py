@@ -9,7 +9,7 @@ import pytest
 from batch_alias.errors import ExitCode, LedgerError, SourceError
 from batch_alias.ledger import LEDGER
 from batch_alias.settings import Reading
-from batch_alias.staging import staged
+from batch_alias.staging import PROGRESS, staged
 
 
 class Edited(type(Path())):
@@ -93,3 +93,20 @@ def test_a_staging_that_fails_leaves_the_folder_as_it_was(error, write_csv, tmp_
         assert {path.name: path.read_bytes() for path in folder.glob("*")} == before
         assert folder.exists() is begun
         assert (LEDGER in before) is begun
+
+
+@pytest.mark.parametrize("name", [PROGRESS, "reading.new"])
+def test_a_source_is_read_also_where_it_cannot_be_noted_how_far(name, write_csv, tmp_path):
+    folder = tmp_path / "job"
+    with staged(write_csv(3), Reading(), folder):
+        pass
+    blocked = []
+
+    def block(_done: int, _total: int) -> None:
+        if not blocked:
+            blocked.append(folder / name)
+            blocked[0].mkdir()
+
+    with staged(write_csv(20), Reading(), folder, block) as ledger:
+        assert ledger.counts().pending == 20
+    assert blocked[0].is_dir()
