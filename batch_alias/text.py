@@ -117,8 +117,13 @@ def unpack(stored: str) -> str:
 
 
 def to_json(value: object) -> str:
-    """JSON of a value with messages in it."""
-    return json.dumps(_plain(value), ensure_ascii=False, default=str)
+    """JSON of a value with messages in it, which can be written."""
+    return writable(json.dumps(_plain(value), ensure_ascii=False, default=str))
+
+
+def writable(text: str) -> str:
+    """A text with ``?`` for what UTF-8 does not have: names of files may have such bytes."""
+    return text.encode(errors="replace").decode()
 
 
 def indented_json(value: object) -> str:

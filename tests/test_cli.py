@@ -45,6 +45,18 @@ def source(tmp_path):
     return write
 
 
+@pytest.mark.posix_only
+def test_names_that_are_not_utf_8_are_replaced_where_they_are_written(batch_alias, source, credentials):
+    job = Path(os.fsdecode(b"\xc3\xfb.aliases"))  # GBK, as it comes out of many archives
+    name = source("u9,g,").rename(os.fsdecode(b"\xc3\xfb.csv"))
+    ended = batch_alias("run", name, "--job", job, "--max-rejected", "50%", "--xlsx", "--yes")
+    assert ended.code == ExitCode.NOT_ALL_ACCEPTED, ended.err
+    assert "batch-alias run '??.aliases/not-accepted.csv'" in ended.err
+    assert "??.aliases/not-accepted.csv" in (job / "report.html").read_text(encoding="utf-8")
+    assert json.loads((job / "summary.json").read_text(encoding="utf-8"))["source"] == "??.csv"
+    assert batch_alias("run", name, "--job", job, "--yes").code == ExitCode.NOT_ALL_ACCEPTED
+
+
 def test_0_every_row_is_accepted(batch_alias, source, credentials, served):
     ended = batch_alias("run", source(), "--rate", "1000", "--json", "--yes")
     assert ended.code == ExitCode.DONE

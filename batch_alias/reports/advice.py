@@ -14,7 +14,7 @@ from batch_alias.reports.rows import CHANGES, NOT_ACCEPTED
 from batch_alias.reports.summary import Summary
 from batch_alias.reports.wording import STATE_MEANINGS, flags, given, meaning, message_of
 from batch_alias.rongcloud.codes import CODES
-from batch_alias.text import N_, _, count, from_json, percent
+from batch_alias.text import N_, _, count, from_json, percent, writable
 
 _CORRECT = N_("Correct the row and run not-accepted.csv.")
 _SEND_AGAIN = N_("Send it again with batch-alias retry: setting an alias twice does no harm.")
@@ -124,6 +124,7 @@ def next_steps(summary: Summary, folder: Path, info: JobInfo, ledger: LedgerRead
     ``not-accepted.csv`` keeps the columns of the source below their names, so where they were named they are again;
     what an empty alias means is said again too. No flag reads a file verbatim: what is left of an undo is only retried.
     """
+    folder = Path(writable(str(folder)))
     states, steps, is_undo, same = summary.states, list[Step](), _is_undo(info), _same_command(ledger)
     address = from_json(ledger.meta(ADDRESS) or "{}")
     # It knows where the job was sent to; the sandbox has ended with the command.

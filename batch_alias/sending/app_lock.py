@@ -19,7 +19,7 @@ from batch_alias.model import Event, EventKind
 from batch_alias.sending import Observer
 from batch_alias.sending.limiter import WINDOW
 from batch_alias.settings import Settings
-from batch_alias.text import N_, timestamp
+from batch_alias.text import N_, timestamp, to_json
 
 STATE_DIR = "BATCH_ALIAS_STATE_DIR"
 """The environment variable that names the folder of the locks; it is the user's state folder otherwise."""
@@ -94,7 +94,7 @@ class AppLock:
         except Timeout:
             return _holder(note)
         noted = {"job": self._job, "command": command, "pid": os.getpid(), "since": timestamp(time.time())}
-        note.write_text(json.dumps(noted, ensure_ascii=False), encoding="utf-8")
+        note.write_text(to_json(noted), encoding="utf-8")
         return None
 
 
