@@ -9,6 +9,7 @@ import sys
 import tempfile
 import threading
 import traceback
+from contextlib import suppress
 from itertools import pairwise
 
 import click
@@ -24,6 +25,7 @@ def main() -> None:
     """Run the command line and exit with its code."""
     # What libraries have loaded would be searched for garbage over and over: a twentieth of the CPU time.
     gc.set_threshold(10_000)
+    _open_streams()
     use_language(_language())
     # Until sending begins SIGTERM is what Ctrl-C is.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -51,6 +53,14 @@ def main() -> None:
     sys.exit(int(code or 0))
 
 
+def _open_streams() -> None:
+    """Give the process the streams with which it was not started, such as ``>&-``: Python has ``None`` for them."""
+    # From the lowest descriptor on, so that each gets its own.
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, io.TextIOWrapper(io.FileIO(os.devnull, mode), encoding="utf-8"))
+
+
 def _language() -> str:
     # The command line itself may be what is wrong, so click cannot be asked.
     for word, following in pairwise([*sys.argv, ""]):
@@ -68,7 +78,8 @@ def _failed(error: BatchAliasError, *, by_signal: bool = False) -> int:
     console.error(error)
     if _is_given("json"):
         shown = {"error": error.problem, "advice": error.advice, "exit_code": error.exit_code}
-        console.answer([indented_json(shown)])
+        with suppress(OSError):  # standard output may be what has failed
+            console.answer([indented_json(shown)])
     return error.exit_code
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -55,6 +56,35 @@ def test_names_that_are_not_utf_8_are_replaced_where_they_are_written(batch_alia
     assert "??.aliases/not-accepted.csv" in (job / "report.html").read_text(encoding="utf-8")
     assert json.loads((job / "summary.json").read_text(encoding="utf-8"))["source"] == "??.csv"
     assert batch_alias("run", name, "--job", job, "--yes").code == ExitCode.NOT_ALL_ACCEPTED
+
+
+@pytest.mark.posix_only
+@pytest.mark.parametrize("closed", [0, 1, 2])
+def test_a_stream_that_is_closed_ends_nothing(closed, source, credentials, environment, tmp_path):
+    begin = f"import os, sys; os.close({closed}); os.execv(sys.executable, [sys.executable, '-m', *sys.argv[1:]])"
+    for arguments in (["run", source(), "--yes"], ["status", "names.aliases"]):
+        command = [sys.executable, "-c", begin, "batch_alias", *map(str, arguments)]
+        ended = finish(command, cwd=tmp_path, env=environment() | credentials)
+        assert ended.code == ExitCode.DONE, (arguments, ended)
+    assert not list(tmp_path.glob("*.log"))
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_70_standard_output_that_cannot_be_written_is_one_sentence_with_json_too(source, environment, tmp_path):
+    with (
+        Path("/dev/full").open("w") as full,
+        started(
+            [sys.executable, "-m", "batch_alias", "check", str(source()), "--json"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            cwd=tmp_path,
+            env=environment(),
+        ) as process,
+    ):
+        err = process.stderr.read()
+    assert process.returncode == ExitCode.INTERNAL, err
+    assert "No space left" in err
+    assert "Traceback" not in err
 
 
 def test_0_every_row_is_accepted(batch_alias, source, credentials, served):
