@@ -9,6 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any, TypeVar
 
+import click
+
 from batch_alias.console import Console
 from batch_alias.errors import ExitCode, Interrupted, UsageError
 from batch_alias.job import Job, OpenJob, Planned, Verified, open_job
@@ -70,13 +72,20 @@ def verify(settings: Settings, output: Output, *, sample: int | None) -> int:
 @contextlib.contextmanager
 def _open(settings: Settings, output: Output, console: Console, opened: OpenJob) -> Iterator[Job]:
     _permit_connections(settings.sending.max_in_flight)
-    settings = replace(settings, argv=tuple(sys.argv[1:]))
+    settings = replace(settings, argv=_command_line())
     with (
         logging_to(output.log, console.say if output.verbose else None),
         console.reading() as on_read,
         opened(settings, on_read=on_read) as job,
     ):
         yield job
+
+
+def _command_line() -> tuple[str, ...]:
+    """The command line with the command first, as reports name it; flags before it may as well stand behind it."""
+    context = click.get_current_context(silent=True)
+    place = sys.argv.index(context.info_name) if context is not None and context.info_name in sys.argv else 1
+    return (*sys.argv[place:], *sys.argv[1:place])
 
 
 def _perform(job: Job, work: Coroutine[Any, Any, T], console: Console) -> T:

@@ -514,6 +514,17 @@ def test_the_language_is_the_flag_the_variable_or_the_locale(arguments, variable
     assert ended.err == f"batch-alias: {expected.problem}\n  {expected.advice}\n"
 
 
+def test_the_command_that_goes_on_begins_with_its_name_wherever_the_language_was_named(
+    batch_alias, source, credentials, tmp_path
+):
+    ended = batch_alias("--lang", "zh", "run", source(), "--limit", "1", "--yes")
+    command = f"batch-alias run {tmp_path / 'names.csv'} --limit 1 --yes --lang zh"
+    assert command in ended.err
+    page = (tmp_path / "names.aliases" / "report.html").read_text(encoding="utf-8")
+    assert "<b>run</b>" in page
+    assert page.count(command) == 2  # to go on, and of the run
+
+
 def test_the_help_is_english_in_every_language(batch_alias, monkeypatch):
     monkeypatch.setenv("BATCH_ALIAS_LANG", "zh")
     ended = batch_alias("check", "--help")
