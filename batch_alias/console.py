@@ -283,7 +283,8 @@ def _bar(total: int, form: str, *, colour: str | None = None, leave: bool = True
 
 def _bar_columns() -> int | None:
     columns = _columns(sys.stderr)
-    return None if columns is None else columns - len("^C")  # a terminal shows that behind it
+    # A terminal shows that behind it. With fewer columns than none tqdm would never return.
+    return None if columns is None else max(0, columns - len("^C"))
 
 
 def _wrapped(text: str, stream: TextIO) -> str:

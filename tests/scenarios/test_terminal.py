@@ -17,14 +17,14 @@ ONE_REJECTED = [("u1", "g", "a"), ("", "g", "b")]
 
 @pytest.fixture
 def typed(environment, sandbox, tmp_path, until) -> Callable[..., str]:
-    """Run a command on a terminal of 60 columns, and what it printed; Ctrl-C is typed after so many requests."""
+    """Run a command on a terminal, and what it printed; Ctrl-C is typed after so many requests."""
     import termios  # not on Windows
 
     served = sandbox()
 
-    def run(*arguments: object, interrupted_after: int | None = None, **variables: str) -> str:
+    def run(*arguments: object, columns: int = 60, interrupted_after: int | None = None, **variables: str) -> str:
         screen, terminal = os.openpty()
-        termios.tcsetwinsize(terminal, (24, 60))
+        termios.tcsetwinsize(terminal, (24, columns))
         command = [sys.executable, "-m", "batch_alias", *map(str, arguments)]
         # Only in a session on the terminal does the process get the signal.
         with started(
@@ -58,6 +58,12 @@ def test_lines_are_wrapped_below_their_text_and_the_end_has_a_colour(typed, writ
     bar, _, answer = typed("check", "rows.csv", "--json").rpartition("\r")
     assert "Reading" in bar
     assert len(json.loads(answer)["description"]) > 0
+
+
+@pytest.mark.parametrize("columns", [1, 2, 3])
+def test_a_terminal_on_which_no_bar_fits_delays_nothing(columns, typed, write_csv):
+    write_csv(5)
+    assert "5 accepted of 5 rows" in typed("run", "rows.csv", "--yes", columns=columns)
 
 
 @pytest.mark.parametrize(("flags", "variables"), [(["--no-color"], {}), ([], {"NO_COLOR": "1"})], ids=["flag", "set"])
