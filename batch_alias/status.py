@@ -78,7 +78,9 @@ def status_of(folder: Path) -> Status:
     """Where the job in a folder stands. Raises ``LedgerError`` if there is no ledger or it cannot be read."""
     with suppress(OSError, ValueError, TypeError, KeyError):  # the last ones where it is no file of ours
         return _reading(json.loads((folder / PROGRESS).read_text(encoding="utf-8")), folder)
-    if not (folder / LEDGER).exists() and _is_heard_of(max(_changed_at(folder / name) for name in (LOCK, NEW_LEDGER))):
+    if not _changed_at(folder / LEDGER) and _is_heard_of(
+        max(_changed_at(folder / name) for name in (LOCK, NEW_LEDGER))
+    ):
         return Status(source="", counts=StateCounts(), phase=Phase.READING, read=0.0)  # it has just begun
     with LedgerReader(folder) as ledger:
         info, counts, runs, events = ledger.info(), ledger.counts(), ledger.runs(), ledger.events()

@@ -48,7 +48,9 @@ def connect(path: Path, *, writable: bool) -> sqlite3.Connection:
     Raises:
         LedgerError: It is missing, damaged, of another format, or not a ledger.
     """
-    if not path.is_file():
+    with translated(path):
+        exists = path.is_file()
+    if not exists:
         raise LedgerError(
             "There is no ledger in {folder}.", "Pass the folder of a job that has been run.", folder=path.parent
         )

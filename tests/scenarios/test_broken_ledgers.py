@@ -1,12 +1,15 @@
 """The ledger or its disk fails: a sentence, exit 5, nothing is overwritten, nothing accepted is lost."""
 
 import shutil
+from pathlib import Path
 
 import pytest
 
 from batch_alias.errors import ExitCode, LedgerError
 from batch_alias.ledger import LEDGER, LedgerReader
 from batch_alias.model import State
+from batch_alias.settings import Reading
+from batch_alias.staging import staged
 from tests.support.damage import DAMAGES
 
 ROWS = 600
@@ -44,12 +47,13 @@ NO_FILE_ABOVE = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({0}
 """To the process it is what a full disk is."""
 BOUND_BY_MODES = """
 import ctypes, os, sys
-PR_CAPBSET_DROP, CAP_DAC_OVERRIDE = 24, 1
+PR_CAPBSET_DROP, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH = 24, 1, 2
 if os.geteuid() == 0 and "bound" not in os.environ:
-    ctypes.CDLL(None).prctl(PR_CAPBSET_DROP, CAP_DAC_OVERRIDE)
+    for capability in (CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH):
+        ctypes.CDLL(None).prctl(PR_CAPBSET_DROP, capability)
     os.execve(sys.executable, sys.orig_argv, {**os.environ, "bound": "by modes"})
 """
-"""Root may write to what is read-only; this takes that right away."""
+"""Root may read and write whatever the modes are; this takes that right away."""
 
 
 def test_a_full_disk_stops_the_run_and_loses_at_most_what_was_in_flight(
@@ -116,3 +120,20 @@ def test_a_job_in_a_folder_that_cannot_be_written_can_be_read(run, command, sand
         assert command("status", job, before=BOUND_BY_MODES).end().code == ExitCode.LEDGER
     finally:
         job.chmod(0o755)
+
+
+def test_a_folder_that_may_not_be_entered_is_said_and_keeps_no_other_job_from_the_list(command, write_csv, tmp_path):
+    for name in ("one", "two"):
+        with staged(write_csv(5), Reading(), tmp_path / "jobs" / name):
+            pass
+    (tmp_path / "jobs" / "one").chmod(0o444)
+    try:
+        listed = command("jobs", "jobs", before=BOUND_BY_MODES).end()
+        ended = command("status", Path("jobs", "one"), before=BOUND_BY_MODES).end()
+    finally:
+        (tmp_path / "jobs" / "one").chmod(0o755)
+    assert listed.code == ExitCode.DONE, listed.err
+    assert "cannot be read" in listed.out
+    assert str(Path("jobs", "two")) in listed.out
+    assert ended.code == ExitCode.LEDGER, ended.err
+    assert "Permission denied" in ended.err
