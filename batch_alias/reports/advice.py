@@ -152,6 +152,8 @@ def next_steps(summary: Summary, folder: Path, info: JobInfo, ledger: LedgerRead
         columns = {name: names.get(name, value) for name, value in kept.items()}
         # Otherwise the conflicts in that file would be settled by it too.
         columns |= {"only_absent": ledger.meta("only_absent") is not None}
+        # Its columns are named 1, 2, 3, and so may be the number of its first row.
+        columns |= {"header_row": 1} if info.reading.get("no_header") else {}
         again = _run(folder / "not-accepted.csv", {**columns, **address})
         steps.append(Step(text=_correct_copy(states[State.REJECTED], failed), command=again))
     if states[State.CONFLICT]:

@@ -7,10 +7,11 @@ from batch_alias.ledger import ADDRESS, REFUSED
 from batch_alias.model import State, StateCounts
 from batch_alias.problems import ACCEPTABLE, REJECTIONS, found
 from batch_alias.reports.advice import advise, conclude, next_steps
-from batch_alias.reports.rows import NOT_ACCEPTED
+from batch_alias.reports.rows import NOT_ACCEPTED, write_not_accepted
 from batch_alias.reports.summary import Summary
 from batch_alias.reports.wording import facts
 from batch_alias.settings import Reading
+from batch_alias.staging import staged
 from batch_alias.text import _, to_json
 from tests.support.jobs import job_info
 from tests.support.rows import a_row, described
@@ -314,3 +315,18 @@ def test_a_row_that_is_not_done_has_advice_even_for_unknown_reasons_and_codes(st
 @pytest.mark.parametrize("state", [State.ACCEPTED, State.UNCHANGED, State.SUPERSEDED])
 def test_a_row_that_is_done_has_no_advice(state):
     assert advise(a_row(state), INFO) == ""
+
+
+def test_the_file_of_what_is_left_of_a_source_without_a_header_can_be_run(tmp_path):
+    source = tmp_path / "names.csv"
+    source.write_text("u1,g1,\nu2,g1,b\n", encoding="utf-8")
+    reading = Reading(no_header=True, user_column="A", group_column="B", remark_column="C")
+    with staged(source, reading, tmp_path / "job") as ledger:
+        copy = tmp_path / "job" / "not-accepted.csv"
+        write_not_accepted(copy, ledger)
+        (step,) = next_steps(a_summary(accepted=1, rejected=1), tmp_path / "job", ledger.info(), ledger)
+    assert step.command.endswith("--user-column 1 --group-column 2 --remark-column 3 --header-row 1")
+    copy.write_text(copy.read_text(encoding="utf-8").replace(",g1,", ",g1,a"), encoding="utf-8")
+    reading = Reading(user_column="1", group_column="2", remark_column="3", header_row=1)
+    with staged(copy, reading, tmp_path / "again") as ledger:
+        assert [row[:5] for row in ledger.rows()] == [(2, "u1", "g1", "a", "pending")]
