@@ -90,9 +90,9 @@ class Console:
             self._print_queued()
 
     def answer(self, lines: Iterable[str]) -> None:
-        """Print what was asked for on standard output. A text of several lines, such as JSON, is never wrapped."""
+        """Print what was asked for on standard output. JSON and other texts of several lines are never wrapped."""
         for line in lines:
-            print(line if "\n" in line else _wrapped(line, sys.stdout), flush=True)
+            print(line if "\n" in line or line.startswith("{") else _wrapped(line, sys.stdout), flush=True)
 
     @property
     def width(self) -> int | None:

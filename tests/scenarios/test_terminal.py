@@ -58,6 +58,7 @@ def test_lines_are_wrapped_below_their_text_and_the_end_has_a_colour(typed, writ
     bar, _, answer = typed("check", "rows.csv", "--json").rpartition("\r")
     assert "Reading" in bar
     assert len(json.loads(answer)["description"]) > 0
+    assert len(typed("status", "rows.aliases", "--watch", "--json").splitlines()) == 1
 
 
 @pytest.mark.parametrize("columns", [1, 2, 3])
