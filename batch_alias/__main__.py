@@ -17,7 +17,7 @@ import click
 from batch_alias.cli import cli
 from batch_alias.errors import BatchAliasError, ExitCode, InternalError, Interrupted
 from batch_alias.settings import PROGRESS_THREAD
-from batch_alias.settings.flags import in_our_words
+from batch_alias.settings.flags import as_usage_error
 from batch_alias.text import N_, _, indented_json, language_of, use_language
 
 
@@ -39,7 +39,7 @@ def main() -> None:
         error.show()
         code = ExitCode.USAGE
     except click.ClickException as error:
-        code = _failed(in_our_words(error))
+        code = _failed(as_usage_error(error))
     except (KeyboardInterrupt, asyncio.CancelledError, click.exceptions.Abort):
         interrupted = Interrupted("Interrupted.", "Nothing is lost; run the same command again to go on.")
         code = _failed(interrupted, by_signal=True)
@@ -84,7 +84,7 @@ def _failed(error: BatchAliasError, *, by_signal: bool = False) -> int:
 
 
 def _is_given(name: str) -> bool:
-    # The command line itself may be what is wrong, so click cannot be asked; these are its words for yes.
+    # The command line itself may be what is wrong, so click cannot be asked; these are the values it takes for true.
     value = os.environ.get(f"BATCH_ALIAS_{name.upper().replace('-', '_')}", "")
     return f"--{name}" in sys.argv or value.lower() in {"1", "true", "t", "yes", "y", "on"}
 

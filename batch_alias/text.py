@@ -14,8 +14,6 @@ from functools import reduce
 from pathlib import Path
 from typing import Any, Final, Self
 
-import wcwidth
-
 LANGUAGES: Final = ("en", "zh")
 """English, and Simplified Chinese."""
 
@@ -205,6 +203,8 @@ def duration(seconds: float) -> str:
 
 def labelled(label: str, text: str) -> str:
     """A line of a terminal: a label, which may be empty, in a column of its own."""
+    import wcwidth  # 0.02 s, and not needed by what prints no lines
+
     return wcwidth.ljust(label, INDENT) + text
 
 
@@ -213,6 +213,8 @@ def wrapped(text: str, width: int) -> str:
 
     A command in it is not broken, since it may be copied.
     """
+    import wcwidth
+
     label = re.match(r"\S.*?  +", text)
     indent = INDENT if label and wcwidth.width(label[0]) == INDENT else len(text) - len(text.lstrip()) + 2
     if width <= 2 * indent:

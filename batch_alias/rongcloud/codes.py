@@ -21,9 +21,8 @@ _CHECK_KEYS = "Check RONGCLOUD_APP_KEY and RONGCLOUD_APP_SECRET, and that the re
 
 _fail = partial(Classification, action=Action.FAIL)
 _stop = partial(Classification, action=Action.STOP)
-_retry = partial(
-    Classification, action=Action.RETRY, unhealthy=True
-)  # none without a service, or a way to it, that does not work
+# What is sent again counts towards an outage.
+_retry = partial(Classification, action=Action.RETRY, unhealthy=True)
 
 CODES: Mapping[int, Classification] = {
     200: Classification(status=200, action=Action.ACCEPT, meaning="accepted"),

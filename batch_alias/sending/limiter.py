@@ -37,8 +37,8 @@ class RateLimiter:
     def __init__(self, rate: int) -> None:
         burst = 1 + LATE * rate
         self._bucket = AsyncLimiter(burst, burst / (LEAK * rate))
-        # Starts: the last ones, and those of the last second.
-        self.noted: tuple[deque[float], deque[float]] = deque(maxlen=rate), deque()
+        self.last_starts: deque[float] = deque(maxlen=rate)
+        self.starts_of_last_second: deque[float] = deque()
         self.busiest = 0  # most starts within any sliding second
 
     async def acquire(self) -> Permission:
@@ -59,13 +59,13 @@ class _Permission:
         self._start = 0.0
 
     def give_back(self) -> None:
-        for starts in self._limiter.noted:
+        for starts in (self._limiter.last_starts, self._limiter.starts_of_last_second):
             with suppress(ValueError):  # it was long ago
                 starts.remove(self._start)
 
     async def renew(self) -> None:
         # The bucket is not asked again: it has spaced this attempt already.
-        starts, last_second = self._limiter.noted
+        starts, last_second = self._limiter.last_starts, self._limiter.starts_of_last_second
         now = asyncio.get_running_loop().time()
         while len(starts) == starts.maxlen and (wait := starts[0] + WINDOW - now) > 0:
             await asyncio.sleep(wait)

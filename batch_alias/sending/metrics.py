@@ -10,9 +10,9 @@ from batch_alias.model import LATENCY_STEP, Action, Event, EventKind, Outcome, R
 RECENT_ROWS = 1000
 """Settled rows over which failures are counted."""
 HORIZON = 15.0
-"""Seconds of progress from which the time left is estimated,"""
+"""Most seconds of progress from which the time left is estimated."""
 FIRST_ESTIMATE = 5.0
-"""and how many there must be."""
+"""Least seconds of progress before it is estimated."""
 
 
 def latency_bucket(seconds: float) -> int:

@@ -30,7 +30,7 @@ class Number(click.ParamType[Any]):
         names = {Unit.SHARE: "share", Unit.SECONDS: "time"}
         self.name = names[setting.option.unit] if setting.option.unit else "integer" if kind is int else "float"
 
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> object:  # noqa: ARG002
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> object:  # noqa: ARG002 - click's
         """The number. Raises ``UsageError`` if it is none, or out of its range."""
         return read_number(value, self._setting, self._kind) if isinstance(value, str) else value
 
@@ -38,7 +38,7 @@ class Number(click.ParamType[Any]):
 class Choice(click.Choice[str]):
     """One of some words. Others are refused by the settings that it fills, as its variable may have to be ignored."""
 
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:  # noqa: ARG002
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:  # noqa: ARG002 - click's
         """The word as it is."""
         return value
 
@@ -168,16 +168,16 @@ _DRY_RUN = (
     N_("There is no option {name}."),
     N_("batch-alias check shows what would be sent; batch-alias plan shows which aliases would change."),
 )
-_INSTEAD = {
+_FOREIGN_OPTIONS = {
     **dict.fromkeys(("--key", "--app-key"), _APP_KEY),
     **dict.fromkeys(("--secret", "--app-secret"), _APP_SECRET),
     **dict.fromkeys(("--dry-run", "-n"), _DRY_RUN),
 }
-"""What is said about options that other programs have."""
+"""The problem and the advice for options that other programs have."""
 
 
-def in_our_words(error: click.ClickException) -> UsageError:
-    """What click refuses, in the style and the language of every error."""
+def as_usage_error(error: click.ClickException) -> UsageError:
+    """An error of click in the style and the language of every other one."""
     context = error.ctx if isinstance(error, click.UsageError) else None
     near: list[str] | None = None
     values: str = ""
@@ -204,6 +204,6 @@ def in_our_words(error: click.ClickException) -> UsageError:
             problem, name = "{name}", error.format_message()
     if near:
         advice = N_("Did you mean {near}? See {command} --help.")
-    problem, advice = _INSTEAD.get(name, (problem, advice))
+    problem, advice = _FOREIGN_OPTIONS.get(name, (problem, advice))
     command = context.command_path if context is not None else "batch-alias"
     return UsageError(problem, advice, name=name, near=near[0] if near else "", values=values, command=command)

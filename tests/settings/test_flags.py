@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 
 from batch_alias.errors import UsageError
 from batch_alias.settings import Output, Reading, Sending
-from batch_alias.settings.flags import Command, fill, fill_target, flags, in_our_words
+from batch_alias.settings.flags import Command, as_usage_error, fill, fill_target, flags
 from batch_alias.settings.options import Option, Unit, validate
 from batch_alias.settings.target import REGIONS, Target
 
@@ -61,7 +61,7 @@ def refuse(monkeypatch) -> Callable[..., str]:
         command = cloup.command("page", cls=Command)(PAGE_FLAGS(lambda **given: fill(Page, given)))
         with pytest.raises((UsageError, click.UsageError)) as raised:
             command.main(list(arguments), prog_name="page", standalone_mode=False)
-        return str(raised.value if isinstance(raised.value, UsageError) else in_our_words(raised.value))
+        return str(raised.value if isinstance(raised.value, UsageError) else as_usage_error(raised.value))
 
     return run
 
@@ -211,7 +211,7 @@ def test_a_duration_is_seconds_or_has_a_unit(text, seconds, parse):
         (("-n",), "There is no option -n. batch-alias check shows"),
     ],
 )
-def test_what_cannot_be_parsed_is_refused_in_our_words(arguments, said, refuse):
+def test_what_cannot_be_parsed_is_refused_as_usage_error(arguments, said, refuse):
     assert said in refuse(*arguments)
 
 
@@ -219,7 +219,7 @@ def test_a_missing_argument_is_named():
     command = cloup.command("page", cls=Command)(cloup.argument("source")(lambda **_given: None))
     with pytest.raises(click.UsageError) as raised:
         command.main([], prog_name="page", standalone_mode=False)
-    assert str(in_our_words(raised.value)) == "SOURCE is missing. See page --help."
+    assert str(as_usage_error(raised.value)) == "SOURCE is missing. See page --help."
 
 
 @pytest.mark.parametrize(
@@ -233,7 +233,7 @@ def test_a_command_that_does_not_exist_is_named(arguments, said):
     group = cloup.Group("books", commands=[cloup.Command("page")])
     with pytest.raises(click.UsageError) as raised:
         group.main(arguments, prog_name="books", standalone_mode=False)
-    assert str(in_our_words(raised.value)) == said
+    assert str(as_usage_error(raised.value)) == said
 
 
 REGION, URL = {"RONGCLOUD_REGION": "beijing"}, {"BATCH_ALIAS_URL": "https://api.example.com"}
