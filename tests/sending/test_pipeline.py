@@ -45,12 +45,12 @@ def stop_at(seconds):
 @pytest.mark.slow
 @pytest.mark.parametrize("latency", [0.005, 0.05, 1.0])
 def test_reads_beside_writes_cost_the_run_no_time(latency, send, always):
-    plain = send(always(), count=3000, latency=latency)
+    plain = send(always(), count=1500, latency=latency)
     for steps in (COMPARE, VERIFY, ONLY_ABSENT):
-        sent = send(always(), count=3000, latency=latency, steps=steps)
-        assert states(sent) == {State.ACCEPTED: 3000}
-        assert len(sent.service.reads) == len(sent.service.starts) == 3000
-        extra = VERIFY_AFTER + latency if steps.verify else 0
+        sent = send(always(), count=1500, latency=latency, steps=steps)
+        assert states(sent) == {State.ACCEPTED: 1500}
+        assert len(sent.service.reads) == len(sent.service.starts) == 1500
+        extra = latency + VERIFY_AFTER * steps.verify
         assert sent.seconds <= plain.seconds * 1.05 + extra
         for starts in (sent.service.reads, sent.service.starts):
             times = [start.at for start in starts]
@@ -59,9 +59,9 @@ def test_reads_beside_writes_cost_the_run_no_time(latency, send, always):
 
 
 def test_rows_that_are_read_twice_are_read_at_the_full_rate(send, always):
-    sent = send(always(), count=2000, steps=Steps(compare=True, verify=True))
-    assert len(sent.service.reads) == 4000
-    assert sent.seconds <= 4000 / 98 + VERIFY_AFTER + 1
+    sent = send(always(), count=1000, steps=Steps(compare=True, verify=True))
+    assert len(sent.service.reads) == 2000
+    assert sent.seconds <= 2000 / 98 + VERIFY_AFTER + 1
 
 
 @pytest.mark.slow
@@ -76,8 +76,8 @@ def test_a_limit_that_reads_and_writes_share_is_used_by_both(count_refused, step
         seen.append((now, kind))
         return answer(code=200 if kind == "accepted" else 1008)
 
-    sent = send(script, count=3000, steps=steps, reading=script)
-    assert states(sent) == {State.ACCEPTED: 3000}
+    sent = send(script, count=1500, steps=steps, reading=script)
+    assert states(sent) == {State.ACCEPTED: 1500}
     late = Counter(kind for at, kind in seen if at >= 15)
     # Less than is wanted, since it is drawn when a refused row is sent again.
     assert late["1008"] <= 0.2 * late.total()
@@ -104,13 +104,13 @@ def test_reads_that_do_not_work_at_all_do_not_stop_a_plain_run(how, steps, patie
         return answer(failure=Failure.DROPPED, carried_out=True) if row % 100 == 50 else answer()
 
     doubted = [7, 8, 9]
-    sent = send(script, count=1000, doubted=doubted, attempts=1, steps=steps, reading=always(**how), patience=patience)
+    sent = send(script, count=500, doubted=doubted, attempts=1, steps=steps, reading=always(**how), patience=patience)
     assert sent.error is None
-    in_doubt = [row for row in range(2, 1002) if row % 100 == 50]
-    assert states(sent) == {State.ACCEPTED: 1000 - len(in_doubt), State.UNKNOWN: len(in_doubt)}
+    in_doubt = [row for row in range(2, 502) if row % 100 == 50]
+    assert states(sent) == {State.ACCEPTED: 500 - len(in_doubt), State.UNKNOWN: len(in_doubt)}
     assert all(sent.ledger.outcomes[row].state is State.UNKNOWN for row in in_doubt)
     assert Counter(sent.service.sent)[7] == 1
-    assert sent.seconds <= 1000 / 98 + VERIFY_AFTER + min(patience or OPTIONAL_PATIENCE, OPTIONAL_PATIENCE) + 20
+    assert sent.seconds <= 500 / 98 + VERIFY_AFTER + min(patience or OPTIONAL_PATIENCE, OPTIONAL_PATIENCE) + 20
     assert sent.pipeline.progress().outage is None
 
 
@@ -119,9 +119,9 @@ def test_reads_that_do_not_work_hold_the_writes_up_for_no_time(send, answer, alw
     def script(_service, row):
         return answer(failure=Failure.DROPPED) if row == 50 else answer()
 
-    sent = send(script, count=9000, attempts=1, reading=always(**DOWN))
-    assert sent.seconds <= 9000 / 98 + 2
-    assert states(sent) == {State.ACCEPTED: 8999, State.UNKNOWN: 1}
+    sent = send(script, count=4500, attempts=1, reading=always(**DOWN))
+    assert sent.seconds <= 4500 / 98 + 2
+    assert states(sent) == {State.ACCEPTED: 4499, State.UNKNOWN: 1}
 
 
 @pytest.mark.parametrize("steps", [COMPARE, ONLY_ABSENT, PLAN, READ_BACK])
@@ -281,7 +281,7 @@ def test_a_stop_is_heeded_while_many_rows_end_at_once(send, always, rows):
             await asyncio.sleep(0)
         sent.pipeline.stop()
 
-    known = [replace(row, before=row.remark) for row in rows(50_000)]
+    known = [replace(row, before=row.remark) for row in rows(20_000)]
     sent = send(always(), rows=known, steps=COMPARE, meanwhile=stop)
     assert 0 < len(sent.ledger.outcomes) <= 5_000
     assert sent.error is None

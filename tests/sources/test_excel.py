@@ -166,9 +166,9 @@ ODD += [
 
 @pytest.mark.slow
 @pytest.mark.parametrize("write", [as_xlsx, as_xls])
-@settings(max_examples=25)
+@settings(max_examples=8)  # of many cells: each is a process
 @given(
-    cells=st.lists(st.tuples(st.integers(0, 10**14 - 1), st.sampled_from([*PADDING, *ODD])), min_size=1, max_size=20)
+    cells=st.lists(st.tuples(st.integers(0, 10**14 - 1), st.sampled_from([*PADDING, *ODD])), min_size=1, max_size=60)
 )
 def test_a_number_is_read_as_its_format_shows_it_or_rejected(read, tmp_path_factory, write, cells):
     path = tmp_path_factory.mktemp("formats") / "rows"
