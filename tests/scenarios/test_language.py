@@ -4,7 +4,7 @@ import csv
 import json
 import re
 import signal
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -13,12 +13,13 @@ import pytest
 
 from batch_alias.errors import ExitCode
 from batch_alias.rongcloud.codes import CODES
-from batch_alias.sandbox import Faults, Rules
+from batch_alias.sandbox import Rules, Sandbox
 from batch_alias.sandbox.emulator import READ
+from batch_alias.sandbox.faults import INTERNAL_ERROR
 from tests.support.faults import OnPath, Script, coded
 from tests.support.files import SAMPLES
+from tests.support.processes import Ended
 
-CHINESE = {"BATCH_ALIAS_LANG": "zh"}
 COMMAND = re.compile(r"batch-alias [a-z]+[^。；，\n]*")
 SENTENCE = re.compile(r"[A-Za-z]+(?: [a-z]+){2,}")
 """Three words in a row, of which at least two are lower-case: neither a name, nor a flag, nor an identifier."""
@@ -80,7 +81,19 @@ SERVICE = " ".join(known.meaning for known in CODES.values())
 OWN = BAD_ROWS.read_text(encoding="utf-8", errors="replace") + SERVICE
 
 
-def test_a_job_with_every_kind_of_row(command, sandbox, tmp_path):
+@pytest.fixture
+def in_language(batch_alias, environment, monkeypatch) -> Callable[..., Ended]:
+    """Run a command in this process, in Chinese or another language, and send to a sandbox if one is given."""
+
+    def run(*arguments: str | Path, to: Sandbox | None = None, language: str = "zh") -> Ended:
+        for name, value in environment(*[to] * (to is not None), BATCH_ALIAS_LANG=language).items():
+            monkeypatch.setenv(name, value)
+        return batch_alias(*arguments)
+
+    return run
+
+
+def test_a_job_with_every_kind_of_row(in_language, sandbox, tmp_path):
     answers = {1: coded(1002), 2: coded(1000), 3: coded(1008)}
     served = sandbox(Script(lambda number: answers.get(number % 7)))
     given = (
@@ -93,17 +106,17 @@ def test_a_job_with_every_kind_of_row(command, sandbox, tmp_path):
         "--max-failed",
         "100%",
         "--xlsx",
+        "--yes",
     )
-    ended = command(*given, to=served, **CHINESE).end()
+    ended = in_language(*given, to=served)
     assert ended.code == ExitCode.NOT_ALL_ACCEPTED, ended.err
     assert english(ended.err.splitlines(), OWN) == []
     assert english(written(tmp_path / "job"), OWN) == []
-    status = command("status", "job", **CHINESE).end()
-    assert english(status.out.splitlines()) == []
+    assert english(in_language("status", "job").out.splitlines()) == []
 
 
-def test_a_check_and_the_problems_it_writes(command, tmp_path):
-    ended = command("check", BAD_ROWS, "--problems", "problems.csv", **CHINESE).end()
+def test_a_check_and_the_problems_it_writes(in_language, tmp_path):
+    ended = in_language("check", BAD_ROWS, "--problems", "problems.csv")
     assert ended.code in {ExitCode.NOT_ALL_ACCEPTED, ExitCode.SOURCE}
     assert english(ended.out.splitlines(), OWN) == []
     assert english((tmp_path / "problems.csv").read_text(encoding="utf-8-sig").splitlines(), OWN) == []
@@ -116,36 +129,37 @@ def test_what_is_wrong_with_a_damaged_source(batch_alias, path):
     assert english([*ended.out.splitlines(), *ended.err.splitlines()], own) == []
 
 
-def test_planned_sent_verified_and_undone(command, sandbox, write_csv, tmp_path):
+def test_planned_sent_verified_and_undone(in_language, sandbox, write_csv, tmp_path):
     aliases = {("g1", "u1"): "旧", ("g2", "u2"): "旧"}
-    served = sandbox(OnPath(READ, Faults(errors=0.05, seed=1)), aliases=aliases)
-    source = write_csv(50)
+    some_fail = Script(lambda number: INTERNAL_ERROR if number % 20 == 3 else None)
+    served = sandbox(OnPath(READ, some_fail), aliases=aliases)
+    source = write_csv(15)
+    # What is undone is read back too if it was when it was sent, and each time three seconds after the last row.
     for arguments in (
         ("plan", source, "--job", "job"),
-        ("run", source, "--job", "job", "--verify", "--xlsx"),
+        ("run", source, "--job", "job", "--xlsx", "--yes"),
         ("verify", "job", "--sample", "10"),
         ("undo", "job", "--yes"),
         ("status", "job/undo.aliases"),
+        ("run", source, "--job", "verified", "--verify", "--yes"),
     ):
-        ended = command(*arguments, to=served, **CHINESE).end()
+        ended = in_language(*arguments, to=served)
         assert ended.code in {ExitCode.DONE, ExitCode.NOT_ALL_ACCEPTED}, ended.err
         assert english([*ended.out.splitlines(), *ended.err.splitlines()]) == []
-    assert english(written(tmp_path / "job")) == []
-    assert english(written(tmp_path / "job" / "undo.aliases")) == []
+    for job in ("job", "job/undo.aliases", "verified"):
+        assert english(written(tmp_path / job)) == []
 
 
-def test_members_are_looked_up(command, sandbox, write_csv):
+def test_members_are_looked_up(in_language, sandbox, write_csv):
     served = sandbox(rules=Rules(unknown_group="error"), members={"g1": ["u1"]})
-    ended = command("check", write_csv(20), "--members", "--strict", to=served, **CHINESE).end()
+    ended = in_language("check", write_csv(20), "--members", "--strict", to=served)
     assert ended.code in {ExitCode.NOT_ALL_ACCEPTED, ExitCode.SOURCE}, ended.err
     assert english([*ended.out.splitlines(), *ended.err.splitlines()]) == []
 
 
-def test_an_interrupted_job(command, sandbox, write_csv, until, tmp_path):
-    served = sandbox()
-    started = command("run", write_csv(1000), "--job", "job", "--rate", "20", to=served, **CHINESE)
-    until(lambda: served.stats().requests > 20, started)
-    started.signal(signal.SIGINT)
+def test_an_interrupted_job(command, at_request, sandbox, write_csv, tmp_path):
+    served = sandbox(at_request(10, lambda: started.signal(signal.SIGINT)))
+    started = command("run", write_csv(1000), "--job", "job", to=served, BATCH_ALIAS_LANG="zh")
     ended = started.end()
     assert ended.code == ExitCode.INTERRUPTED
     assert english(ended.err.splitlines()) == []
@@ -189,25 +203,25 @@ def test_an_error(batch_alias, write_csv, arguments):
     assert re.search("[\u4e00-\u9fff]", ended.err)
 
 
-def test_reports_are_written_again_in_the_other_language(command, sandbox, write_csv, tmp_path):
+def test_reports_are_written_again_in_the_other_language(in_language, sandbox, write_csv, tmp_path):
     served = sandbox(Script(lambda number: coded(1002) if number % 3 == 1 else None))
-    given = ("run", write_csv(9), "--job", "job", "--xlsx", "--max-failed", "100%")
-    assert command(*given, to=served).end().code == ExitCode.NOT_ALL_ACCEPTED
+    given = ("run", write_csv(9), "--job", "job", "--xlsx", "--max-failed", "100%", "--yes")
+    assert in_language(*given, to=served, language="en").code == ExitCode.NOT_ALL_ACCEPTED
     first = {path.name: path.read_bytes() for path in (tmp_path / "job").glob("*.[hcj]*")}
     assert english(written(tmp_path / "job")) != []
-    assert command("report", "job", "--lang", "zh").end().code == ExitCode.DONE
+    assert in_language("report", "job", "--lang", "zh", language="en").code == ExitCode.DONE
     assert english(written(tmp_path / "job"), SERVICE) == []
     assert '<html lang="zh-CN"' in (tmp_path / "job" / "report.html").read_text(encoding="utf-8")
-    assert command("report", "job", "--lang=en").end().code == ExitCode.DONE
+    assert in_language("report", "job", "--lang=en").code == ExitCode.DONE
     assert {path.name: path.read_bytes() for path in (tmp_path / "job").glob("*.[hcj]*")} == first
 
 
-def test_what_machines_read_is_the_same(command, sandbox, write_csv, results, tmp_path):
+def test_what_machines_read_is_the_same(in_language, sandbox, write_csv, results, tmp_path):
     summaries = {}
     for language in ("en", "zh"):
         folder = tmp_path / language
-        given = ("run", write_csv(5), "--job", folder, "--json")
-        ended = command(*given, to=sandbox(), BATCH_ALIAS_LANG=language).end()
+        given = ("run", write_csv(5), "--job", folder, "--json", "--yes")
+        ended = in_language(*given, to=sandbox(), language=language)
         summaries[language] = json.loads(ended.out)
         header = (folder / "results.csv").read_text(encoding="utf-8-sig").splitlines()[0]
         assert header.startswith("row,userId,groupId,remark,state,code,message")
