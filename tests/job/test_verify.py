@@ -8,7 +8,6 @@ import pytest
 from batch_alias import run_job, verify_job
 from batch_alias.errors import ExitCode, LedgerError
 from batch_alias.ledger import ReadBack
-from batch_alias.settings import Comparing
 from tests.support.faults import Script, coded
 
 
@@ -63,17 +62,3 @@ def test_a_verification_elsewhere_is_refused(sent, sandbox, target_of):
     _, given = sent
     with pytest.raises(LedgerError, match="begun for"):
         asyncio.run(verify_job(replace(given, target=target_of(sandbox()))))
-
-
-@pytest.mark.slow
-def test_a_run_that_verifies_ends_with_1_when_some_differ(sandbox, settings_for, write_csv):
-    served = sandbox(on_request=lambda request: interfere(request))
-
-    def interfere(request):
-        if request.path.endswith("get.json") and request.key == ("g3", "u3"):
-            served.set_alias("g3", "u3", "theirs")
-
-    given = settings_for(write_csv(10), served, comparing=Comparing(verify=True))
-    assert asyncio.run(run_job(given)).exit_code == ExitCode.NOT_ALL_ACCEPTED
-    assert asyncio.run(run_job(given)).exit_code == ExitCode.NOT_ALL_ACCEPTED, "nothing is left to send"
-    assert asyncio.run(run_job(replace(given, comparing=Comparing()))).exit_code == ExitCode.DONE

@@ -1,5 +1,6 @@
 """SIGINT and SIGTERM: the first one lets the requests in flight end, the second one ends the run at once."""
 
+import json
 import signal
 
 import pytest
@@ -17,21 +18,27 @@ HANGING = Script(lambda number: HANG_AFTER if number >= 20 else None)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_after_a_signal_the_requests_in_flight_end_and_the_reports_are_written(
-    number, command, sandbox, write_csv, results, until
+def test_after_a_signal_the_requests_in_flight_end_the_reports_are_written_and_the_same_command_goes_on(
+    number, command, run, sandbox, settings_for, write_csv, results, at_request
 ):
-    served = sandbox(Faults(latency=0.1))
-    started = command("run", write_csv(3000), "--job", "job", to=served)
-    until(lambda: served.stats().requests >= 10 and served.stats().in_flight, started)
-    started.signal(number)
+    rows = 300
+    served = sandbox()
+    served.faults = at_request(10, lambda: started.signal(number), Faults(latency=0.1))
+    source = write_csv(rows)
+    started = command("run", source, "--job", "job", "--json", to=served)
     ended = started.end()
     assert ended.code == ExitCode.INTERRUPTED, ended.err
     found, stats = results(), served.stats()
-    assert found.states == {State.ACCEPTED: stats.requests, State.PENDING: 3000 - stats.requests}
+    assert stats.requests > 10, "some were in flight"
+    assert found.states == {State.ACCEPTED: stats.requests, State.PENDING: rows - stats.requests}
     assert stats.sets == stats.requests
     assert found.summary["exit_code"] == ExitCode.INTERRUPTED
+    assert json.loads(ended.out) == found.summary
     assert "batch-alias run" in ended.err
     assert "Traceback" not in ended.err
+    served.faults = Faults()
+    assert run(settings_for(source, served)).exit_code == ExitCode.DONE
+    assert served.stats().requests == rows
 
 
 def test_after_a_second_signal_no_report_is_written_and_the_same_command_resumes(
@@ -63,7 +70,7 @@ def test_requests_without_a_response_are_cut_off_after_the_grace(run, sandbox, s
         assert job.stop()
 
     settings = settings_for(write_csv(100), served, max_in_flight=32)
-    timing = Timing(first_timeout=DEADLINE, grace=0.5, tick=0.1)
+    timing = Timing(first_timeout=DEADLINE, grace=0.1, tick=0.1)
     summary = run(settings, timing=timing, beside=stop)
     assert summary.exit_code == ExitCode.INTERRUPTED
     found = results()
@@ -101,13 +108,22 @@ def test_after_a_signal_while_the_reports_are_written_the_same_command_writes_th
     assert served.stats().requests == 50
 
 
+HANGING_DNS = """
+import pathlib, socket, time
+def hang(*_given, **_more):
+    pathlib.Path("asked").touch()
+    time.sleep(3600)
+socket.getaddrinfo = hang
+"""
+
+
 @pytest.mark.parametrize("proxy", [{}, {"HTTPS_PROXY": "http://proxy.example:3128"}], ids=["direct", "proxy"])
-def test_a_signal_while_dns_does_not_respond_ends_the_run(proxy, command, sandbox, write_csv, until, tmp_path):
-    hang = "import socket, time; socket.getaddrinfo = lambda *_given, **_more: time.sleep(3600)"
+def test_signals_while_dns_does_not_respond_end_the_run(proxy, command, sandbox, write_csv, until, tmp_path):
     url = ("--url", "https://service.example") if proxy else ()
-    started = command("run", write_csv(20), "--job", "job", *url, to=sandbox(), before=hang, **proxy)
-    ledger = tmp_path / "job" / "ledger.sqlite"
-    until(lambda: ledger.exists() and LedgerReader(ledger.parent).runs(), started)
+    started = command("run", write_csv(20), "--job", "job", *url, to=sandbox(), before=HANGING_DNS, **proxy)
+    until((tmp_path / "asked").exists, started)
+    started.signal(signal.SIGTERM)
+    started.read_until("Once more ends at once")  # and not after the grace
     started.signal(signal.SIGTERM)
     ended = started.end()
     assert ended.code == ExitCode.INTERRUPTED, ended.err
