@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import pwd
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -15,27 +16,28 @@ from batch_alias import LedgerError, Target, run_job
 from batch_alias.errors import ExitCode
 from batch_alias.ledger import LedgerReader, RunRecord
 from batch_alias.model import EventKind
+from batch_alias.sandbox import Sandbox
 from batch_alias.sandbox.faults import REFUSAL
 from batch_alias.sending import ignore
 from batch_alias.sending.app_lock import STATE_DIR, AppLock
 from batch_alias.settings import Comparing, Sending, Settings
+from tests.conftest import FAST
 from tests.support.faults import While
+from tests.support.processes import Ended
 
 WAITING = "waiting for it"
 
 
 @pytest.fixture
-def busy(command, sandbox, write_csv, until) -> Callable:
-    """A sandbox, and a job that sends to it in a process of its own until the event is set."""
+def in_process(batch_alias, environment, monkeypatch) -> Callable[..., Ended]:
+    """Run a command in this process, sending to a sandbox."""
 
-    def start():
-        may_end = threading.Event()
-        served = sandbox(While(lambda: not may_end.is_set(), REFUSAL))
-        sending = command("run", write_csv(5, "first.csv"), "--job", "first", to=served)
-        until(lambda: served.stats().requests, sending)
-        return served, sending, may_end
+    def run(*arguments: str | Path, to: Sandbox, **variables: str) -> Ended:
+        for name, value in environment(to, **variables).items():
+            monkeypatch.setenv(name, value)
+        return batch_alias(*arguments)
 
-    return start
+    return run
 
 
 @pytest.fixture
@@ -58,16 +60,27 @@ def runs(folder: Path) -> list[RunRecord]:
         return ledger.runs()
 
 
-def test_the_second_job_says_for_which_one_it_waits_and_then_sends(busy, command, write_csv, tmp_path):
-    served, first, may_end = busy()
-    second = command("run", write_csv(30, "second.csv"), "--job", "second", to=served)
-    second.read_until(WAITING)
-    assert not runs(tmp_path / "second")
-    may_end.set()
-    assert first.end().code == ExitCode.DONE
-    ended = second.end()
+def test_the_second_job_says_for_which_one_it_waits_and_then_sends(
+    run, command, sandbox, settings_for, write_csv, tmp_path
+):
+    waits = threading.Event()
+    served, second = sandbox(While(lambda: not waits.is_set(), REFUSAL)), []
+    source = write_csv(5, "second.csv")
+
+    def wait_for(_job):
+        waiting = command("run", source, "--job", "second", to=served)
+        try:
+            waiting.read_until(WAITING)
+            assert not runs(tmp_path / "second")
+        finally:
+            waits.set()
+        second.append(waiting.end())
+
+    first = settings_for(write_csv(5), served, job=tmp_path / "first")
+    assert run(first, beside=wait_for).exit_code == ExitCode.DONE
+    (ended,) = second
     assert ended.code == ExitCode.DONE, ended.err
-    said = f"The job {tmp_path / 'first'} is sending for this App Key (pid {first.process.pid}); {WAITING}."
+    said = f"The job {first.job} is sending for this App Key (pid {os.getpid()}); {WAITING}."
     assert ended.err.count(said) == ended.err.count(WAITING) == 1
     # The rate holds for the seconds in which one of them ends and the other one begins.
     assert runs(tmp_path / "second")[0].started_at - runs(tmp_path / "first")[0].ended_at >= 1
@@ -75,40 +88,47 @@ def test_the_second_job_says_for_which_one_it_waits_and_then_sends(busy, command
         assert served.app_key not in file.name + file.read_text(encoding="utf-8")
 
 
-def test_a_job_that_is_killed_is_not_waited_for(busy, command, write_csv):
-    served, first, may_end = busy()
-    second = command("run", write_csv(30, "second.csv"), "--job", "second", to=served)
-    second.read_until(WAITING)
-    first.signal(signal.SIGKILL)
-    may_end.set()
-    ended = second.end()
-    assert ended.code == ExitCode.DONE, ended.err
+def test_a_job_that_is_killed_is_not_waited_for(run, command, sandbox, settings_for, write_csv, until, tmp_path):
+    killed = threading.Event()
+    served = sandbox(While(lambda: not killed.is_set(), REFUSAL))
+    sending = command("run", write_csv(5, "first.csv"), "--job", "first", to=served)
+    until(lambda: served.stats().requests, sending)
+
+    def kill(_job, event):
+        if event.kind == EventKind.WAITING:
+            sending.signal(signal.SIGKILL)
+            killed.set()
+
+    assert run(settings_for(write_csv(5), served), observer=kill).exit_code == ExitCode.DONE
+    assert killed.is_set()
+    assert sending.end().code == -signal.SIGKILL
 
 
-def test_no_command_waits_if_it_is_not_to(command, locked, sandbox, write_csv, tmp_path):
+def test_no_command_waits_if_it_is_not_to(in_process, locked, sandbox, write_csv):
     served, source = sandbox(), write_csv(20)
-    begun = command("run", source, "--job", "begun", "--compare", "--limit", 10, to=served).end()
+    begun = in_process("run", source, "--job", "begun", "--compare", "--limit", "10", "--yes", to=served)
     assert begun.code == ExitCode.NOT_ALL_ACCEPTED, begun.err
     requests = served.stats().requests
     commands = [
-        ("run", source, "--job", "new"),
+        ("run", source, "--job", "new", "--yes"),
         ("plan", source, "--job", "new"),
         ("check", source, "--members"),
-        ("retry", "begun"),
+        ("retry", "begun", "--yes"),
         ("verify", "begun"),
         ("undo", "begun", "--yes"),
     ]
     with locked(served):
         for given in commands:
-            ended = command(*given, "--no-wait", to=served).end()
+            ended = in_process(*given, "--no-wait", to=served)
             assert ended.code == ExitCode.LEDGER, (given, ended.err)
             assert f"is sending for this App Key (pid {os.getpid()})" in ended.err
             assert "--no-wait" in ended.err
     assert served.stats().requests == requests
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("given", [("run", "--job", "job"), ("check", "--members")])
+@pytest.mark.parametrize(
+    ("number", "given"), [(signal.SIGTERM, ("run", "--job", "job")), (signal.SIGINT, ("check", "--members"))]
+)
 def test_a_signal_ends_the_waiting(number, given, command, locked, sandbox, write_csv):
     served = sandbox()
     name, *flags = given
@@ -145,13 +165,15 @@ def test_jobs_on_sandboxes_of_their_own_do_not_wait(write_csv, tmp_path):
 
 
 @pytest.mark.parametrize("folder", ["rows.csv/state", "no home"])
-def test_where_nothing_can_be_locked_it_is_said_once_and_the_job_is_sent(folder, command, sandbox, write_csv, tmp_path):
+def test_where_nothing_can_be_locked_it_is_said_once_and_the_job_is_sent(
+    folder, in_process, sandbox, write_csv, tmp_path, monkeypatch
+):
     served, source = sandbox(), write_csv(5)
     no_home = {STATE_DIR: "", "HOME": "", "XDG_STATE_HOME": ""}
     variables = no_home if folder == "no home" else {STATE_DIR: str(tmp_path / folder)}
     # A user without an entry in the list of users, as in some containers.
-    before = "import os, pwd; pwd.getpwuid = lambda uid: {}[uid]"
-    ended = command("run", source, "--members", "warn", to=served, before=before, **variables).end()
+    monkeypatch.setattr(pwd, "getpwuid", {}.__getitem__)
+    ended = in_process("run", source, "--members", "warn", "--yes", to=served, **variables)
     assert ended.code == ExitCode.DONE, ended.err
     assert ended.err.count("Nothing can be locked") == 1, ended.err
     assert served.stats().sets == 5
@@ -168,7 +190,7 @@ def test_no_other_job_sends_between_a_plan_and_what_is_sent_by_it(sandbox, setti
         waits.set()
 
     async def both() -> None:
-        planning = asyncio.create_task(run_job(first))
+        planning = asyncio.create_task(run_job(first, timing=FAST))
         await asyncio.to_thread(until, lambda: served.stats().requests)
         await asyncio.gather(planning, run_job(second, observer=observe))
 
