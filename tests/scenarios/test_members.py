@@ -3,6 +3,7 @@
 import json
 import signal
 from collections import Counter
+from functools import partial
 
 import pytest
 
@@ -16,9 +17,10 @@ from batch_alias.sandbox.emulator import QUERY
 from batch_alias.sandbox.faults import BAD_GATEWAY, DROP_AFTER, UNAVAILABLE
 from batch_alias.settings import Comparing
 from tests.support.faults import OnPath, Script, Shares, coded
+from tests.support.processes import environment_of
 
 WARN, REJECT = Comparing(members="warn"), Comparing(members="reject")
-GROUPS = 120
+GROUPS = 40
 
 
 def rows_of(groups: int) -> list[tuple[str, str, str]]:
@@ -31,6 +33,18 @@ def members_of(groups: int, *, without: int = 0) -> dict[str, list[str]]:
     return {f"g{n}": [f"u{n}", f"v{n}", f"X{n}"] for n in range(groups - without)}
 
 
+@pytest.fixture
+def sent_to(batch_alias, monkeypatch):
+    """Commands in this process whose target is a sandbox."""
+
+    def prepare(served, **variables):
+        for name, value in (environment_of(served) | variables).items():
+            monkeypatch.setenv(name, value)
+        return batch_alias
+
+    return prepare
+
+
 @pytest.mark.parametrize("unknown_group", ["empty", "error"])
 def test_rows_of_others_and_of_unknown_groups_are_rejected_and_all_others_sent(
     unknown_group, run, sandbox, settings_for, write_csv, results
@@ -39,8 +53,8 @@ def test_rows_of_others_and_of_unknown_groups_are_rejected_and_all_others_sent(
     settings = settings_for(write_csv(rows_of(GROUPS)), served, comparing=REJECT, max_rejected=0.5)
     assert run(settings).exit_code == ExitCode.NOT_ALL_ACCEPTED
     found = results()
-    assert Counter(row["code"] for row in found.of(State.REJECTED)) == {NO_SUCH_GROUP: 20, NOT_A_MEMBER: 22}
-    assert found.states == {State.REJECTED: 42, State.ACCEPTED: 2 * GROUPS - 42}
+    assert Counter(row["code"] for row in found.of(State.REJECTED)) == {NO_SUCH_GROUP: 20, NOT_A_MEMBER: 6}
+    assert found.states == {State.REJECTED: 26, State.ACCEPTED: 2 * GROUPS - 26}
     assert served.aliases() == found.accepted
     assert served.stats().paths[QUERY].requests == GROUPS
     with LedgerReader(found.folder) as ledger:
@@ -63,7 +77,7 @@ def test_with_warn_all_rows_are_sent_and_the_warnings_kept(run, sandbox, setting
     assert run(settings_for(write_csv(rows_of(GROUPS)), served, comparing=WARN)).exit_code == ExitCode.DONE
     assert len(served.aliases()) == 2 * GROUPS
     with LedgerReader(results().folder) as ledger:
-        assert {problem.name: problem.count for problem in ledger.warnings()} == {NO_SUCH_GROUP: 20, NOT_A_MEMBER: 22}
+        assert {problem.name: problem.count for problem in ledger.warnings()} == {NO_SUCH_GROUP: 20, NOT_A_MEMBER: 6}
 
 
 def test_more_rejected_rows_than_permitted_send_nothing_and_the_next_run_looks_again(
@@ -72,10 +86,10 @@ def test_more_rejected_rows_than_permitted_send_nothing_and_the_next_run_looks_a
     members = members_of(GROUPS, without=10)
     served = sandbox(members=members)
     settings = settings_for(write_csv(rows_of(GROUPS)), served, comparing=REJECT)
-    with pytest.raises(SourceError, match="42 of 240 rows rejected"):
+    with pytest.raises(SourceError, match="26 of 80 rows rejected"):
         run(settings)
     found = results()
-    assert found.states == {State.REJECTED: 42, State.PENDING: 198}
+    assert found.states == {State.REJECTED: 26, State.PENDING: 54}
     assert found.summary["exit_code"] == ExitCode.SOURCE
     assert "Nothing has been sent" in (found.folder / "report.html").read_text(encoding="utf-8")
     assert served.stats().sets == 0
@@ -85,19 +99,19 @@ def test_more_rejected_rows_than_permitted_send_nothing_and_the_next_run_looks_a
 
 
 def test_errors_on_the_way_lose_nothing(run, sandbox, settings_for, write_csv, results):
-    faults = OnPath(QUERY, Shares({BAD_GATEWAY: 0.01, DROP_AFTER: 0.01, UNAVAILABLE: 0.01, coded(1000): 0.01}, seed=5))
-    served = sandbox(faults, members=members_of(500))
-    settings = settings_for(write_csv(rows_of(500)), served, comparing=REJECT, max_rejected=0.5)
+    faults = OnPath(QUERY, Shares({BAD_GATEWAY: 0.03, DROP_AFTER: 0.03, UNAVAILABLE: 0.03, coded(1000): 0.03}, seed=5))
+    served = sandbox(faults, members=members_of(100))
+    settings = settings_for(write_csv(rows_of(100)), served, comparing=REJECT, max_rejected=0.5)
     run(settings)
-    assert served.stats().paths[QUERY].requests > 500
-    assert results().states == {State.REJECTED: 100, State.ACCEPTED: 900}
+    assert served.stats().paths[QUERY].requests > 100
+    assert results().states == {State.REJECTED: 20, State.ACCEPTED: 180}
 
 
-def test_a_group_that_always_fails_leaves_its_rows_as_they_are(command, sandbox, write_csv, results):
+def test_a_group_that_always_fails_leaves_its_rows_as_they_are(sent_to, sandbox, write_csv, results):
     # The call that changes nothing, the first group, and from then on the second one.
     served = sandbox(OnPath(QUERY, Script(lambda number: coded(1000) if number >= 2 else None)), members={"g1": ["u1"]})
     source = write_csv([("u1", "g1", "one"), ("u2", "g2", "two")])
-    ended = command("run", source, "--job", "job", "--members", "reject", "--attempts", "2", to=served).end()
+    ended = sent_to(served)("run", source, "--job", "job", "--members", "reject", "--attempts", "2", "--yes")
     assert ended.code == ExitCode.DONE, ended.err
     assert "the members of 1 group could not be read: g2" in ended.err
     assert results().states == {State.ACCEPTED: 2}
@@ -106,12 +120,12 @@ def test_a_group_that_always_fails_leaves_its_rows_as_they_are(command, sandbox,
 def test_killed_and_resumed_no_group_is_asked_about_twice_and_never_more_than_the_rate(
     command, sandbox, settings_for, at_request, write_csv, results, until, tmp_path
 ):
-    groups, in_flight, latency = 300, 4, Faults(latency=0.005)
+    groups, rate, in_flight, latency = 100, 150, 4, Faults(latency=0.005)
     served = sandbox(rules=Rules(rate=1000), members=members_of(groups))
     source = write_csv(rows_of(groups))
     arguments = ["run", source, "--job", "job", "--members", "reject", "--max-rejected", "50%"]
-    arguments += ["--max-in-flight", in_flight]
-    for number in (80, 70):
+    arguments += ["--rate", rate, "--max-in-flight", in_flight]
+    for number in (40, 25):
         running = []
         served.faults = at_request(number, lambda running=running: running[0].signal(signal.SIGKILL), latency)
         running.append(command(*arguments, to=served))
@@ -122,7 +136,7 @@ def test_killed_and_resumed_no_group_is_asked_about_twice_and_never_more_than_th
     ended = command(*arguments, to=served).end()
     assert ended.code == ExitCode.NOT_ALL_ACCEPTED, ended.err
     assert "Looking up" in ended.err
-    assert results().states == {State.REJECTED: 60, State.ACCEPTED: 540}
+    assert results().states == {State.REJECTED: 20, State.ACCEPTED: 180}
     query = served.stats().paths[QUERY]
     # What was under way at a kill was not recorded; all else was asked about once.
     assert groups <= query.requests <= groups + 2 * in_flight
@@ -130,18 +144,16 @@ def test_killed_and_resumed_no_group_is_asked_about_twice_and_never_more_than_th
         runs = ledger.runs()
     assert [run.command for run in runs] == ["members", "members", "members", "run"]
     # As they were started: on a busy machine they arrive in bunches.
-    assert max(run.busiest_second for run in runs) <= 100
+    assert max(run.busiest_second for run in runs) <= rate
 
 
 def test_after_a_signal_while_members_are_looked_up_nothing_is_sent_and_the_same_command_goes_on(
-    command, sandbox, write_csv, results, until
+    command, run, sandbox, settings_for, at_request, write_csv, results
 ):
-    served = sandbox(OnPath(QUERY, Faults(latency=0.05)), members=members_of(GROUPS))
+    served = sandbox(members=members_of(GROUPS))
+    served.faults = at_request(10, lambda: started.signal(signal.SIGINT), Faults(latency=0.05))
     source = write_csv(rows_of(GROUPS))
-    arguments = ["run", source, "--job", "job", "--members", "warn", "--rate", "40"]
-    started = command(*arguments, to=served)
-    until(lambda: served.stats().paths[QUERY].requests >= 10, started)
-    started.signal(signal.SIGINT)
+    started = command("run", source, "--job", "job", "--members", "warn", to=served)
     ended = started.end()
     assert ended.code == ExitCode.INTERRUPTED, ended.err
     assert "Stopping" in ended.err
@@ -149,7 +161,8 @@ def test_after_a_signal_while_members_are_looked_up_nothing_is_sent_and_the_same
     assert served.stats().sets == 0
     assert results().states == {State.PENDING: 2 * GROUPS}
     assert results().summary["exit_code"] == ExitCode.INTERRUPTED
-    assert command(*arguments, "--rate", "1000", to=served).end().code == ExitCode.DONE
+    served.faults = Faults()
+    assert run(settings_for(source, served, comparing=WARN)).exit_code == ExitCode.DONE
     assert served.stats().paths[QUERY].requests == GROUPS
 
 
@@ -183,17 +196,17 @@ def test_a_run_without_the_flag_sends_what_was_rejected_with_it(run, sandbox, se
     assert served.stats().paths[QUERY].requests == 1
 
 
-def test_check_shows_and_counts_the_problems(command, sandbox, write_csv, tmp_path):
+def test_check_shows_and_counts_the_problems(sent_to, sandbox, write_csv, tmp_path):
     served = sandbox(members=members_of(10, without=1))
-    arguments = ["check", write_csv(rows_of(10)), "--members"]
-    ended = command(*arguments, "--problems", "problems.csv", to=served).end()
+    check = partial(sent_to(served), "check", write_csv(rows_of(10)), "--members")
+    ended = check("--problems", "problems.csv")
     assert ended.code == ExitCode.DONE, ended.err
     assert "Looking up 10 groups …; about" in ended.err
     assert "2 × not-a-member" in ended.out
     assert "2 × no-such-group" in ended.out
     problems = (tmp_path / "problems.csv").read_text(encoding="utf-8-sig")
     assert problems.count(NOT_A_MEMBER) == problems.count(NO_SUCH_GROUP) == 2
-    ended = command(*arguments, "--strict", "--json", "--max-rejected", "50%", to=served).end()
+    ended = check("--strict", "--json", "--max-rejected", "50%")
     assert ended.code == ExitCode.NOT_ALL_ACCEPTED, ended.err
     found = json.loads(ended.out)
     assert {problem["name"]: problem["count"] for problem in found["rejections"]} == {NOT_A_MEMBER: 2, NO_SUCH_GROUP: 2}
@@ -201,12 +214,14 @@ def test_check_shows_and_counts_the_problems(command, sandbox, write_csv, tmp_pa
     assert served.stats().sets == 0
 
 
-def test_check_with_a_wrong_secret_ends_with_the_reason(command, sandbox, write_csv):
-    served = sandbox()
-    ended = command("check", write_csv(5), "--members", to=served, RONGCLOUD_APP_SECRET="wrong").end()
+def test_check_with_a_wrong_secret_ends_with_the_reason(sent_to, sandbox, write_csv):
+    ended = sent_to(sandbox(), RONGCLOUD_APP_SECRET="wrong")("check", write_csv(5), "--members")
     assert ended.code == ExitCode.STOPPED
     assert "1004" in ended.err
-    assert command("check", write_csv(5), "--members").end().code == ExitCode.USAGE
+
+
+def test_check_of_members_needs_a_target(batch_alias, write_csv):
+    assert batch_alias("check", write_csv(5), "--members").code == ExitCode.USAGE
 
 
 def test_check_names_groups_that_cannot_be_read(sandbox, settings_for, write_csv):
@@ -217,7 +232,7 @@ def test_check_names_groups_that_cannot_be_read(sandbox, settings_for, write_csv
 
 
 def test_check_waits_no_longer_for_a_service_that_is_down_than_the_patience(sandbox, settings_for, write_csv):
-    served = sandbox(Script(lambda _number: UNAVAILABLE))
+    served = sandbox(Script(lambda _number: DROP_AFTER))
     settings = settings_for(write_csv(5), served, comparing=WARN, patience=0.5)
     with pytest.raises(StoppedByService, match="down"):
         check_file(settings)
