@@ -1,6 +1,7 @@
 """What shells complete, asked of the shells themselves where they are installed."""
 
 import os
+import shlex
 import shutil
 import sys
 
@@ -32,7 +33,7 @@ ASK = {
 
 
 @pytest.fixture(params=sorted(ASK))
-def complete(request, tmp_path, environment):
+def complete(request, batch_alias, tmp_path, environment):
     """What a shell offers for the last of some words, sorted."""
     shell = request.param
     if not shutil.which(shell):
@@ -42,7 +43,7 @@ def complete(request, tmp_path, environment):
     program.write_text(f"#!/bin/sh\nexec '{sys.executable}' -m batch_alias \"$@\"\n")
     program.chmod(0o755)
     variables = environment(PATH=f"{program.parent}{os.pathsep}{os.environ['PATH']}", HOME=str(tmp_path))
-    printed = finish(["batch-alias", "completion", shell], cwd=tmp_path, env=variables)
+    printed = batch_alias("completion", shell)
     if "Bash versions older than" in printed.err:  # macOS has 3.2
         pytest.skip(printed.err.strip())
     assert (printed.code, printed.err) == (0, "")
@@ -60,17 +61,26 @@ def complete(request, tmp_path, environment):
 @pytest.mark.slow
 @pytest.mark.posix_only
 def test_a_shell_completes_commands_flags_and_values(complete):
-    assert {"run", "retry", "completion", "jobs"} <= set(complete(""))
     assert complete("re") == ["report", "retry"]
     assert complete("run", "a.csv", "--max-f") == ["--max-failed"]
     assert complete("run", "a.csv", "--region", "") == sorted(REGIONS)
-    assert complete("run", "a.csv", "--accept", "") == sorted([*ACCEPTABLE, *WARNINGS])
+
+
+def test_what_is_offered_to_a_shell(batch_alias, monkeypatch):
+    def offered(*words: str) -> list[str]:
+        monkeypatch.setenv("COMP_WORDS", shlex.join(["batch-alias", *words]))
+        monkeypatch.setenv("COMP_CWORD", str(len(words)))
+        monkeypatch.setenv("_BATCH_ALIAS_COMPLETE", "bash_complete")  # as in the script for bash
+        return sorted(line.removeprefix("plain,") for line in batch_alias().out.splitlines())
+
+    assert {"run", "retry", "completion", "jobs"} <= set(offered(""))
+    assert offered("run", "a.csv", "--accept", "") == sorted([*ACCEPTABLE, *WARNINGS])
     first = ACCEPTABLE[0]
-    assert first in complete("check", "a.csv", "--accept", first[:4])
-    assert complete("status", "--lang", "") == ["en", "zh"]
-    assert complete("completion", "") == ["bash", "fish", "zsh"]
+    assert first in offered("check", "a.csv", "--accept", first[:4])
+    assert offered("status", "--lang", "") == ["en", "zh"]
+    assert offered("completion", "") == ["bash", "fish", "zsh"]
 
 
-def test_another_shell_has_no_script(command):
-    ended = command("completion", "csh").end()
+def test_another_shell_has_no_script(batch_alias):
+    ended = batch_alias("completion", "csh")
     assert (ended.code, ended.out) == (2, "")
