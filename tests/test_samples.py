@@ -94,6 +94,7 @@ def test_the_crontab_sends_without_a_question():
     assert {"RONGCLOUD_APP_KEY", "RONGCLOUD_APP_SECRET", "RONGCLOUD_REGION"} <= set(variables)
 
 
+@pytest.mark.slow
 @pytest.mark.posix_only
 def test_the_notification_says_how_the_job_ended(environment, tmp_path):
     curl = tmp_path / "bin" / "curl"

@@ -13,7 +13,7 @@ from batch_alias.model import Event, EventKind, State
 from batch_alias.problems import found
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = pytest.mark.skipif(BROWSER is None, reason="needs Chromium")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(BROWSER is None, reason="needs Chromium")]
 
 NASTY = [
     "<script>document.title = 'it ran'</script>",
@@ -81,25 +81,22 @@ def test_nothing_from_the_source_runs_or_is_wider_than_a_phone(job, second, star
     assert title.startswith("Stopped by the service: 0 of 6 rows accepted. <script>document.title")
 
 
-def test_rows_can_be_searched_and_those_of_a_state_shown(job, shown):
+def test_rows_can_be_searched_and_the_command_is_selected_where_the_clipboard_is_not_permitted(job, shown):
     repeated = {"reason": "repeated-header", "message": "The row repeats the header."}
-    job.stage({"remark": "a"}, {"remark": "b"}, {"remark": "c"} | repeated, {"remark": "d"} | repeated)
-    job.run({2: (State.FAILED, 1002, "parameter missing or invalid"), 3: (State.UNKNOWN, None, "no response in time")})
-    job.write()
-    assert shown(job.folder / "report.html", SEARCH) == {
-        "controls": [True] * 3,
-        "rows": [["4", "5", "2", "3"], ["3"], ["4", "5"], []],
-        "none": True,
-        "state": ["2"],
-    }
-
-
-def test_the_command_is_selected_to_be_copied_where_the_clipboard_is_not_permitted(job, shown):
-    job.stage({"remark": "a"}, {"remark": "b"})
-    job.run({2: (State.ACCEPTED, 200, "accepted")}, exit_code=130, argv=["run", "a b.csv", "--sandbox"])
+    job.stage({"remark": "a"}, {"remark": "b"}, {"remark": "c"} | repeated, {"remark": "d"} | repeated, {"remark": "e"})
+    failed = {2: (State.FAILED, 1002, "parameter missing or invalid"), 3: (State.UNKNOWN, None, "no response in time")}
+    job.run(failed, exit_code=130, argv=["run", "a b.csv", "--sandbox"])
     job.write(exit_code=130)
     click = '(page.querySelector(".copy").click(), String(page.getSelection()))'
-    assert shown(job.folder / "report.html", click) == "batch-alias run 'a b.csv' --sandbox"
+    assert shown(job.folder / "report.html", f"[{SEARCH}, {click}]") == [
+        {
+            "controls": [True] * 4,
+            "rows": [["4", "5", "2", "3"], ["3"], ["4", "5"], []],
+            "none": True,
+            "state": ["2"],
+        },
+        "batch-alias run 'a b.csv' --sandbox",
+    ]
 
 
 def test_many_rejected_rows_print_on_two_pages(job, tmp_path):

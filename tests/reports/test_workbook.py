@@ -137,15 +137,15 @@ def test_every_sheet_prints_in_landscape_on_the_width_of_a_page_with_its_header_
 
 @pytest.mark.slow
 @pytest.mark.skipif(OFFICE is None, reason="needs LibreOffice")
-def test_three_thousand_rows_print_on_sixty_pages(job, tmp_path):
-    job.stage(*({"user_id": f"user{n}", "remark": f"产品经理 李雷 {n}"} for n in range(3000)))
-    job.run(dict.fromkeys(range(2, 3002), (State.ACCEPTED, 200, "accepted")), exit_code=0)
+def test_five_hundred_rows_print_on_ten_pages(job, tmp_path):
+    job.stage(*({"user_id": f"user{n}", "remark": f"产品经理 李雷 {n}"} for n in range(500)))
+    job.run(dict.fromkeys(range(2, 502), (State.ACCEPTED, 200, "accepted")), exit_code=0)
     job.write(exit_code=0, xlsx=True)
     profile = (tmp_path / "profile").as_uri()
     flags = [f"-env:UserInstallation={profile}", "--headless", "--convert-to", "pdf", "--outdir", tmp_path]
     subprocess.run([OFFICE, *flags, job.folder / "results.xlsx"], capture_output=True, timeout=600, check=True)
     (pages,) = re.findall(rb"/Type\s*/Pages\b[^>]*/Count (\d+)", (tmp_path / "results.pdf").read_bytes(), re.DOTALL)
-    assert 0 < int(pages) <= 60
+    assert 0 < int(pages) <= 10
 
 
 def test_states_are_coloured(job):
