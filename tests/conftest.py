@@ -2,6 +2,7 @@
 
 import asyncio
 import csv
+import gc
 import json
 import os
 import selectors
@@ -73,6 +74,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if os.name != "posix" and item.get_closest_marker("posix_only"):
             item.add_marker(pytest.mark.skip(reason="needs POSIX"))
+
+
+def pytest_collection_finish() -> None:
+    # What was imported and collected lives as long as the process: looking for garbage in it is an eighth of all time.
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)
