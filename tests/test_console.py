@@ -194,6 +194,7 @@ def test_a_reader_that_has_gone_away_does_not_end_the_run(monkeypatch):
     assert written
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("quiet", [True, False])
 def test_a_terminal_that_is_stopped_delays_nothing(quiet, monkeypatch, until):
     writing, go_on = threading.Event(), threading.Event()

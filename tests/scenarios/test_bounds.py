@@ -8,7 +8,7 @@ from batch_alias.sandbox import Faults
 from batch_alias.sandbox.faults import DROP_AFTER, DROP_BEFORE
 from tests.support.faults import Shares
 
-ROWS = 300
+ROWS = 150
 WIDTH = 16
 """Most requests in flight."""
 
@@ -46,7 +46,7 @@ def test_a_connection_is_renewed_before_its_eightieth_request(run, sandbox, sett
 
 
 def test_there_are_never_more_requests_and_connections_than_permitted(run, sandbox, settings_for, write_csv):
-    served = sandbox(Faults(latency=0.1))
+    served = sandbox(Faults(latency=0.03))
     run(settings_for(write_csv(60), served, max_in_flight=10))
     assert served.stats().most_in_flight <= 10
     assert served.stats().connections_opened <= 10

@@ -17,11 +17,11 @@ ROWS = 600
 
 def test_a_folder_deleted_during_the_run_stops_it(run, sandbox, settings_for, write_csv, at_request):
     served = sandbox()
-    settings = settings_for(write_csv(1000), served, rate=200)
+    settings = settings_for(write_csv(300), served, rate=200)
     served.faults = at_request(30, lambda: shutil.rmtree(settings.job_folder))
     with pytest.raises(LedgerError, match="ledger"):
         run(settings)
-    assert served.stats().requests < 1000
+    assert served.stats().requests < 300
     assert not (settings.job_folder / LEDGER).exists()
 
 
@@ -78,7 +78,7 @@ def test_a_full_disk_stops_the_run_and_loses_at_most_what_was_in_flight(
 def test_a_disk_too_full_to_stage_the_source_sends_nothing(command, sandbox, write_csv, tmp_path):
     served = sandbox()
     limited = NO_FILE_ABOVE.format(100_000)
-    ended = command("run", write_csv(20_000), "--job", "job", to=served, before=limited).end()
+    ended = command("run", write_csv(3000), "--job", "job", to=served, before=limited).end()
     assert ended.code == ExitCode.LEDGER, ended.err
     assert "Traceback" not in ended.err
     assert served.stats().requests == 0

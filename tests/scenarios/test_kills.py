@@ -14,8 +14,8 @@ from batch_alias.sandbox import Faults
 from batch_alias.sandbox.faults import DROP_AFTER, REFUSAL, UNAVAILABLE
 from tests.support.faults import Shares
 
-ROWS = 300
-KILLS = 5
+ROWS = 150
+KILLS = 3
 WIDTH = 4
 """Most requests in flight, so that each kill leaves few in doubt."""
 
