@@ -4,6 +4,7 @@ import asyncio
 import signal
 from collections.abc import Callable
 from itertools import count
+from pathlib import Path
 
 import pytest
 
@@ -21,7 +22,7 @@ from tests.support.processes import Ended
 
 ROWS = 210
 IN_FLIGHT = 8
-FLAGS = ("--rate", 5000, "--max-in-flight", IN_FLIGHT)
+FLAGS = ("--rate", "5000", "--max-in-flight", str(IN_FLIGHT))
 LATENCY = Faults(latency=0.004)
 
 
@@ -39,29 +40,34 @@ def wanted() -> dict[tuple[str, str], str]:
 
 
 @pytest.fixture
-def steps(command, until, write_csv) -> Callable[..., Ended]:
+def steps(command, batch_alias, environment, monkeypatch, until, write_csv) -> Callable[..., Ended]:
     """Do a command to its end, or kill it when a request arrives: number so and so for a path."""
     source = write_csv(rows())
 
     def step(
-        name: str, served: Sandbox, *more: object, job: str = "job", killed_at: tuple[str, int] | None = None
+        name: str, served: Sandbox, *more: str, job: str = "job", killed_at: tuple[str, int] | None = None
     ) -> Ended:
         place = [job] if name in {"verify", "undo", "retry"} else [source, "--job", job, "--empty", "clear"]
-        confirmed = ["--yes"] if name == "undo" else []
+        given = [name, *place, *FLAGS, *more]
         if killed_at is not None:
-            (path, last), numbers = killed_at, count()
+            return killed(given, served, *killed_at)
+        for variable, value in environment(served).items():
+            monkeypatch.setenv(variable, value)
+        return batch_alias(*given, *["--yes"] * (name in {"run", "retry", "undo"}))
 
-            def killing(_number: int) -> None:
-                if next(numbers) == last:
-                    started.signal(signal.SIGKILL)
+    def killed(given: list[str | Path], served: Sandbox, path: str, last: int) -> Ended:
+        numbers = count()
 
-            served.faults = OnPath(path, Script(killing, LATENCY), LATENCY)
-        started = command(name, *place, *FLAGS, *confirmed, *more, to=served)
+        def killing(_number: int) -> None:
+            if next(numbers) == last:
+                started.signal(signal.SIGKILL)
+
+        served.faults = OnPath(path, Script(killing, LATENCY), LATENCY)
+        started = command(*given, *["--yes"] * (given[0] == "undo"), to=served)
         ended = started.end()
-        if killed_at is not None:
-            assert ended.code == -signal.SIGKILL, ended.err
-            until(lambda: served.stats().in_flight == 0)
-            served.faults = LATENCY
+        assert ended.code == -signal.SIGKILL, ended.err
+        until(lambda: served.stats().in_flight == 0)
+        served.faults = LATENCY
         return ended
 
     return step
