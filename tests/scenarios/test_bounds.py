@@ -8,7 +8,7 @@ from batch_alias.sandbox import Faults
 from batch_alias.sandbox.faults import DROP_AFTER, DROP_BEFORE
 from tests.support.faults import Shares
 
-ROWS = 150
+ROWS = 300
 WIDTH = 16
 """Most requests in flight."""
 
