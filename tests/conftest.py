@@ -449,6 +449,8 @@ def batch_alias(clean, monkeypatch, capfd) -> Callable[..., Ended]:
 
     def run(*arguments: str | Path) -> Ended:
         monkeypatch.setattr(sys, "argv", ["batch-alias", *map(str, arguments)])
+        # Otherwise the process of the tests would end, and with 0.
+        monkeypatch.setattr(os, "_exit", lambda _code: pytest.fail("a thread has not ended"))
         with pytest.raises(SystemExit) as ended:
             main()
         return Ended(ended.value.code, *capfd.readouterr())
