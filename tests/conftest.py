@@ -436,6 +436,8 @@ def clean(monkeypatch, tmp_path, environment) -> Iterator[None]:
     """In this process a command is run in an empty folder and with none of our variables."""
     for name in os.environ.keys() - environment().keys():
         monkeypatch.delenv(name)
+    for name, value in environment().items():
+        monkeypatch.setenv(name, value)
     monkeypatch.chdir(tmp_path)
     before = signal.getsignal(signal.SIGTERM)
     yield
@@ -445,9 +447,11 @@ def clean(monkeypatch, tmp_path, environment) -> Iterator[None]:
 
 @pytest.fixture
 def batch_alias(clean, monkeypatch, capfd) -> Callable[..., Ended]:
-    """Run a command in this process."""
+    """Run a command in this process, sending to a sandbox if one is given; its variables stay for the next one."""
 
-    def run(*arguments: str | Path) -> Ended:
+    def run(*arguments: str | Path, to: Sandbox | None = None, **variables: str) -> Ended:
+        for name, value in ((environment_of(to) if to is not None else {}) | variables).items():
+            monkeypatch.setenv(name, value)
         monkeypatch.setattr(sys, "argv", ["batch-alias", *map(str, arguments)])
         # Otherwise the process of the tests would end, and with 0.
         monkeypatch.setattr(os, "_exit", lambda _code: pytest.fail("a thread has not ended"))

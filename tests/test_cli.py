@@ -662,10 +662,7 @@ def test_what_is_typed_wins_over_the_environment(batch_alias, source, credential
 @pytest.mark.slow
 def test_a_job_is_sent_again_read_back_and_undone_where_it_was_sent_to(batch_alias, source, sandbox, monkeypatch):
     served, other = sandbox(), sandbox()
-    credentials = environment_of(served)
-    for name, value in credentials.items():
-        monkeypatch.setenv(name, value)
-    batch_alias("run", source(), "--compare", "--limit", "2", "--no-proxy", "--yes")
+    batch_alias("run", source(), "--compare", "--limit", "2", "--no-proxy", "--yes", to=served)
     monkeypatch.delenv("RONGCLOUD_URL")
     ended = batch_alias("retry", "names.aliases", "--yes")
     assert (ended.code, served.aliases()["g", "u4"]) == (ExitCode.DONE, "name 4"), ended.err
@@ -681,7 +678,7 @@ def test_a_job_is_sent_again_read_back_and_undone_where_it_was_sent_to(batch_ali
     monkeypatch.delenv("RONGCLOUD_APP_SECRET")
     ended = batch_alias("retry", "names.aliases", "--yes")
     assert (ended.code, "RONGCLOUD_APP_SECRET" in ended.err) == (ExitCode.USAGE, True)
-    assert credentials["RONGCLOUD_APP_SECRET"].encode() not in Path("names.aliases/ledger.sqlite").read_bytes()
+    assert served.app_secret.reveal().encode() not in Path("names.aliases/ledger.sqlite").read_bytes()
 
 
 def test_a_new_run_does_not_go_where_an_earlier_one_was_sent_to(batch_alias, source, credentials, monkeypatch):

@@ -16,28 +16,14 @@ from batch_alias import LedgerError, Target, run_job
 from batch_alias.errors import ExitCode
 from batch_alias.ledger import LedgerReader, RunRecord
 from batch_alias.model import EventKind
-from batch_alias.sandbox import Sandbox
 from batch_alias.sandbox.faults import REFUSAL
 from batch_alias.sending import ignore
 from batch_alias.sending.app_lock import STATE_DIR, AppLock
 from batch_alias.settings import Comparing, Sending, Settings
 from tests.conftest import FAST
 from tests.support.faults import While
-from tests.support.processes import Ended
 
 WAITING = "waiting for it"
-
-
-@pytest.fixture
-def in_process(batch_alias, environment, monkeypatch) -> Callable[..., Ended]:
-    """Run a command in this process, sending to a sandbox."""
-
-    def run(*arguments: str | Path, to: Sandbox, **variables: str) -> Ended:
-        for name, value in environment(to, **variables).items():
-            monkeypatch.setenv(name, value)
-        return batch_alias(*arguments)
-
-    return run
 
 
 @pytest.fixture
@@ -104,9 +90,9 @@ def test_a_job_that_is_killed_is_not_waited_for(run, command, sandbox, settings_
     assert sending.end().code == -signal.SIGKILL
 
 
-def test_no_command_waits_if_it_is_not_to(in_process, locked, sandbox, write_csv):
+def test_no_command_waits_if_it_is_not_to(batch_alias, locked, sandbox, write_csv):
     served, source = sandbox(), write_csv(20)
-    begun = in_process("run", source, "--job", "begun", "--compare", "--limit", "10", "--yes", to=served)
+    begun = batch_alias("run", source, "--job", "begun", "--compare", "--limit", "10", "--yes", to=served)
     assert begun.code == ExitCode.NOT_ALL_ACCEPTED, begun.err
     requests = served.stats().requests
     commands = [
@@ -119,7 +105,7 @@ def test_no_command_waits_if_it_is_not_to(in_process, locked, sandbox, write_csv
     ]
     with locked(served):
         for given in commands:
-            ended = in_process(*given, "--no-wait", to=served)
+            ended = batch_alias(*given, "--no-wait", to=served)
             assert ended.code == ExitCode.LEDGER, (given, ended.err)
             assert f"is sending for this App Key (pid {os.getpid()})" in ended.err
             assert "--no-wait" in ended.err
@@ -166,14 +152,14 @@ def test_jobs_on_sandboxes_of_their_own_do_not_wait(write_csv, tmp_path):
 
 @pytest.mark.parametrize("folder", ["rows.csv/state", "no home"])
 def test_where_nothing_can_be_locked_it_is_said_once_and_the_job_is_sent(
-    folder, in_process, sandbox, write_csv, tmp_path, monkeypatch
+    folder, batch_alias, sandbox, write_csv, tmp_path, monkeypatch
 ):
     served, source = sandbox(), write_csv(5)
     no_home = {STATE_DIR: "", "HOME": "", "XDG_STATE_HOME": ""}
     variables = no_home if folder == "no home" else {STATE_DIR: str(tmp_path / folder)}
     # A user without an entry in the list of users, as in some containers.
     monkeypatch.setattr(pwd, "getpwuid", {}.__getitem__)
-    ended = in_process("run", source, "--members", "warn", "--yes", to=served, **variables)
+    ended = batch_alias("run", source, "--members", "warn", "--yes", to=served, **variables)
     assert ended.code == ExitCode.DONE, ended.err
     assert ended.err.count("Nothing can be locked") == 1, ended.err
     assert served.stats().sets == 5

@@ -82,13 +82,11 @@ OWN = BAD_ROWS.read_text(encoding="utf-8", errors="replace") + SERVICE
 
 
 @pytest.fixture
-def in_language(batch_alias, environment, monkeypatch) -> Callable[..., Ended]:
+def in_language(batch_alias) -> Callable[..., Ended]:
     """Run a command in this process, in Chinese or another language, and send to a sandbox if one is given."""
 
     def run(*arguments: str | Path, to: Sandbox | None = None, language: str = "zh") -> Ended:
-        for name, value in environment(*[to] * (to is not None), BATCH_ALIAS_LANG=language).items():
-            monkeypatch.setenv(name, value)
-        return batch_alias(*arguments)
+        return batch_alias(*arguments, to=to, BATCH_ALIAS_LANG=language)
 
     return run
 

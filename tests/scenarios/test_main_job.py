@@ -67,16 +67,12 @@ def test_bad_rows_are_reported_and_the_others_sent(run, results, sandbox, settin
 
 
 @pytest.mark.parametrize("column", ["who", "A", "1"])
-def test_terminal_and_page_name_the_same_next_command_and_it_works(
-    column, batch_alias, environment, monkeypatch, sandbox, tmp_path
-):
+def test_terminal_and_page_name_the_same_next_command_and_it_works(column, batch_alias, sandbox, tmp_path):
     served = sandbox()
-    for name, value in environment(served).items():
-        monkeypatch.setenv(name, value)
     source = tmp_path / "rows.csv"
     source.write_text("who,groupId,remark\nu1,g1,one\nu3,,no group\nu2,g1,two\n", encoding="utf-8")
     options = ("--max-rejected", "50%", "--yes")
-    first = batch_alias("run", source, "--job", "job", "--user-column", column, *options)
+    first = batch_alias("run", source, "--job", "job", "--user-column", column, *options, to=served)
     assert first.code == ExitCode.NOT_ALL_ACCEPTED, first.err
     new = "--job job/not-accepted.aliases --user-column who"
     step = f"batch-alias run job/not-accepted.csv {new} --url {served.url}"

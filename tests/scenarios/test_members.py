@@ -17,7 +17,6 @@ from batch_alias.sandbox.emulator import QUERY
 from batch_alias.sandbox.faults import BAD_GATEWAY, DROP_AFTER, UNAVAILABLE
 from batch_alias.settings import Comparing
 from tests.support.faults import OnPath, Script, Shares, coded
-from tests.support.processes import environment_of
 
 WARN, REJECT = Comparing(members="warn"), Comparing(members="reject")
 GROUPS = 40
@@ -31,18 +30,6 @@ def rows_of(groups: int) -> list[tuple[str, str, str]]:
 
 def members_of(groups: int, *, without: int = 0) -> dict[str, list[str]]:
     return {f"g{n}": [f"u{n}", f"v{n}", f"X{n}"] for n in range(groups - without)}
-
-
-@pytest.fixture
-def sent_to(batch_alias, monkeypatch):
-    """Commands in this process whose target is a sandbox."""
-
-    def prepare(served, **variables):
-        for name, value in (environment_of(served) | variables).items():
-            monkeypatch.setenv(name, value)
-        return batch_alias
-
-    return prepare
 
 
 @pytest.mark.parametrize("unknown_group", ["empty", "error"])
@@ -107,11 +94,11 @@ def test_errors_on_the_way_lose_nothing(run, sandbox, settings_for, write_csv, r
     assert results().states == {State.REJECTED: 20, State.ACCEPTED: 180}
 
 
-def test_a_group_that_always_fails_leaves_its_rows_as_they_are(sent_to, sandbox, write_csv, results):
+def test_a_group_that_always_fails_leaves_its_rows_as_they_are(batch_alias, sandbox, write_csv, results):
     # The call that changes nothing, the first group, and from then on the second one.
     served = sandbox(OnPath(QUERY, Script(lambda number: coded(1000) if number >= 2 else None)), members={"g1": ["u1"]})
     source = write_csv([("u1", "g1", "one"), ("u2", "g2", "two")])
-    ended = sent_to(served)("run", source, "--job", "job", "--members", "reject", "--attempts", "2", "--yes")
+    ended = batch_alias("run", source, "--job", "job", "--members", "reject", "--attempts", "2", "--yes", to=served)
     assert ended.code == ExitCode.DONE, ended.err
     assert "the members of 1 group could not be read: g2" in ended.err
     assert results().states == {State.ACCEPTED: 2}
@@ -196,9 +183,9 @@ def test_a_run_without_the_flag_sends_what_was_rejected_with_it(run, sandbox, se
     assert served.stats().paths[QUERY].requests == 1
 
 
-def test_check_shows_and_counts_the_problems(sent_to, sandbox, write_csv, tmp_path):
+def test_check_shows_and_counts_the_problems(batch_alias, sandbox, write_csv, tmp_path):
     served = sandbox(members=members_of(10, without=1))
-    check = partial(sent_to(served), "check", write_csv(rows_of(10)), "--members")
+    check = partial(batch_alias, "check", write_csv(rows_of(10)), "--members", to=served)
     ended = check("--problems", "problems.csv")
     assert ended.code == ExitCode.DONE, ended.err
     assert "Looking up 10 groups …; about" in ended.err
@@ -214,8 +201,8 @@ def test_check_shows_and_counts_the_problems(sent_to, sandbox, write_csv, tmp_pa
     assert served.stats().sets == 0
 
 
-def test_check_with_a_wrong_secret_ends_with_the_reason(sent_to, sandbox, write_csv):
-    ended = sent_to(sandbox(), RONGCLOUD_APP_SECRET="wrong")("check", write_csv(5), "--members")
+def test_check_with_a_wrong_secret_ends_with_the_reason(batch_alias, sandbox, write_csv):
+    ended = batch_alias("check", write_csv(5), "--members", to=sandbox(), RONGCLOUD_APP_SECRET="wrong")
     assert ended.code == ExitCode.STOPPED
     assert "1004" in ended.err
 

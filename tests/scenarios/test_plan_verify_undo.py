@@ -40,7 +40,7 @@ def wanted() -> dict[tuple[str, str], str]:
 
 
 @pytest.fixture
-def steps(command, batch_alias, environment, monkeypatch, until, write_csv) -> Callable[..., Ended]:
+def steps(command, batch_alias, until, write_csv) -> Callable[..., Ended]:
     """Do a command to its end, or kill it when a request arrives: number so and so for a path."""
     source = write_csv(rows())
 
@@ -51,9 +51,7 @@ def steps(command, batch_alias, environment, monkeypatch, until, write_csv) -> C
         given = [name, *place, *FLAGS, *more]
         if killed_at is not None:
             return killed(given, served, *killed_at)
-        for variable, value in environment(served).items():
-            monkeypatch.setenv(variable, value)
-        return batch_alias(*given, *["--yes"] * (name in {"run", "retry", "undo"}))
+        return batch_alias(*given, *["--yes"] * (name in {"run", "retry", "undo"}), to=served)
 
     def killed(given: list[str | Path], served: Sandbox, path: str, last: int) -> Ended:
         numbers = count()
