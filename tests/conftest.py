@@ -37,7 +37,7 @@ from batch_alias.sending import Timing
 from batch_alias.sending.app_lock import STATE_DIR
 from batch_alias.sending.controller import BreakerRules, ControllerRules
 from batch_alias.sending.retry import Backoff
-from batch_alias.settings import Sending, Settings
+from batch_alias.settings import PROGRESS_THREAD, Sending, Settings
 from batch_alias.settings.target import Secret, Target
 from batch_alias.text import use_language
 from tests.support.http import KEY, SECRET
@@ -453,6 +453,9 @@ def batch_alias(clean, monkeypatch, capfd) -> Callable[..., Ended]:
         for name, value in ((environment_of(to) if to is not None else {}) | variables).items():
             monkeypatch.setenv(name, value)
         monkeypatch.setattr(sys, "argv", ["batch-alias", *map(str, arguments)])
+        for thread in threading.enumerate():  # of an earlier test, whose printing may not have ended yet
+            if thread is not threading.main_thread() and (not thread.daemon or thread.name == PROGRESS_THREAD):
+                thread.join(DEADLINE)
         # Otherwise the process of the tests would end, and with 0.
         monkeypatch.setattr(os, "_exit", lambda _code: pytest.fail("a thread has not ended"))
         with pytest.raises(SystemExit) as ended:
