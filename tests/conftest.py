@@ -19,6 +19,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
+from typing import NoReturn
 
 import httpx
 import pytest
@@ -431,6 +432,15 @@ def command(tmp_path: Path, environment) -> Iterator[Callable[..., Command]]:
         process.communicate()
 
 
+def _exit_later(code: int) -> NoReturn:
+    """Instead of ending the process of the tests: fail if a thread hangs, and not if it is only slow."""
+    for thread in threading.enumerate():
+        if thread is not threading.main_thread() and (not thread.daemon or thread.name == PROGRESS_THREAD):
+            thread.join(DEADLINE)
+            assert not thread.is_alive(), f"{thread.name} has not ended"
+    raise SystemExit(code)
+
+
 @pytest.fixture
 def clean(monkeypatch, tmp_path, environment) -> Iterator[None]:
     """In this process a command is run in an empty folder and with none of our variables."""
@@ -439,6 +449,7 @@ def clean(monkeypatch, tmp_path, environment) -> Iterator[None]:
     for name, value in environment().items():
         monkeypatch.setenv(name, value)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(os, "_exit", _exit_later)
     before = signal.getsignal(signal.SIGTERM)
     yield
     signal.signal(signal.SIGTERM, before)
@@ -453,11 +464,6 @@ def batch_alias(clean, monkeypatch, capfd) -> Callable[..., Ended]:
         for name, value in ((environment_of(to) if to is not None else {}) | variables).items():
             monkeypatch.setenv(name, value)
         monkeypatch.setattr(sys, "argv", ["batch-alias", *map(str, arguments)])
-        for thread in threading.enumerate():  # of an earlier test, whose printing may not have ended yet
-            if thread is not threading.main_thread() and (not thread.daemon or thread.name == PROGRESS_THREAD):
-                thread.join(DEADLINE)
-        # Otherwise the process of the tests would end, and with 0.
-        monkeypatch.setattr(os, "_exit", lambda _code: pytest.fail("a thread has not ended"))
         with pytest.raises(SystemExit) as ended:
             main()
         return Ended(ended.value.code, *capfd.readouterr())
