@@ -20,6 +20,7 @@ from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
 from typing import NoReturn
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -43,6 +44,7 @@ from batch_alias.settings.target import Secret, Target
 from batch_alias.text import use_language
 from tests.support.http import KEY, SECRET
 from tests.support.jobs import START
+from tests.support.postgres import database_on, server_in
 from tests.support.processes import DEADLINE, Command, Ended, environment_of
 
 # Shared and noisy machines: how long an example takes says nothing about the code.
@@ -104,6 +106,20 @@ def _state_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(STATE_DIR, str(tmp_path_factory.mktemp("state")))
         yield
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a PostgreSQL server, started for this process unless one is named."""
+    with server_in(tmp_path_factory.mktemp("postgres") / "data") as url:
+        yield url
+
+
+@pytest.fixture
+def database(postgres_server: str) -> Iterator[str]:
+    """The URL of a new and empty database."""
+    with database_on(postgres_server, f"test-{uuid4().hex}") as url:
+        yield url
 
 
 class DrivenLoop(asyncio.SelectorEventLoop):
