@@ -9,12 +9,12 @@ from itertools import islice
 from pathlib import Path
 
 from batch_alias.errors import ExitCode, ReportError, UsageError, reason
-from batch_alias.ledger import JobInfo, Ledger, LedgerReader, ProblemCount, Repeat, RowRecord
+from batch_alias.ledger import JobInfo, Ledger, LedgerReader, Place, ProblemCount, Repeat, RowRecord
 from batch_alias.model import State, StateCounts
 from batch_alias.reports.rows import Cells, write_table
 from batch_alias.sending import Observer, Timing, ignore
 from batch_alias.sending.app_lock import AppLock
-from batch_alias.sending.limiter import sending_seconds
+from batch_alias.sending.limiter import RateLimiter, sending_seconds
 from batch_alias.sending.members import MemberLookup, Watch
 from batch_alias.settings import Settings
 from batch_alias.staging import OnRead, connected, staged
@@ -102,7 +102,7 @@ def check_file(
         raise UsageError("No source was named.", "Name the file to check.")
     with (
         tempfile.TemporaryDirectory(prefix="batch-alias-") as folder,
-        staged(settings.source, settings.reading, Path(folder), on_read) as ledger,
+        staged(settings.source, settings.reading, Place(Path(folder)), on_read) as ledger,
     ):
         members = settings.comparing.members
         unreadable = asyncio.run(_look_up_members(settings, ledger, watch, observer)) if members else []
@@ -137,7 +137,15 @@ async def _look_up_members(settings: Settings, ledger: Ledger, watch: Watch, obs
     """Look up who is in the groups of the rows to send; return the groups of which that could not be read."""
     timing = Timing()
     with connected(settings, timing) as client:
-        lookup = MemberLookup(settings, ledger=ledger, service=client, timing=timing, observer=observer)
+        rate = settings.sending.rate
+        lookup = MemberLookup(
+            settings,
+            ledger=ledger,
+            service=client,
+            limiter=lambda _kind: RateLimiter(rate),
+            timing=timing,
+            observer=observer,
+        )
         if lookup.groups:
             with watch(lookup):
                 async with AppLock(settings).held("check", observer):

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import signal
 import sys
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -17,6 +17,7 @@ from batch_alias.job import Job, OpenJob, Planned, Verified, open_job
 from batch_alias.logs import logging_to
 from batch_alias.render import plan_lines, planned_lines, reading_lines, verified_lines
 from batch_alias.settings import Output, Settings
+from batch_alias.settings.target import Secret
 from batch_alias.text import _, count, labelled
 
 T = TypeVar("T")
@@ -67,6 +68,18 @@ def verify(settings: Settings, output: Output, *, sample: int | None) -> int:
             _perform(job, job.verify(console.event), console)
         found = job.report_verification()
     return _answer(found, verified_lines(found, job.folder), output, console)
+
+
+def work(url: str, environment: Mapping[str, str], output: Output, *, until_idle: bool) -> int:
+    """Help to send the rows of the jobs in a database until stopped, or until none are left."""
+    from batch_alias.workers import work_until
+
+    console = Console(quiet=output.quiet, colour=not output.no_color)
+    credentials = environment.get("RONGCLOUD_APP_KEY", ""), Secret(environment.get("RONGCLOUD_APP_SECRET", ""))
+    with logging_to(output.log, console.say if output.verbose else None), asyncio.Runner() as runner:
+        working = work_until(url, *credentials, observer=console.event, say=console.say, until_idle=until_idle)
+        runner.run(working)
+    return ExitCode.DONE
 
 
 @contextlib.contextmanager

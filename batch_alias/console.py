@@ -3,7 +3,6 @@
 import contextlib
 import os
 import queue
-import shlex
 import sys
 import textwrap
 import threading
@@ -20,6 +19,7 @@ from batch_alias.ledger import FIRST_ROWS, ReadBack
 from batch_alias.model import Event, EventKind, State
 from batch_alias.render import done_line, left_lines, left_out_lines, problem_lines, progress_text, read_back_lines
 from batch_alias.reports import Summary, next_steps
+from batch_alias.reports.advice import on_job
 from batch_alias.sending.limiter import sending_seconds
 from batch_alias.sending.members import MemberLookup
 from batch_alias.sending.metrics import Estimate, Progress
@@ -155,7 +155,7 @@ class Console:
             if step.command:
                 self._put(labelled("", step.command))
         if found.unread:
-            command = f"batch-alias verify {shlex.quote(str(job.folder))}"
+            command = on_job("verify", job.folder, ledger)
             self.warn(labelled(_("Next"), _("Read the others back: {command}", command=command)))
 
     @contextlib.contextmanager

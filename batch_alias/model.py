@@ -95,6 +95,10 @@ class Row:
         return Operation(call=Call.READ, group_id=self.group_id, user_id=self.user_id)
 
 
+class PermissionWithdrawn(Exception):  # noqa: N818 - no error
+    """An attempt that waited for its permission to be renewed must not be made: its row may be another process's."""
+
+
 class Permission(Protocol):
     """Permission for one attempt to start now, from a rate limiter; an attempt that is delayed gives it back."""
 
@@ -102,7 +106,7 @@ class Permission(Protocol):
         """Let another attempt start instead."""
 
     async def renew(self) -> None:
-        """Wait until the attempt may start after all."""
+        """Wait until the attempt may start after all. Raises ``PermissionWithdrawn`` if it must not."""
 
 
 class Failure(StrEnum):

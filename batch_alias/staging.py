@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from batch_alias.errors import LedgerError, SourceError
-from batch_alias.ledger import LEDGER, STAYS_ON, JobInfo, Ledger, LedgerReader, create, locked
+from batch_alias.ledger import STAYS_ON, JobInfo, Ledger, Place, create, locked
+from batch_alias.ledger.sqlite import SqliteLedger
 from batch_alias.rongcloud.client import Client
 from batch_alias.sandbox import Sandbox
 from batch_alias.sandbox.server import serve
@@ -40,30 +41,50 @@ OnRead = Callable[[int, int], None]
 
 @contextmanager
 def staged(
-    source: Path, reading: Reading, folder: Path, on_read: OnRead = lambda _done, _total: None
+    source: Path,
+    reading: Reading,
+    place: Place,
+    on_read: OnRead = lambda _done, _total: None,
+    *,
+    app_key: str = "",
 ) -> Iterator[Ledger]:
-    """A job's ledger, locked: the one in its folder, or a new one filled from the source.
+    """A job's ledger, locked: the one that there is, or a new one filled from the source.
 
     A job that has sent nothing yet is staged again when the source has changed; the aliases that a plan has read for
-    it are kept.
+    it are kept, but for those in a database.
+
+    Args:
+        source: The file.
+        reading: How it is read.
+        place: Where the ledger is.
+        on_read: Called while the source is read.
+        app_key: A hash of the App Key, for a ledger in a database: jobs of an app share its quota.
 
     Raises:
         SourceError: The source cannot be read.
         LedgerError: The ledger cannot be used, or belongs to another source.
     """
     with _spooled(source) as path:
-        version = version_of(path)
+        version, folder = version_of(path), place.folder
+        if place.url is not None:
+            if not _belongs(place, path, reading):
+                with tempfile.TemporaryDirectory(prefix="batch-alias-") as scratch:
+                    _fill(path, reading, Path(scratch), version, on_read)
+                    place.fill(Path(scratch), app_key)
+            with place.opened() as ledger:
+                yield ledger
+            return
         existed = folder.exists()
         with locked(folder):
             (folder / PROGRESS).unlink(missing_ok=True)  # left by a process that was killed
-            if not _belongs(folder, path, reading):
+            if not _belongs(place, path, reading):
                 try:
                     _fill(path, reading, folder, version, on_read)
                 except BaseException:
                     if not existed:
                         shutil.rmtree(folder)
                     raise
-            with Ledger(folder) as ledger:
+            with SqliteLedger(folder) as ledger:
                 yield ledger
 
 
@@ -109,11 +130,11 @@ def _spooled(source: Path) -> Iterator[Path]:
         yield copy
 
 
-def _belongs(folder: Path, source: Path, reading: Reading) -> bool:
-    """Whether a folder has a ledger of this source; an error if it has one of another that may not be replaced."""
-    if not (folder / LEDGER).exists():
+def _belongs(place: Place, source: Path, reading: Reading) -> bool:
+    """Whether there is a ledger of this source; an error if there is one of another that may not be replaced."""
+    if not place.exists:
         return False
-    with LedgerReader(folder) as ledger:
+    with place.read() as ledger:
         info, sent = ledger.info(), ledger.may_have_sent()
         compared = any(ledger.meta(fact) is not None for fact in STAYS_ON)
     sha256 = sha256_of(source)
@@ -129,7 +150,7 @@ def _belongs(folder: Path, source: Path, reading: Reading) -> bool:
     else:
         problem = N_("The job {folder} belongs to another source, {other}.")
     advice = N_("Pass the flags that it was begun with, or give this one a folder of its own: --job DIR")
-    raise LedgerError(problem, advice, folder=folder, source=source, other=info.source)
+    raise LedgerError(problem, advice, folder=place.name, source=source, other=info.source)
 
 
 @contextmanager

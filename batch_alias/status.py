@@ -3,7 +3,7 @@
 import json
 import os
 import time
-from collections import deque
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -11,8 +11,10 @@ from enum import StrEnum
 from pathlib import Path
 
 from batch_alias.errors import FINISHED, LedgerError, UsageError
-from batch_alias.ledger import LEDGER, LOCK, NEW_LEDGER, LedgerReader, RunRecord
+from batch_alias.ledger import LEDGER, LOCK, NEW_LEDGER, Place, RunRecord, WorkerRecord
+from batch_alias.ledger.place import postgres
 from batch_alias.model import RequestKind, StateCounts
+from batch_alias.settings import named_folder
 from batch_alias.staging import PROGRESS
 from batch_alias.text import indented_json, timestamp
 
@@ -58,11 +60,14 @@ class Status:
     last_run_at: float | None = None  # when the last run ended, or was last heard of; seconds since the epoch
     last_event: str = ""  # in a sentence; empty if there was none
     read: float | None = None  # the share of the source that has been read, while it is
+    workers: tuple[WorkerRecord, ...] = ()  # the processes that have sent rows together
 
     def as_dict(self) -> dict[str, object]:
         """The status for scripts, of JSON's types."""
         status = asdict(self)
         status["states"] = status.pop("counts")
+        if not self.workers:
+            del status["workers"]
         return status | {name: timestamp(getattr(self, name)) for name in ("last_attempt_at", "last_run_at")}
 
     def as_json(self, *, indent: int | None = 2) -> str:
@@ -70,27 +75,25 @@ class Status:
         return json.dumps(self.as_dict(), ensure_ascii=False, indent=indent)
 
 
-Listed = tuple[Path, Status | LedgerError]
-"""The folder of a job, and where it stands or why that is not known."""
+Listed = tuple[Place, Status | LedgerError]
+"""A job, and where it stands or why that is not known."""
 
 
-def status_of(folder: Path) -> Status:
-    """Where the job in a folder stands. Raises ``LedgerError`` if there is no ledger or it cannot be read."""
-    with suppress(OSError, ValueError, TypeError, KeyError):  # the last ones where it is no file of ours
-        return _reading(json.loads((folder / PROGRESS).read_text(encoding="utf-8")), folder)
-    if not _changed_at(folder / LEDGER) and _is_heard_of(
-        max(_changed_at(folder / name) for name in (LOCK, NEW_LEDGER))
-    ):
-        return Status(source="", counts=StateCounts(), phase=Phase.READING, read=0.0)  # it has just begun
-    with LedgerReader(folder) as ledger:
+def status_of(place: Place) -> Status:
+    """Where a job stands. Raises ``LedgerError`` if there is no ledger or it cannot be read."""
+    if place.url is None and (found := _reading_of(place.folder)) is not None:
+        return found
+    with place.read() as ledger:
         info, counts, runs, events = ledger.info(), ledger.counts(), ledger.runs(), ledger.events()
+        workers = tuple(ledger.workers())
         command = runs[-1].command if runs else ""
         kind = _KINDS.get(command, RequestKind.READ)
-        seconds = (second for second in ledger.seconds(of_last_run=True) if second.kind is kind)
-        recent = deque(seconds, maxlen=RECENT)
+        recent: Counter[int] = Counter()  # requests by second, those of all workers
+        for second in ledger.seconds(of_last_run=True):
+            recent[second.at] += second.requests if second.kind is kind else 0
         unread = ledger.plan().unread if command == "plan" else 0
-    within = [second for second in recent if second.at > recent[-1].at - RECENT]
-    rate = sum(second.requests for second in within) / (within[-1].at - within[0].at + 1) if within else 0.0
+    within = [at for at in recent if at > max(recent) - RECENT]
+    rate = sum(recent[at] for at in within) / (within[-1] - within[0] + 1) if within else 0.0
     phase = _phase(runs)
     left = _left(counts, runs[-1]) if command == "run" else unread
     return Status(
@@ -106,13 +109,25 @@ def status_of(folder: Path) -> Status:
         exit_code=runs[-1].exit_code if runs else None,
         last_run_at=runs[-1].end if runs else None,
         last_event=events[-1].text if events else "",
+        workers=workers,
     )
 
 
-def watch_status(folder: Path, *, wait: Callable[[float], object] = time.sleep) -> Iterator[Status]:
-    """Where the job in a folder stands, again and again until it has ended; see ``status_of``."""
+def _reading_of(folder: Path) -> Status | None:
+    """Where the job in a folder stands while its source is read; ``None`` if it is not."""
+    with suppress(OSError, ValueError, TypeError, KeyError):  # the last ones where it is no file of ours
+        return _reading(json.loads((folder / PROGRESS).read_text(encoding="utf-8")), folder)
+    if not _changed_at(folder / LEDGER) and _is_heard_of(
+        max(_changed_at(folder / name) for name in (LOCK, NEW_LEDGER))
+    ):
+        return Status(source="", counts=StateCounts(), phase=Phase.READING, read=0.0)  # it has just begun
+    return None
+
+
+def watch_status(place: Place, *, wait: Callable[[float], object] = time.sleep) -> Iterator[Status]:
+    """Where a job stands, again and again until it has ended; see ``status_of``."""
     while True:
-        found = status_of(folder)
+        found = status_of(place)
         yield found
         # What has just ended may be followed by the next step of the same command.
         if found.phase is Phase.ENDED and time.time() - (found.last_run_at or 0.0) >= WATCH_INTERVAL:
@@ -131,18 +146,28 @@ def jobs_below(folder: Path) -> Iterator[Listed]:
     for place, below, files in os.walk(folder):
         below[:] = sorted(name for name in below if not name.startswith("."))
         if not {LEDGER, NEW_LEDGER, PROGRESS}.isdisjoint(files):
-            try:
-                yield Path(place), status_of(Path(place))
-            except LedgerError as error:
-                yield Path(place), error
+            yield _listed(Place(Path(place)))
+
+
+def jobs_in(url: str) -> Iterator[Listed]:
+    """The jobs in a database, in the order in which they were staged. Raises ``LedgerError`` if it cannot be used."""
+    for name in postgres().jobs(url):
+        yield _listed(Place(named_folder(Path(name)), url))
+
+
+def _listed(place: Place) -> Listed:
+    try:
+        return place, status_of(place)
+    except LedgerError as error:
+        return place, error
 
 
 def jobs_as_json(jobs: Iterable[Listed]) -> str:
     """Jobs as JSON, for scripts."""
     shown = [
-        {"job": str(folder)}
+        {"job": place.name}
         | ({"error": found.problem, "advice": found.advice} if isinstance(found, LedgerError) else found.as_dict())
-        for folder, found in jobs
+        for place, found in jobs
     ]
     return indented_json(shown)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 import cloup
 
-from batch_alias.cli.queries import JOB, completion, jobs, report, status
+from batch_alias.cli.queries import JOB, completion, jobs, ledger, place_of, report, status, work
 from batch_alias.errors import ExitCode
 from batch_alias.sandbox import Contents, Faults, Rules, Sandbox
 from batch_alias.settings import STDIN, Comparing, Output, Reading, Sending, Settings
@@ -47,7 +47,8 @@ def fill_settings_of(job: Path, given: Given) -> Settings:
     """The settings with which a job that has been run is sent or read again, where it was sent if not elsewhere."""
     from batch_alias.job import recall_address
 
-    return fill_settings(given, os.environ, recall=lambda: recall_address(job), job=job)
+    place = place_of(job, fill(Settings, given, job=job).ledger)
+    return fill_settings(given, os.environ, recall=lambda: recall_address(place), job=job)
 
 
 @cloup.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -71,7 +72,7 @@ def command(function: Callable[..., int]) -> click.Command:
     return cli.command(cls=Command)(language(function))
 
 
-for query in (report, status, jobs, completion):
+for query in (report, status, jobs, completion, work, ledger):
     command(query)
 
 
@@ -98,7 +99,7 @@ def run(source: Path, **given: object) -> int:
 
 @command
 @cloup.argument("source", type=PATH, help=SOURCE)
-@flags("Job", Settings, "job", "max_rejected")
+@flags("Job", Settings, "job", "ledger", "max_rejected")
 @flags(CREDENTIALS, Target)
 @flags("Reading aliases", Sending, *READ_FLAGS)
 @flags("Comparing", Comparing, "only_absent", "members")
@@ -175,7 +176,7 @@ def template(file: Path) -> int:
 @flags("Sending", Sending)
 @flags("Comparing", Comparing, "compare", "only_absent", "max_changes", "verify")
 @flags("Output", Output)
-@flags("Reports", Settings, "xlsx")
+@flags("Job", Settings, "ledger", "xlsx")
 def retry(job: Path, **given: object) -> int:
     """Send the failed and unknown rows of JOB again, and those not sent yet.
 
@@ -195,7 +196,7 @@ def retry(job: Path, **given: object) -> int:
 @flags(CREDENTIALS, Target)
 @flags("Reading aliases", Sending, *READ_FLAGS)
 @flags("Output", Output, "quiet", "verbose", "no_color", "log", "json")
-@flags("Reports", Settings, "xlsx")
+@flags("Job", Settings, "ledger", "xlsx")
 def verify(job: Path, sample: int | None, **given: object) -> int:
     """Read the accepted rows of JOB back: is each alias as it was set?
 
@@ -217,7 +218,7 @@ def verify(job: Path, sample: int | None, **given: object) -> int:
 @flags("Sending", Sending)
 @flags("Comparing", Comparing, "verify")
 @flags("Output", Output)
-@flags("Reports", Settings, "xlsx")
+@flags("Job", Settings, "ledger", "xlsx")
 def undo(job: Path, **given: object) -> int:
     """Set the aliases that JOB has replaced again, where they are still as JOB set them.
 

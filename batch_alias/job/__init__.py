@@ -16,7 +16,7 @@ from batch_alias.errors import Interrupted
 from batch_alias.job.findings import Planned, Verified
 from batch_alias.job.job import Job
 from batch_alias.job.opening import OpenJob, open_job, open_undo, recall_address
-from batch_alias.ledger import LedgerReader
+from batch_alias.ledger import Place
 from batch_alias.reports import Summary, write_reports
 from batch_alias.sending import Observer, Timing, ignore
 from batch_alias.settings import Settings
@@ -118,14 +118,19 @@ async def _perform(opened: OpenJob, work: Callable[[Job], Awaitable[None]], repo
             await asyncio.wait([reporting])  # when cancelled: the ledger is open until then
 
 
-def write_job_reports(folder: Path, *, xlsx: bool = False) -> Summary:
+def write_job_reports(folder: Path, *, ledger: str | None = None, xlsx: bool = False) -> Summary:
     """Write a job's reports again from its ledger, as ``batch-alias report`` does.
 
+    Args:
+        folder: The job's folder.
+        ledger: The database with its ledger, if it is not in that folder.
+        xlsx: Whether to write ``results.xlsx`` too.
+
     Raises:
-        LedgerError: There is no ledger in the folder, or it cannot be read.
+        LedgerError: There is no ledger, or it cannot be read.
         ReportError: A report could not be written.
     """
-    with LedgerReader(folder) as ledger:
-        runs = ledger.runs()
+    with Place(folder, ledger).read() as found:
+        runs = found.runs()
         code, stopped = (runs[-1].exit_code, runs[-1].stopped) if runs else (None, "")
-        return write_reports(folder, ledger, xlsx=xlsx, exit_code=code, stopped=stopped)
+        return write_reports(folder, found, xlsx=xlsx, exit_code=code, stopped=stopped)

@@ -5,17 +5,19 @@ from collections.abc import Callable, Mapping
 from contextlib import nullcontext, suppress
 from dataclasses import asdict, replace
 from itertools import islice
+from typing import TYPE_CHECKING, Union
 
 from batch_alias.errors import FINISHED, BatchAliasError, ExitCode, LedgerError, StoppedByService
 from batch_alias.job.findings import Planned, Verification, Verified, too_many_changes, too_many_rejected
 from batch_alias.ledger import ADDRESS, FIRST_ROWS, REFUSED, STAYS_ON, TARGET, Ledger
-from batch_alias.model import EventKind
+from batch_alias.model import EventKind, RequestKind
 from batch_alias.reports import Summary, write_plan_report, write_reports
 from batch_alias.rongcloud.client import Client
-from batch_alias.sending import Observer, Timing, ignore
+from batch_alias.sending import Observer, RateLimiter, Timing, ignore
 from batch_alias.sending.app_lock import AppLock
 from batch_alias.sending.comparison import Steps
-from batch_alias.sending.limiter import WINDOW, RateLimiter, sending_seconds
+from batch_alias.sending.limiter import WINDOW, sending_seconds
+from batch_alias.sending.limiter import RateLimiter as LocalLimiter
 from batch_alias.sending.members import MemberLookup, Watch
 from batch_alias.sending.metrics import Progress
 from batch_alias.sending.pipeline import Pipeline
@@ -23,6 +25,11 @@ from batch_alias.settings import Settings
 from batch_alias.text import _, to_json
 from batch_alias.version import __version__
 
+if TYPE_CHECKING:
+    from batch_alias.workers.shared_run import SharedRun
+
+Sender = Union[Pipeline, MemberLookup, "SharedRun"]
+"""What makes the requests of a command."""
 Result = Callable[[], tuple[int, ExitCode]]
 """Says when a command is at its end how many rows are left to do, and the exit code if that is not for a stop."""
 
@@ -43,7 +50,7 @@ class Job:
         self._client = client
         self._timing = timing
         self._app_lock = AppLock(settings)
-        self._pipeline: Pipeline | MemberLookup | None = None
+        self._pipeline: Sender | None = None
         self.unreadable: list[str] | None = None  # groups that could not be looked up; None: none was asked about
         self._end: tuple[ExitCode, str] = ExitCode.SOURCE, ""
 
@@ -109,7 +116,12 @@ class Job:
         if self.settings.comparing.members is None or self.unreadable is not None:
             return True
         lookup = MemberLookup(
-            self.settings, ledger=self.ledger, service=self._client, timing=self._timing, observer=observer
+            self.settings,
+            ledger=self.ledger,
+            service=self._client,
+            limiter=self._limiter,
+            timing=self._timing,
+            observer=observer,
         )
         if lookup.groups:
             with watch(lookup):
@@ -180,19 +192,43 @@ class Job:
         for name in STAYS_ON:
             if getattr(steps, name):
                 self.ledger.set_meta(name, "")
-        sending = replace(self.settings.sending, limit=limit)
-        pipeline = Pipeline(
-            steps,
-            ledger=self.ledger,
-            service=self._client,
-            limiter=lambda: RateLimiter(sending.rate),
-            sending=sending,
-            timing=self._timing,
-            observer=observer,
-            proven=self.ledger.counts().accepted > 0,
-        )
+        pipeline: Sender
+        if self.ledger.url is not None and steps.write:
+            pipeline = self._shared_run(observer, limit=limit)
+        else:
+            pipeline = Pipeline(
+                steps,
+                ledger=self.ledger,
+                service=self._client,
+                limiter=self._limiter,
+                sending=replace(self.settings.sending, limit=limit),
+                timing=self._timing,
+                observer=observer,
+                proven=self.ledger.counts().accepted > 0,
+            )
         async with self._app_lock.held(command, observer):
             await self._do(command, pipeline, noted, result)
+
+    def _limiter(self, kind: RequestKind) -> RateLimiter:
+        rate, url = self.settings.sending.rate, self.ledger.url
+        if url is None:
+            return LocalLimiter(rate)
+        from batch_alias.workers import shared_limiter
+
+        return shared_limiter(url, self.target, kind, rate)
+
+    def _shared_run(self, observer: Observer, *, limit: int | None) -> "SharedRun":
+        from batch_alias.workers import shared_run
+
+        return shared_run(
+            self.ledger,
+            self._client,
+            timing=self._timing,
+            observer=observer,
+            sends_failed=self.sends_failed,
+            limit=limit,
+            timeout=self.settings.sending.timeout,
+        )
 
     def _noted(self, steps: Steps) -> dict[str, object]:
         """The settings that are kept with a run, beside those of sending."""
@@ -200,9 +236,7 @@ class Job:
         stays = {name: True for name in STAYS_ON if getattr(steps, name)}
         return {"max_rejected": self.settings.max_rejected} | given | stays
 
-    async def _do(
-        self, command: str, pipeline: Pipeline | MemberLookup, noted: Mapping[str, object], result: Result
-    ) -> None:
+    async def _do(self, command: str, pipeline: Sender, noted: Mapping[str, object], result: Result) -> None:
         """Make the requests of a command, and record how that ended."""
         self._pipeline = pipeline
         self.ledger.set_meta(TARGET, self.settings.required_target.fingerprint)
@@ -211,7 +245,8 @@ class Job:
         settings = {**known, **asdict(self.settings.sending), **noted}
         self.ledger.begin_run(command, target=self.target_name, version=__version__, settings=settings)
         try:
-            await pipeline.run()
+            async with self.ledger.recording():
+                await pipeline.run()
             left, code = result()
             self._end = ExitCode.INTERRUPTED if pipeline.was_stopped and left else code, ""
         except StoppedByService as error:
@@ -244,12 +279,8 @@ class Job:
         return left, ExitCode.SOURCE if is_refused else code
 
     def _sent(self) -> tuple[int, ExitCode]:
-        counts = self.ledger.counts()
-        is_done = counts.all_done and self.ledger.left_out() is None
-        if is_done and self.settings.comparing.verify:
-            found = self.ledger.read_back()
-            is_done = not found.different + found.unread
-        return counts.unfinished, ExitCode.DONE if is_done else ExitCode.NOT_ALL_ACCEPTED
+        is_done = self.ledger.all_done(verify=self.settings.comparing.verify)
+        return self.ledger.counts().unfinished, ExitCode.DONE if is_done else ExitCode.NOT_ALL_ACCEPTED
 
     def _planned(self) -> tuple[int, ExitCode]:
         plan = self.ledger.plan()

@@ -18,10 +18,9 @@ from batch_alias.ledger import (
     LOCK,
     NEW_LEDGER,
     TARGET,
-    Ledger,
     LedgerReader,
+    Place,
     ProblemCount,
-    locked,
 )
 from batch_alias.ledger.file import translated
 from batch_alias.model import EventKind, State
@@ -63,19 +62,18 @@ def open_job(
     Without a source in the settings it is the job in the folder; sending it sends the failed rows again as well.
     """
     timing = timing or Timing()
-    if settings.source is not None:
+    if settings.source is not None and settings.ledger is None:
         _refuse_other_folder(settings.job_folder)
     with ExitStack() as stack:
         # Before anything is staged, since it may raise UsageError.
         connecting = connected(settings, timing, lambda host: job.emit(EventKind.HOST_SWITCHED, host=host))
         client = stack.enter_context(connecting)
-        folder = settings.job_folder
+        place = Place(settings.job_folder, settings.ledger)
         if settings.source is None:
-            LedgerReader(folder).close()  # before the lock makes a folder
-            stack.enter_context(locked(folder))
-            ledger = stack.enter_context(Ledger(folder))
+            ledger = stack.enter_context(place.opened())
         else:
-            ledger = stack.enter_context(staged(settings.source, settings.reading, folder, on_read))
+            key = client.target.key_hash
+            ledger = stack.enter_context(staged(settings.source, settings.reading, place, on_read, app_key=key))
         if _check_target(ledger, settings):
             ledger.forget_before()
         job = Job(settings, client, ledger, timing)
@@ -129,8 +127,8 @@ def _place(fingerprint: str) -> str:
             return " ".join(hosts)
 
 
-def recall_address(folder: Path) -> dict[str, object]:
-    """The fields of ``Target`` but for the credentials, as the job in a folder was last sent or read with them.
+def recall_address(place: Place) -> dict[str, object]:
+    """The fields of ``Target`` but for the credentials, as a job was last sent or read with them.
 
     They are empty for a job that was not, or by an earlier version.
 
@@ -138,11 +136,11 @@ def recall_address(folder: Path) -> dict[str, object]:
         UsageError: It was the sandbox of a command that has ended.
         LedgerError: There is no ledger, or it cannot be read.
     """
-    with LedgerReader(folder) as ledger:
+    with place.read() as ledger:
         address: dict[str, object] = from_json(ledger.meta(ADDRESS) or "{}")
     if "sandbox" in address:
         problem = N_("The job {folder} is for the sandbox, and the one that it was sent to has ended.")
-        raise UsageError(problem, "Pass --sandbox to use a new one, which holds no aliases.", folder=folder)
+        raise UsageError(problem, "Pass --sandbox to use a new one, which holds no aliases.", folder=place.name)
     if "ca_bundle" in address:
         address["ca_bundle"] = Path(str(address["ca_bundle"]))
     return address
@@ -162,15 +160,17 @@ def open_undo(
     """
     folder = settings.job_folder
     with ExitStack() as stack:
-        LedgerReader(folder).close()  # before the lock makes a folder
-        stack.enter_context(locked(folder))
-        with LedgerReader(folder) as ledger:
-            _check_target(ledger, settings)
-            left_out = _write_source(folder, ledger)
+        ledger = stack.enter_context(Place(folder, settings.ledger).opened())
+        _check_target(ledger, settings)
+        undo = Place(folder / UNDO_FOLDER, None)
+        if settings.ledger is not None:
+            undo = Place(folder.with_name(f"{folder.stem}.undo.aliases"), settings.ledger)
+            folder.mkdir(exist_ok=True)
+        left_out = _write_source(folder, ledger, undo)
         undoing = replace(
             settings,
             source=folder / UNDO_SOURCE,
-            job=folder / UNDO_FOLDER,
+            job=undo.folder,
             reading=_UNDO_READING,
             max_rejected=1.0,
             comparing=Comparing(verify=settings.comparing.verify),
@@ -182,7 +182,7 @@ def open_undo(
         yield job
 
 
-def _write_source(folder: Path, ledger: LedgerReader) -> ProblemCount | None:
+def _write_source(folder: Path, ledger: LedgerReader, undo: Place) -> ProblemCount | None:
     """Write the source of the job that takes another one back; returns the rows that cannot be, if there are any."""
     # Those under way when a run was killed are pending.
     sent = (State.ACCEPTED, State.UNKNOWN, *([State.PENDING] if ledger.was_killed() else []))
@@ -200,7 +200,7 @@ def _write_source(folder: Path, ledger: LedgerReader) -> ProblemCount | None:
     values = ((row.user_id, row.group_id, row.before, row.remark) for row in read)
     try:
         write_table(scratch, ("userId", "groupId", "before", "expected"), values)
-        _check_begun(folder, sha256_of(scratch))
+        _check_begun(folder, undo, sha256_of(scratch))
         scratch.replace(source)
     except OSError as error:
         reason = error.strerror or error
@@ -211,12 +211,12 @@ def _write_source(folder: Path, ledger: LedgerReader) -> ProblemCount | None:
     return ProblemCount(name="", message=problem, count=left_out, rows=first) if left_out else None
 
 
-def _check_begun(folder: Path, sha256: str) -> None:
+def _check_begun(folder: Path, undo: Place, sha256: str) -> None:
     """Raise ``LedgerError`` if an undo of a job was begun with another source."""
-    if not (folder / UNDO_FOLDER / LEDGER).exists():
+    if not undo.exists:
         return
-    with LedgerReader(folder / UNDO_FOLDER) as ledger:
+    with undo.read() as ledger:
         if ledger.info().sha256 != sha256 and ledger.may_have_sent():
             problem = N_("More rows of the job {folder} were sent since its undo was begun.")
             advice = N_("Finish that with: batch-alias retry {undo}; then rename its folder, and undo what is left.")
-            raise LedgerError(problem, advice, folder=folder, undo=shlex.quote(str(folder / UNDO_FOLDER)))
+            raise LedgerError(problem, advice, folder=folder, undo=shlex.quote(undo.name))

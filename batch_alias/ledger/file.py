@@ -72,7 +72,6 @@ def _open(path: Path, options: str) -> sqlite3.Connection:
     db = sqlite3.connect(
         f"{path.resolve().as_uri()}?{options}", uri=True, isolation_level=None, check_same_thread=False
     )
-    db.row_factory = sqlite3.Row
     try:
         _check(db, path)
     except BaseException:

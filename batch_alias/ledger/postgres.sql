@@ -12,17 +12,18 @@ CREATE TABLE jobs (
     staged_at TIMESTAMPTZ NOT NULL DEFAULT now()
 );
 
-CREATE TABLE blocks (                     -- pending rows that a worker sends together
+CREATE TABLE blocks (                     -- rows to send that a worker takes together
+    id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     job INTEGER NOT NULL REFERENCES jobs ON DELETE CASCADE,
-    id INTEGER NOT NULL,
     first INTEGER NOT NULL,               -- the numbers of its first and last row
     last INTEGER NOT NULL,
+    made_at DOUBLE PRECISION NOT NULL,    -- seconds since the epoch; rows that failed before are sent again,
+    sends_failed BOOLEAN NOT NULL,        -- if that was asked for
     epoch INTEGER NOT NULL DEFAULT 0,     -- grows whenever the block is given to a worker or taken from one
     task BIGINT NOT NULL DEFAULT 0,       -- the task that holds it, and its attempt: a later one may take it
     attempt INTEGER NOT NULL DEFAULT 0,
     worker TEXT NOT NULL DEFAULT '',      -- who holds it; empty while nobody does
-    is_open BOOLEAN NOT NULL DEFAULT TRUE,
-    PRIMARY KEY (job, id)
+    is_open BOOLEAN NOT NULL DEFAULT TRUE -- whether rows of it may be left to send
 );
 CREATE INDEX open_blocks ON blocks (job) WHERE is_open;
 

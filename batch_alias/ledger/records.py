@@ -150,3 +150,14 @@ class ReadBack:
     same: int  # the alias is as it was set
     different: int
     unread: int  # not read back, or it could not be read
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerRecord:
+    """A process that has sent rows of a job together with others. Times are seconds since the epoch."""
+
+    name: str  # host and process
+    started_at: float
+    seen_at: float  # when it last gave a sign of life
+    requests: int
+    accepted: int

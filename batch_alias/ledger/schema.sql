@@ -1,6 +1,6 @@
--- A job's ledger: every row of the source and where it stands, and what each run did.
+-- A job's ledger: every row of the source and where it stands, and what each run did. In SQLite and PostgreSQL.
 
-CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 
 CREATE TABLE rows (
     number INTEGER PRIMARY KEY,           -- as a spreadsheet shows it: the header is row 1
@@ -15,13 +15,13 @@ CREATE TABLE rows (
     code INTEGER,                         -- RongCloud's
     attempts INTEGER NOT NULL DEFAULT 0,
     request_id TEXT NOT NULL DEFAULT '',
-    finished_at REAL,                     -- seconds since the epoch
+    finished_at DOUBLE PRECISION,         -- seconds since the epoch
     warning TEXT NOT NULL DEFAULT '',
     superseded_by INTEGER,                -- the number of the row that counts
     cells TEXT,                           -- the row's own fields as JSON, where the values do not give them
     before TEXT,                          -- the alias before the row was first sent, '' for none; NULL: not read
     found TEXT,                           -- the alias when it was last read after the row was sent; NULL: not read
-    verified_at REAL,                     -- when that was
+    verified_at DOUBLE PRECISION,         -- when that was
     started INTEGER NOT NULL DEFAULT 0,   -- 1: a compared row was about to be sent, so it may have been
     expected TEXT                         -- the alias that must be set when it is sent, '' for none; NULL: any
 );
@@ -29,8 +29,8 @@ CREATE TABLE rows (
 CREATE TABLE runs (
     id INTEGER PRIMARY KEY,
     command TEXT NOT NULL,                -- 'run', 'plan', 'verify' or 'members'
-    started_at REAL NOT NULL,
-    ended_at REAL,                        -- NULL: killed, or still running
+    started_at DOUBLE PRECISION NOT NULL,
+    ended_at DOUBLE PRECISION,            -- NULL: killed, or still running
     target TEXT NOT NULL,                 -- the hosts, or the sandbox
     version TEXT NOT NULL,
     settings TEXT NOT NULL,               -- JSON, without any secret
@@ -43,7 +43,7 @@ CREATE TABLE runs (
 CREATE TABLE seconds (
     run INTEGER NOT NULL,
     kind TEXT NOT NULL,                   -- what the requests were for: 'write', 'read' or 'members'
-    at INTEGER NOT NULL,                  -- seconds since the epoch
+    at BIGINT NOT NULL,                   -- seconds since the epoch
     requests INTEGER NOT NULL,
     retries INTEGER NOT NULL,
     checks INTEGER NOT NULL,              -- of the requests, those that are about no row
@@ -55,11 +55,11 @@ CREATE TABLE seconds (
 
 CREATE TABLE events (
     run INTEGER NOT NULL,
-    at REAL NOT NULL,                     -- seconds since the epoch
+    at DOUBLE PRECISION NOT NULL,         -- seconds since the epoch
     kind TEXT NOT NULL,
     details TEXT NOT NULL                 -- JSON: the values in the event's sentence
 );
 
 CREATE TABLE groups (
     group_id TEXT PRIMARY KEY             -- whose members have been looked up
-) WITHOUT ROWID;
+);

@@ -9,7 +9,7 @@ from batch_alias.errors import ExitCode, LedgerError
 from batch_alias.model import StateCounts
 from batch_alias.render import state_counts
 from batch_alias.status import Listed, Phase, Status
-from batch_alias.text import N_, Message, _, duration, excerpt, labelled
+from batch_alias.text import N_, Message, _, duration, excerpt, labelled, listing
 
 _LABELS = {
     Phase.READING: N_("reading the source"),
@@ -36,6 +36,8 @@ def status_lines(status: Status, now: float) -> Iterator[str]:
     yield labelled(_("Now"), phase)
     if status.seconds_left is not None:
         yield labelled(_("Left"), _("about {time}", time=duration(status.seconds_left)))
+    if status.workers:
+        yield labelled(_("Workers"), listing([worker.name for worker in status.workers], 5))
     if status.last_event:
         yield labelled(_("Event"), status.last_event)
 
@@ -76,7 +78,7 @@ def jobs_lines(jobs: Iterable[Listed], width: int | None) -> Iterator[str]:
     widths = [max(map(wcwidth.width, column)) for column in zip(*table, strict=True)]
     if width is not None:
         widths[0] = min(widths[0], max(12, width - sum(widths[1:]) - 2 * len(widths[1:])))
-    problems = ["", *(found.problem if isinstance(found, LedgerError) else "" for _folder, found in jobs)]
+    problems = ["", *(found.problem if isinstance(found, LedgerError) else "" for _place, found in jobs)]
     for (name, state, *numbers, last), problem in zip(table, problems, strict=True):
         is_long = wcwidth.width(name) > widths[0]
         if is_long:
@@ -90,8 +92,8 @@ def jobs_lines(jobs: Iterable[Listed], width: int | None) -> Iterator[str]:
 
 
 def _cells(listed: Listed) -> tuple[str, ...]:
-    folder, found = listed
-    name = excerpt(str(folder), 1000)
+    place, found = listed
+    name = excerpt(place.name, 1000)
     if isinstance(found, LedgerError):
         return name, _("cannot be read"), "", "", ""
     if found.read is not None:

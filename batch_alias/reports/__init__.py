@@ -60,6 +60,7 @@ def _write(folder: Path, reports: Mapping[str, Callable[[Path], object] | None])
                 if time.time() - left.stat().st_mtime > LEFT:
                     shutil.rmtree(left)
         try:
+            folder.mkdir(exist_ok=True)  # with a ledger in a database there may be none yet
             if write is None:
                 (folder / name).unlink(missing_ok=True)
                 continue

@@ -128,7 +128,8 @@ def next_steps(summary: Summary, folder: Path, info: JobInfo, ledger: LedgerRead
     states, steps, is_undo, same = summary.states, list[Step](), _is_undo(info), _same_command(ledger)
     address = from_json(ledger.meta(ADDRESS) or "{}")
     # It knows where the job was sent to; the sandbox has ended with the command.
-    retry = " ".join(["batch-alias retry", shlex.quote(str(folder)), *flags({"sandbox": address.get("sandbox")})])
+    retry = " ".join([on_job("retry", folder, ledger), *flags({"sandbox": address.get("sandbox")})])
+    address = {**address, "ledger": ledger.url}
     if states[State.REJECTED] and not is_undo and not _has_begun(summary):
         return [Step(text=_correct_source(summary), command=same)]
     if states[State.PENDING]:
@@ -169,11 +170,18 @@ def next_steps(summary: Summary, folder: Path, info: JobInfo, ledger: LedgerRead
     return steps
 
 
+def on_job(command: str, folder: Path, ledger: LedgerReader) -> str:
+    """The command line of a command on the job with a folder."""
+    job = str(folder) if ledger.url is None else folder.name.removesuffix(".aliases")
+    return " ".join(["batch-alias", command, shlex.quote(job), *flags({"ledger": ledger.url})])
+
+
 def _run(source: Path, settings: Mapping[str, object]) -> str:
     # A folder beside it: the usual one is named after the file only, as it would be for every job's.
-    return " ".join(
-        ["batch-alias run", shlex.quote(str(source)), *flags({"job": source.with_suffix(".aliases"), **settings})]
-    )
+    job = source.with_suffix(".aliases")
+    if settings.get("ledger") is not None:  # all jobs in the database have different names
+        job = source.with_name(f"{source.parent.stem}.{source.stem}")
+    return " ".join(["batch-alias run", shlex.quote(str(source)), *flags({"job": job, **settings})])
 
 
 def _same_command(ledger: LedgerReader) -> str:

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from batch_alias.model import Action, Call, Failure, Operation, Permission, Response
+from batch_alias.model import Action, Call, Failure, Operation, Permission, PermissionWithdrawn, Response
 from batch_alias.rongcloud.codes import FAILURES, UNREADABLE, classify
 from batch_alias.rongcloud.hosts import SWITCH_INTERVAL, Hosts, Resolver, proxy_of, proxy_transport, tls_context
 from batch_alias.rongcloud.transport import Deadlines, StreamTransport, failure_of, is_refusal
@@ -177,6 +177,9 @@ class Connection:
         try:
             async with client.deadlines.limit(limit):
                 received, body = await _exchange(transport, attempt.request, attempt.most)
+        except PermissionWithdrawn:
+            await self.aclose()
+            raise
         except (httpx.TransportError, httpx.StreamError, OSError) as error:  # TimeoutError is an OSError
             # No transport promises to be usable after a cancelled or broken request.
             await self.aclose()

@@ -40,7 +40,8 @@ class AppLock:
         self._job = str(settings.job_folder.absolute())
         self._no_wait = settings.sending.no_wait
         self._target = settings.required_target
-        self._is_needed = not self._target.sandbox
+        # Where the ledger is in a database, that holds the quota.
+        self._is_needed = not self._target.sandbox and settings.ledger is None
         self._lock: FileLock | None = None
 
     @asynccontextmanager

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from batch_alias.model import Event, Operation, Outcome, Permission, RequestKind, Row, Second
+from batch_alias.model import Event, Operation, Outcome, Permission, PermissionWithdrawn, RequestKind, Row, Second
 from batch_alias.sending import HARMLESS, Connection, RateLimiter, Service, Timing
 from batch_alias.sending.metrics import Metrics
 from batch_alias.sending.response_handler import ResponseHandler
@@ -158,6 +158,8 @@ class Dispatcher:
                     await self._sleep(wait)
                     continue
                 permission = await self._limiter.acquire()
+                if permission is None:
+                    continue
                 if self._wait(now=self._clock()) > 0:
                     permission.give_back()
                     continue
@@ -248,6 +250,9 @@ class Dispatcher:
                 handler.handle(work, response, started=started, now=self._clock(), probe=probe)
             if response.classification.unhealthy and handler.breaker.is_open and (probe or not was_open):
                 self._service.leave(response.host)
+        except PermissionWithdrawn:
+            if work is not None:
+                self._queue.put_back(work, due=self._clock())
         except asyncio.CancelledError:
             if work is not None and self._crash is None:
                 handler.cut_off(work)

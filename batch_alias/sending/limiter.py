@@ -38,8 +38,12 @@ class RateLimiter:
         burst = 1 + LATE * rate
         self._bucket = AsyncLimiter(burst, burst / (LEAK * rate))
         self.last_starts: deque[float] = deque(maxlen=rate)
-        self.starts_of_last_second: deque[float] = deque()
-        self.busiest = 0  # most starts within any sliding second
+        self.seen = Starts()
+
+    @property
+    def busiest(self) -> int:
+        """Most attempts that started within any sliding second."""
+        return self.seen.busiest
 
     async def acquire(self) -> Permission:
         """Wait until an attempt may start: at once, or else the permission must be given back and renewed."""
@@ -47,6 +51,26 @@ class RateLimiter:
         permission = _Permission(self)
         await permission.renew()
         return permission
+
+
+class Starts:
+    """The starts of the last second, by monotonic readings in seconds."""
+
+    def __init__(self) -> None:
+        self.of_last_second: deque[float] = deque()
+        self.busiest = 0  # most of them within any sliding second
+
+    def note(self, now: float) -> None:
+        """Note a start."""
+        self.of_last_second.append(now)
+        while self.of_last_second[0] <= now - 1:
+            self.of_last_second.popleft()
+        self.busiest = max(self.busiest, len(self.of_last_second))
+
+    def forget(self, start: float) -> None:
+        """Forget a start that was none."""
+        with suppress(ValueError):  # it was long ago
+            self.of_last_second.remove(start)
 
 
 class _Permission:
@@ -59,20 +83,17 @@ class _Permission:
         self._start = 0.0
 
     def give_back(self) -> None:
-        for starts in (self._limiter.last_starts, self._limiter.starts_of_last_second):
-            with suppress(ValueError):  # it was long ago
-                starts.remove(self._start)
+        with suppress(ValueError):  # it was long ago
+            self._limiter.last_starts.remove(self._start)
+        self._limiter.seen.forget(self._start)
 
     async def renew(self) -> None:
         # The bucket is not asked again: it has spaced this attempt already.
-        starts, last_second = self._limiter.last_starts, self._limiter.starts_of_last_second
+        starts = self._limiter.last_starts
         now = asyncio.get_running_loop().time()
         while len(starts) == starts.maxlen and (wait := starts[0] + WINDOW - now) > 0:
             await asyncio.sleep(wait)
             now = asyncio.get_running_loop().time()
         self._start = now
         starts.append(now)
-        last_second.append(now)
-        while last_second[0] <= now - 1:
-            last_second.popleft()
-        self._limiter.busiest = max(self._limiter.busiest, len(last_second))
+        self._limiter.seen.note(now)

@@ -18,9 +18,8 @@ from batch_alias.model import (
     Row,
     State,
 )
-from batch_alias.sending import HARMLESS, Service, Timing
+from batch_alias.sending import HARMLESS, RateLimiter, Service, Timing
 from batch_alias.sending.dispatcher import Callbacks, Dispatcher, MetricsRecords
-from batch_alias.sending.limiter import RateLimiter
 from batch_alias.sending.metrics import Progress
 from batch_alias.sending.work_queue import LOW, Feeder, PendingRows, WorkQueue
 from batch_alias.settings import Settings
@@ -50,6 +49,7 @@ class MemberLookup:
 
     Args:
         settings: How to send, and what is done about a user who is not in the group.
+        limiter: Makes the rate limiter of a kind of requests.
         observer: Called with each event.
         wall: The wall clock, seconds since the epoch.
         clock: A monotonic clock in seconds.
@@ -61,6 +61,7 @@ class MemberLookup:
         *,
         ledger: GroupRecords,
         service: Service,
+        limiter: Callable[[RequestKind], RateLimiter],
         timing: Timing,
         observer: Callable[[Event], None] = lambda _event: None,
         wall: Callable[[], float] = time.time,
@@ -89,7 +90,7 @@ class MemberLookup:
             ),
             queue=self._queue,
             service=service,
-            limiter=RateLimiter(self.rate),
+            limiter=limiter(RequestKind.MEMBERS),
             sending=replace(settings.sending, max_failed=1.0),  # a group that does not exist is no failure
             timing=timing,
             observer=observer,
@@ -135,8 +136,7 @@ class MemberLookup:
             self._ledger.end_groups(reject=self._reject)
 
     async def _feed(self) -> None:
-        while self._queue.new < LOW and not self._feeder.is_exhausted:
-            await self._feeder.feed()
+        while self._queue.new < LOW and await self._feeder.feed():
             await asyncio.sleep(0)
 
     def _settle(self, row: Row, outcome: Outcome) -> None:

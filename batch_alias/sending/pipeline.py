@@ -52,7 +52,7 @@ class Pipeline:
         *,
         ledger: Ledger,
         service: Service,
-        limiter: Callable[[], RateLimiter],
+        limiter: Callable[[RequestKind], RateLimiter],
         sending: Sending,
         timing: Timing,
         observer: Callable[[Event], None],
@@ -83,7 +83,7 @@ class Pipeline:
                 callbacks=callbacks,
                 queue=queue,
                 service=service,
-                limiter=limiter(),
+                limiter=limiter(kind),
                 sending=replace(sending, patience=self._patience(kind, steps, sending)),
                 timing=timing,
                 observer=observer,
@@ -128,6 +128,11 @@ class Pipeline:
         self._rows.stop()
         for dispatcher in self._dispatchers.values():
             dispatcher.stop()
+
+    def wake(self) -> None:
+        """Look at once whether there are more rows."""
+        for dispatcher in self._dispatchers.values():
+            dispatcher.wake()
 
     def emit(self, kind: EventKind, **values: str | float) -> None:
         """Note an event of the run."""

@@ -111,7 +111,7 @@ class RowSteps:
         self.writes = queue(
             expects_more=self._expects_writes,
             awaits_new=lambda: self._unread > 0 and self._rate(RequestKind.READ) > 0,
-            take_away=self._is_stale,
+            take_away=self._is_taken_away,
         )
 
     async def feed_first(self) -> None:
@@ -120,10 +120,11 @@ class RowSteps:
 
     async def feed(self) -> None:
         """Take more rows from the ledger when few are left."""
-        while self._is_low:
+        may_be_more = True
+        while self._is_low and may_be_more:
             async with self._feeding:
                 if self._is_low:  # it may have been fed meanwhile
-                    await self._feeder.feed()
+                    may_be_more = await self._feeder.feed()
             await asyncio.sleep(0)  # a page whose rows all end at once leaves time for others
 
     def write_of(self, row: Row) -> Operation:
@@ -255,9 +256,12 @@ class RowSteps:
     def _expects_writes(self) -> bool:
         return self._steps.write and (not self._feeder.is_exhausted or self._unread > 0)
 
-    def _is_stale(self, work: Work, now: float) -> bool:
-        """Whether a row must be read again before it is sent; if so, it will be."""
+    def _is_taken_away(self, work: Work, now: float) -> bool:
+        """Whether a row is not to be sent now: another process has it, or it must be read again, and will be."""
         row = work.row
+        if self._records.is_withdrawn(row.number):
+            self._ready.pop(row.number, None)
+            return True
         if not self._steps.is_guarded(row) or now - self._ready.get(row.number, -math.inf) <= FRESH:
             return False
         self._ready.pop(row.number, None)

@@ -20,6 +20,12 @@ LOW = 100
 class PendingRows(Protocol):
     """Where the rows come from."""
 
+    more_to_come: bool
+    """Whether rows may be there later although there is none now."""
+
+    def is_withdrawn(self, row: int) -> bool:
+        """Whether a row that was given is not to be sent any more: it was given to another process."""
+
     async def opening_rows(self, most: int) -> list[Row]:
         """A few rows to send, from the beginning, the end and the middle of the source."""
 
@@ -45,10 +51,10 @@ class Feeder:
         self._hand_over(rows)
         self._first.update(row.number for row in rows)
 
-    async def feed(self) -> None:
-        """Hand over the next page, unless another task does so."""
+    async def feed(self) -> bool:
+        """Hand over the next page, unless another task does so; return whether there may be another one now."""
         if self.is_exhausted or self._feeding:
-            return
+            return False
         self._feeding = True
         try:
             rows = await self._source.pending(after=self._last, most=PAGE)
@@ -57,7 +63,8 @@ class Feeder:
         if rows:
             self._last = rows[-1].number
         self._hand_over(row for row in rows if row.number not in self._first)
-        self.is_exhausted = not rows or self._left <= 0
+        self.is_exhausted = (not rows and not self._source.more_to_come) or self._left <= 0
+        return bool(rows)
 
     def _hand_over(self, rows: Iterable[Row]) -> None:
         for row in rows:

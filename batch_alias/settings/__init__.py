@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from batch_alias.errors import UsageError
 from batch_alias.problems import ACCEPTABLE, WARNINGS
@@ -144,12 +145,33 @@ class Comparing:
         validate(self)
 
 
+def named_folder(job: Path) -> Path:
+    """The folder for the reports of a job that is named in a database."""
+    return job if job.suffix == ".aliases" else job.with_name(f"{job.name}.aliases")
+
+
+def check_database(url: str) -> None:
+    """Raise ``UsageError`` for what is not the URL of a PostgreSQL database, or holds a password."""
+    parts = urlsplit(url)
+    if parts.scheme not in {"postgresql", "postgres"}:
+        raise UsageError("{url} is not the URL of a database.", _DATABASE, url=quoted(url))
+    if parts.password or "password=" in parts.query:
+        problem = N_("The URL of the database contains a password: others could read it in the list of processes.")
+        raise UsageError(problem, "Set PGPASSWORD, or use ~/.pgpass or a service file.")
+
+
+_DATABASE = N_("Write it as postgresql://user@host/database.")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """One job."""
 
     source: Path | None = None  # the file of rows; None for a job that is already staged
     job: Annotated[Path | None, Option("Folder of the job.  [default: SOURCE-STEM.aliases]", "DIR")] = None
+    ledger: Annotated[
+        str | None, Option("Keep the ledger in this PostgreSQL database; --job is the name of the job in it.", "URL")
+    ] = None
     max_rejected: Annotated[
         float, Option("Send nothing when more of the rows are rejected.", unit=Unit.SHARE, least=0, most=1)
     ] = 0.05
@@ -164,6 +186,8 @@ class Settings:
         validate(self)
         if self.source is None and self.job is None:
             raise UsageError("Neither a source nor a job was named.", "Name one.")
+        if self.ledger is not None:
+            check_database(self.ledger)
 
     @property
     def required_target(self) -> Target:
@@ -178,10 +202,14 @@ class Settings:
 
     @property
     def job_folder(self) -> Path:
-        """The job's own folder, or one in the current folder that is named after the source."""
-        if self.job is not None or self.source is None:
-            return self.job or Path()
-        return Path("stdin.aliases" if self.source == STDIN else f"{self.source.stem}.aliases")
+        """The job's own folder, or one in the current folder that is named after the source.
+
+        With a ledger in a database it is for the reports, and is named after the job.
+        """
+        if self.job is None:
+            name = "stdin" if self.source in {STDIN, None} else self.source.stem
+            return Path(f"{name}.aliases")
+        return self.job if self.ledger is None else named_folder(self.job)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -133,7 +133,7 @@ class Target:
     @property
     def key_hash(self) -> str:
         """A hash of the App Key, which identifies the app and does not give the key away."""
-        return hashlib.sha256(self.app_key.encode()).hexdigest()[:16]
+        return hash_of(self.app_key)
 
     @property
     def fingerprint(self) -> str:
@@ -147,6 +147,11 @@ class Target:
         hosts = sorted({f"{part.netloc.lower()}{part.path.rstrip('/')}" for part in parts})
         place = f"the region {self.region}" if self.region is not None else " and ".join(hosts)
         return f"{self.key_hash} {place}"
+
+
+def hash_of(app_key: str) -> str:
+    """A hash of an App Key."""
+    return hashlib.sha256(app_key.encode()).hexdigest()[:16]
 
 
 def is_loopback(host: str) -> bool:

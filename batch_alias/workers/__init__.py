@@ -1,1 +1,147 @@
 """Sending the rows of a job by several processes, on one machine or many: PostgreSQL holds the ledger and the quota."""
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import cast
+
+from procrastinate.schema import SchemaManager
+
+from batch_alias.ledger import Ledger, postgres
+from batch_alias.ledger.blocks import open_blocks
+from batch_alias.ledger.database import SHARED, Database, schema_of
+from batch_alias.ledger.postgres import PostgresLedger
+from batch_alias.model import RequestKind
+from batch_alias.rongcloud.client import Client
+from batch_alias.sending import Observer, Service, Timing
+from batch_alias.settings.target import Secret, Target
+from batch_alias.text import _
+from batch_alias.workers.quota import SharedLimiter
+from batch_alias.workers.session import FENCED, Assignment, Session, assignment
+from batch_alias.workers.shared_run import SharedRun
+from batch_alias.workers.worker import Worker
+
+__all__ = ["initialize", "shared_limiter", "shared_run", "work_until"]
+
+
+def initialize(url: str) -> bool:
+    """Make the tables in a database that jobs and workers need; return whether they were missing.
+
+    Raises:
+        LedgerError: The database cannot be used, or has tables of another version.
+    """
+    return postgres.initialize(url, SchemaManager.get_schema())
+
+
+def shared_limiter(url: str, target: Target, kind: RequestKind, rate: int) -> SharedLimiter:
+    """A rate limiter over the quota of an app, for requests that are about no block."""
+    return SharedLimiter(Database(url), target.key_hash, kind, rate)
+
+
+def worker_name() -> str:
+    """What this process is called in a ledger."""
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+def shared_run(
+    ledger: Ledger,
+    client: Client,
+    *,
+    timing: Timing,
+    observer: Observer,
+    sends_failed: bool,
+    limit: int | None,
+    timeout: float,
+) -> SharedRun:
+    """The sending of a job's rows by this process and all others that help; see ``SharedRun``."""
+    job = cast("PostgresLedger", ledger)
+    target = client.target
+
+    def service(assigned: Assignment) -> Service:
+        return client if assigned.job == job.job else _client(assigned, target.app_key, target.app_secret, timing)
+
+    return SharedRun(
+        Database(job.database, schemas=f"{schema_of(job.job)},{SHARED}"),
+        Worker(
+            job.database,
+            queue=target.key_hash,
+            name=worker_name(),
+            opened=_opener(job.database, target.key_hash, service, timing, observer),
+        ),
+        job=job.job,
+        run=lambda: job.run,
+        name=job.name,
+        queue=target.key_hash,
+        counts=job.counts(),
+        sends_failed=sends_failed,
+        limit=limit,
+        wait=timeout + FENCED,
+    )
+
+
+async def work_until(
+    url: str,
+    app_key: str,
+    app_secret: Secret,
+    *,
+    observer: Observer,
+    say: Callable[[str], None] = lambda _line: None,
+    until_idle: bool = False,
+    timing: Timing | None = None,
+) -> None:
+    """Help to send the rows of an app's jobs until SIGINT or SIGTERM, or until no rows are left.
+
+    Raises:
+        UsageError: The App Key or the secret is missing.
+        StoppedByService: Further requests would be refused as well, or the patience is used up.
+        LedgerError: The database cannot be used.
+    """
+    timing = timing or Timing()
+    queue = Target(url="http://localhost", app_key=app_key, app_secret=app_secret).key_hash
+
+    def service(assigned: Assignment) -> Service:
+        say(_("Sending rows of the job {name}.", name=assigned.name))
+        return _client(assigned, app_key, app_secret, timing)
+
+    working = Worker(url, queue=queue, name=worker_name(), opened=_opener(url, queue, service, timing, observer))
+    say(_("Waiting for rows to send, as {name}.", name=working.name))
+    database = Database(url)
+    loop = asyncio.get_running_loop()
+    with suppress(NotImplementedError):  # Windows
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, working.interrupt)
+    running = asyncio.create_task(working.run())
+    try:
+        while until_idle and not running.done():
+            if working.is_idle and not await open_blocks(database, queue):
+                working.stop()
+            await asyncio.wait([running], timeout=1)
+        await running
+    finally:
+        await database.close()
+
+
+def _client(assigned: Assignment, app_key: str, app_secret: Secret, timing: Timing) -> Client:
+    address = dict(assigned.address)
+    if "ca_bundle" in address:
+        address["ca_bundle"] = Path(str(address["ca_bundle"]))
+    return Client(
+        Target(**address, app_key=app_key, app_secret=app_secret),  # type: ignore[arg-type]
+        timeout=assigned.sending.timeout,
+        first_timeout=timing.first_timeout,
+        switch_interval=timing.switch_interval,
+    )
+
+
+def _opener(
+    url: str, app_key: str, service: Callable[[Assignment], Service], timing: Timing, observer: Observer
+) -> Callable[[int, int, str], Awaitable[Session]]:
+    async def opened(_job: int, run: int, name: str) -> Session:
+        assigned = await asyncio.to_thread(assignment, url, name, run=run, app_key=app_key)
+        return Session(url, assigned, service=service(assigned), timing=timing, observer=observer)
+
+    return opened

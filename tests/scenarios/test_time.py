@@ -69,7 +69,7 @@ def send(target_of, write_csv, tmp_path) -> Callable[..., Sent]:
                 Steps(),
                 ledger=ledger,
                 service=Client(target_of(served), timeout=DEADLINE, first_timeout=DEADLINE),
-                limiter=lambda: RateLimiter(rate),
+                limiter=lambda _kind: RateLimiter(rate),
                 sending=sending,
                 timing=Timing(),
                 observer=lambda event: pytest.fail(event.text),

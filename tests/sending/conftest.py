@@ -53,6 +53,11 @@ class FakeLedger:
         self.events: list[Event] = []
         self.busiest = 0
         self.broken: Exception | None = None
+        self.more_to_come = False
+        self.withdrawn: set[int] = set()
+
+    def is_withdrawn(self, row: int) -> bool:
+        return row in self.withdrawn
 
     async def pending(self, *, after: int, most: int) -> list[Row]:
         return [row for row in self.rows if row.number > after and row.number not in self.outcomes][:most]
@@ -280,7 +285,7 @@ def send(driven) -> Callable[..., Run]:
                 steps,
                 ledger=ledger,
                 service=service,
-                limiter=lambda: RateLimiter(settings.rate),
+                limiter=lambda _kind: RateLimiter(settings.rate),
                 sending=settings,
                 timing=timing or Timing(),
                 observer=events.append,

@@ -28,6 +28,10 @@ class FakeGroups:
     looked_up: dict[str, Collection[str]] = field(default_factory=dict)
     seconds: list[Second] = field(default_factory=list)
     rejects: bool | None = None  # how the rows were marked at the end
+    more_to_come: bool = False
+
+    def is_withdrawn(self, row: int) -> bool:
+        return False
 
     def select_groups(self) -> int:
         return len(self.groups)

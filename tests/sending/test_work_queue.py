@@ -13,10 +13,15 @@ from batch_alias.sending.work_queue import LOW, PAGE, Feeder, Work, WorkQueue
 class Table:
     """Rows to page through, and the pages that were asked for."""
 
+    more_to_come = False
+
     def __init__(self, rows, first=()) -> None:
         self.rows = rows
         self.first = list(first)
         self.asked: list[int] = []
+
+    def is_withdrawn(self, row: int) -> bool:
+        return False
 
     async def opening_rows(self, most: int):
         return self.first[:most]

@@ -1,0 +1,247 @@
+"""Blocks: the rows to send of a job in PostgreSQL, in parts of which each is held by one worker at a time.
+
+Whoever is given a block raises its *epoch*. An outcome, and permission to send, are bound to the epoch under which the
+rows were given: a worker that was cut off or stood still, and whose block was given to another one, has neither.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+from psycopg.sql import SQL, Identifier
+
+from batch_alias.ledger.database import Connection, Database, schema_of
+from batch_alias.ledger.writer import ROW, row_of
+from batch_alias.model import Row, State, StateCounts
+from batch_alias.text import N_, _, pack
+
+BLOCK = 500
+"""Rows in a block."""
+_TO_SEND = "(state IN ('pending', 'unknown') OR (state = 'failed' AND {sends_failed} AND coalesce(finished_at, 0) < {made_at}))"
+_CREATE = """
+INSERT INTO blocks (job, first, last, made_at, sends_failed)
+SELECT %(job)s, min(number), max(number), extract(epoch FROM clock_timestamp()), %(sends_failed)s
+FROM (
+    SELECT number, (row_number() OVER (ORDER BY number) - 1) / %(size)s AS part FROM rows
+    WHERE state IN ('pending', 'unknown') OR (state = 'failed' AND %(sends_failed)s)
+    ORDER BY number LIMIT %(limit)s
+) AS numbered
+GROUP BY part ORDER BY part
+RETURNING id
+"""
+_ROWS = f"""
+SELECT {ROW}
+FROM rows JOIN blocks ON blocks.id = %(block)s AND number BETWEEN first AND last
+WHERE {_TO_SEND.format(sends_failed="sends_failed", made_at="made_at")}
+ORDER BY number
+"""
+# The earlier job's rows that a later one sets again; blocks of them that are held are taken from their holders.
+_SUPERSEDE_EARLIER = """
+WITH gone AS (
+    UPDATE {other}.rows AS early SET state = 'superseded', message = %(message)s FROM rows AS late
+    WHERE early.state IN ('pending', 'unknown') AND late.state NOT IN ('rejected', 'superseded')
+        AND late.group_id = early.group_id AND late.user_id = early.user_id
+    RETURNING early.number
+)
+UPDATE blocks SET epoch = epoch + 1 WHERE job = %(other)s AND is_open AND worker != ''
+    AND EXISTS (SELECT 1 FROM gone WHERE number BETWEEN first AND last)
+RETURNING id
+"""
+_SUPERSEDE_OWN = """
+UPDATE rows AS early SET state = 'superseded', message = %(message)s FROM {other}.rows AS late
+WHERE early.state IN ('pending', 'unknown', 'failed') AND late.state NOT IN ('rejected', 'superseded')
+    AND late.group_id = early.group_id AND late.user_id = early.user_id
+"""
+_SET_LATER = N_("the job {job}, which was staged later, sets the same user and group")
+
+Queue = Callable[[Connection, Sequence[int], bool], Awaitable[None]]
+"""Queues blocks in a transaction, at once or only after the requests under way have ended."""
+
+
+async def open_blocks(database: Database, app_key: str) -> int:
+    """How many blocks of all jobs of an app are open."""
+
+    async def work(connection: Connection) -> int:
+        query = "SELECT count(*) FROM blocks JOIN jobs ON jobs.id = job WHERE app_key = %s AND is_open"
+        (found,) = await (await connection.execute(query, (app_key,))).fetchone() or (0,)
+        return int(found)
+
+    return await database.transaction(work)
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A block that was given to a worker."""
+
+    block: int
+    epoch: int
+    rows: list[Row]
+    # Seconds since the last sign of life of a worker that held it and did not give it back: what it has begun may still
+    # be under way. None if there was none.
+    unseen: float | None
+
+
+class Blocks:
+    """The blocks of a job."""
+
+    def __init__(self, database: Database, job: int) -> None:
+        self._database = database
+        self._job = job
+
+    async def create(self, queue: Queue, *, sends_failed: bool, limit: int | None) -> int:
+        """Part the rows to send into blocks, and queue them in the same transaction; return how many blocks there are.
+
+        Of the rows that two jobs of the app set, that of the job that was staged later counts.
+        """
+
+        async def work(connection: Connection) -> int:
+            # One at a time: two jobs that begin together must see each other.
+            await connection.execute("SELECT pg_advisory_xact_lock(hashtext('batch-alias blocks'))")
+            await connection.execute("DELETE FROM blocks WHERE job = %s AND NOT is_open", (self._job,))
+            left = await connection.execute("SELECT id FROM blocks WHERE job = %s", (self._job,))
+            if blocks := await left.fetchall():  # of a run that was killed; workers go on with them
+                return len(blocks)
+            taken = await self._supersede(connection)
+            values = {"job": self._job, "size": BLOCK, "sends_failed": sends_failed, "limit": limit}
+            made = [block for (block,) in await (await connection.execute(_CREATE, values)).fetchall()]
+            await queue(connection, made, taken)
+            return len(made)
+
+        return await self._database.transaction(work)
+
+    async def _supersede(self, connection: Connection) -> bool:
+        """Let the later of two jobs that set the same pair count; return whether a block was taken from a worker."""
+        found = await connection.execute(
+            "SELECT other.id, other.name, own.name FROM jobs AS other, jobs AS own"
+            " WHERE own.id = %s AND other.app_key = own.app_key AND other.id != own.id ORDER BY other.id",
+            (self._job,),
+        )
+        taken = False
+        for other, other_name, own_name in await found.fetchall():
+            schema = Identifier(schema_of(other))
+            sent = await connection.execute(
+                SQL("SELECT EXISTS (SELECT 1 FROM {}.runs WHERE command = 'run')").format(schema)
+            )
+            if not (await sent.fetchone() or (False,))[0]:
+                continue
+            later = other_name if other > self._job else own_name
+            values = {"message": pack(_(_SET_LATER, job=later)), "other": other}
+            query = _SUPERSEDE_OWN if other > self._job else _SUPERSEDE_EARLIER
+            done = await connection.execute(SQL(query).format(other=schema), values)
+            taken = taken or (other < self._job and done.rowcount > 0)
+        return taken
+
+    async def claim(self, block: int, *, task: int, attempt: int, worker: str, mark: bool) -> Claim | None:
+        """Take a block for an attempt of a task; ``None`` if it is closed, or a later attempt has it.
+
+        Args:
+            block: Its number.
+            task: The number of the task, and
+            attempt: of its attempt. Both grow.
+            worker: The name of the worker.
+            mark: Whether its rows are in doubt from now on until they have an outcome: they are compared.
+        """
+
+        async def work(connection: Connection) -> Claim | None:
+            found = await connection.execute(
+                "SELECT CASE WHEN worker != '' THEN extract(epoch FROM clock_timestamp()) - coalesce((SELECT seen_at"
+                " FROM workers WHERE workers.job = blocks.job AND name = worker), 0) END"
+                " FROM blocks WHERE id = %s AND is_open AND (task, attempt) <= (%s, %s) FOR UPDATE",
+                (block, task, attempt),
+            )
+            held = await found.fetchone()
+            if held is None:
+                return None
+            taken = await connection.execute(
+                "UPDATE blocks SET epoch = epoch + 1, task = %s, attempt = %s, worker = %s WHERE id = %s RETURNING epoch",
+                (task, attempt, worker, block),
+            )
+            (epoch,) = await taken.fetchone() or (0,)
+            rows = await (await connection.execute(_ROWS, {"block": block})).fetchall()
+            if mark:
+                await self._mark(connection, block, started=1)
+            return Claim(block, epoch, list(map(row_of, rows)), unseen=None if held[0] is None else float(held[0]))
+
+        return await self._database.transaction(work)
+
+    async def _mark(self, connection: Connection, block: int, *, started: int) -> None:
+        await connection.execute(
+            "UPDATE rows SET started = %s FROM blocks WHERE blocks.id = %s AND state = 'pending'"
+            " AND number BETWEEN blocks.first AND blocks.last",
+            (started, block),
+        )
+
+    async def close(self, block: int, epoch: int) -> None:
+        """Note that every row of a block has an outcome, unless it was taken away."""
+
+        async def work(connection: Connection) -> None:
+            await connection.execute(
+                "UPDATE blocks SET is_open = FALSE, worker = '' WHERE id = %s AND epoch = %s", (block, epoch)
+            )
+
+        await self._database.transaction(work)
+
+    async def give_back(self, block: int, epoch: int) -> None:
+        """Let another worker have a block, of which no request is under way, unless it was taken away."""
+
+        async def work(connection: Connection) -> None:
+            given = await connection.execute(
+                "UPDATE blocks SET epoch = epoch + 1, worker = '' WHERE id = %s AND epoch = %s", (block, epoch)
+            )
+            if given.rowcount:
+                await self._mark(connection, block, started=0)
+
+        await self._database.transaction(work)
+
+    async def is_to_be_taken_again(self, block: int, *, task: int, attempt: int) -> bool:
+        """Whether a block that was taken away is to be claimed again by the same task, as no later one has it."""
+
+        async def work(connection: Connection) -> bool:
+            found = await connection.execute(
+                "SELECT 1 FROM blocks WHERE id = %s AND is_open AND (task, attempt) = (%s, %s)", (block, task, attempt)
+            )
+            return await found.fetchone() is not None
+
+        return await self._database.transaction(work)
+
+    async def withdraw(self) -> None:
+        """Close all blocks: no worker sends a row of the job any more."""
+
+        async def work(connection: Connection) -> None:
+            await connection.execute(
+                "UPDATE blocks SET is_open = FALSE, epoch = epoch + 1, worker = '' WHERE job = %s AND is_open",
+                (self._job,),
+            )
+
+        await self._database.transaction(work)
+
+    async def left(self) -> list[int]:
+        """The blocks that are open."""
+
+        async def work(connection: Connection) -> list[int]:
+            found = await connection.execute("SELECT id FROM blocks WHERE job = %s AND is_open", (self._job,))
+            return [block for (block,) in await found.fetchall()]
+
+        return await self._database.transaction(work)
+
+    async def counts(self) -> StateCounts:
+        """How many rows of the job are in each state."""
+
+        async def work(connection: Connection) -> StateCounts:
+            found = await connection.execute("SELECT state, count(*) FROM rows GROUP BY state")
+            return StateCounts(**{State(state): rows for state, rows in await found.fetchall()})
+
+        return await self._database.transaction(work)
+
+    async def seen(self, worker: str, *, requests: int, accepted: int) -> None:
+        """Give a sign of life of a worker, with what it has done for the job."""
+
+        async def work(connection: Connection) -> None:
+            await connection.execute(
+                "INSERT INTO workers (job, name, started_at, seen_at, requests, accepted) VALUES"
+                " (%(job)s, %(name)s, extract(epoch FROM clock_timestamp()), extract(epoch FROM clock_timestamp()),"
+                " %(requests)s, %(accepted)s) ON CONFLICT (job, name) DO UPDATE SET"
+                " seen_at = excluded.seen_at, requests = excluded.requests, accepted = excluded.accepted",
+                {"job": self._job, "name": worker, "requests": requests, "accepted": accepted},
+            )
+
+        await self._database.transaction(work)

@@ -1,0 +1,126 @@
+"""Connections to PostgreSQL: where tables are found, what errors mean, and one that is made anew when it is lost."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import TypeVar
+
+import psycopg
+from psycopg.rows import TupleRow
+
+from batch_alias.errors import LedgerError
+from batch_alias.text import N_
+
+T = TypeVar("T")
+Connection = psycopg.AsyncConnection[TupleRow]
+
+SHARED = "batch_alias"
+"""The schema of PostgreSQL with what the jobs in a database share."""
+PATIENCE = 600.0
+"""Seconds to wait for a database that is away."""
+RETRY = 0.5
+"""Seconds between two attempts to connect."""
+CONNECT = 5
+"""Whole seconds that one attempt may take."""
+ONCE = 1.0
+"""Seconds that work may take which is easily done again."""
+ANSWER = 10.0
+"""Seconds without an answer after which a connection is given up: the way to the database may be cut without a sign."""
+
+
+def schema_of(job: int) -> str:
+    """The schema with the tables of a job."""
+    return f"batch_alias_job_{job}"
+
+
+def options(schemas: str) -> str:
+    """The option of a connection that finds tables in some schemas."""
+    return f"-c search_path={schemas}"
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Raise what the database and the way to it raise as a ``LedgerError``."""
+    try:
+        yield
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise unusable(error) from error
+    except psycopg.ProgrammingError:  # a defect of batch-alias
+        raise
+    except (psycopg.Error, OSError) as error:
+        raise unusable(error) from error
+
+
+class Database:
+    """One connection, used by one task at a time. What is done over it may be done twice, so it must bear that.
+
+    Args:
+        url: Where the database is.
+        schemas: The search path.
+        patience: Seconds to wait for the database when it is away; then ``LedgerError`` is raised.
+    """
+
+    def __init__(self, url: str, *, schemas: str = SHARED, patience: float = PATIENCE) -> None:
+        self.url = url
+        self._schemas = schemas
+        self._patience = patience
+        self._connection: Connection | None = None
+        self._lock = asyncio.Lock()
+
+    async def close(self) -> None:
+        """Close the connection; it is made anew if it is needed again."""
+        await self._drop()
+
+    async def transaction(self, work: Callable[[Connection], Awaitable[T]]) -> T:
+        """Do some work in a transaction, again from its beginning if the connection is lost on the way.
+
+        Raises:
+            LedgerError: The database was away for too long, or refuses the work.
+        """
+        async with self._lock:
+            away_since: float | None = None
+            while True:
+                try:
+                    async with asyncio.timeout(ANSWER):
+                        connection = await self._connected()
+                        async with connection.transaction():
+                            return await work(connection)
+                except (psycopg.OperationalError, psycopg.InterfaceError, TimeoutError, OSError) as error:
+                    await self._drop()
+                    away_since = away_since or time.monotonic()
+                    if time.monotonic() - away_since >= self._patience:
+                        raise unusable(error) from error
+                    await asyncio.sleep(RETRY)
+                except (psycopg.errors.InsufficientPrivilege, psycopg.DataError) as error:
+                    raise unusable(error) from error
+
+    async def once(self, work: Callable[[Connection], Awaitable[T]]) -> T:
+        """Do some work, without a transaction, if the database is there. Raises what psycopg does, and ``OSError``."""
+        async with self._lock:
+            try:
+                async with asyncio.timeout(ONCE):
+                    return await work(await self._connected())
+            except (psycopg.OperationalError, psycopg.InterfaceError, OSError):
+                await self._drop()
+                raise
+
+    async def _connected(self) -> Connection:
+        if self._connection is None or self._connection.closed:
+            self._connection = await psycopg.AsyncConnection.connect(
+                self.url, autocommit=True, connect_timeout=CONNECT, options=options(self._schemas)
+            )
+        return self._connection
+
+    async def _drop(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(psycopg.Error, OSError):
+                await connection.close()
+
+
+def unusable(problem: Exception) -> LedgerError:
+    """The error for a database that does not do what it is asked."""
+    advice = N_("Check --ledger, and PGPASSWORD or ~/.pgpass; then run the same command again.")
+    lines = str(problem).strip().splitlines() or [type(problem).__name__]
+    return LedgerError("The database cannot be used: {reason}.", advice, reason=lines[0].rstrip("."))

@@ -1,0 +1,240 @@
+"""A worker: it takes blocks of rows from the queue of an app, sends them, and takes over those of workers that died.
+
+procrastinate hands out the blocks as tasks and watches the workers. Three of its limits are covered here: it lets a worker
+that it took for dead end a task that another one has (the block's epoch tells them apart, and a block without a task is
+queued again); a worker that stood still for longer than that has no heartbeat any more (the next task that it fetches
+fails, and it registers again); and it ends when its connection to the database is lost (it is started again).
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+
+from procrastinate import App, JobContext, PsycopgConnector, RetryStrategy
+from procrastinate.exceptions import ProcrastinateException
+from procrastinate.jobs import Job as Task
+
+from batch_alias.errors import BatchAliasError, LedgerError
+from batch_alias.ledger.database import SHARED, Connection
+from batch_alias.ledger.postgres import PostgresLedger
+from batch_alias.workers.session import Session
+
+TASK = "batch_alias.send_block"
+BLOCKS_AT_ONCE = 3
+"""So that it never runs dry between two of them."""
+HEARTBEAT = 5.0
+"""Seconds between two signs of life."""
+STALLED = 25.0
+"""Seconds without one after which a worker's blocks are given to others."""
+SWEEP = 3.0
+"""Seconds between two looks for them."""
+LINGER = 2.0
+"""Seconds for which a job's connections are kept when there is no block of it."""
+RESTART = 1.0
+"""Seconds until procrastinate is started again after it has lost the database."""
+
+_LOG = logging.getLogger("batch_alias.workers")
+
+
+class BlockReturned(Exception):  # noqa: N818 - no error
+    """A block whose rows are not all sent goes back to the queue."""
+
+
+def task_app(url: str) -> App:
+    """procrastinate on a database."""
+    options = {"options": f"-c search_path={SHARED}"}
+    return App(connector=PsycopgConnector(conninfo=url, min_size=1, max_size=4, kwargs=options))
+
+
+async def queue_blocks(
+    app: App, connection: Connection, queue: str, blocks: Sequence[int], run: dict[str, int | str], *, wait: float
+) -> None:
+    """Queue the blocks of a run of a job in a transaction, for no earlier than in so many seconds.
+
+    Of two jobs, the one of which fewer blocks have been begun goes first.
+    """
+    at = datetime.now(UTC) + timedelta(seconds=wait) if wait else None
+    tasks = [
+        Task(
+            queue=queue,
+            lock=None,
+            queueing_lock=f"block {block}",
+            task_name=TASK,
+            task_kwargs={**run, "block": block},
+            priority=-place,
+            scheduled_at=at,
+        )
+        for place, block in enumerate(blocks)
+    ]
+    if tasks:
+        await app.job_manager.batch_defer_jobs_async(tasks, connection=connection)
+
+
+def _end_if_abandoned(url: str, name: str, run: int) -> None:
+    """Record the end of a run, all rows of which were sent, unless the process that began it lives and does so."""
+    with suppress(LedgerError), PostgresLedger(url, name) as ledger:
+        ledger.end_abandoned(run)
+
+
+class Worker:
+    """Sends the blocks of an app's jobs until it is stopped, or an error ends it.
+
+    Args:
+        url: The database.
+        queue: The queue of the app.
+        name: What it is called in the ledger.
+        opened: Opens a session for a run of a job: job, run and name.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        queue: str,
+        name: str,
+        opened: Callable[[int, int, str], Awaitable[Session]],
+    ) -> None:
+        self._url = url
+        self.app = task_app(url)
+        self.app.task(name=TASK, pass_context=True, retry=RetryStrategy(retry_exceptions=[BlockReturned]))(self._send)
+        self._queue = queue
+        self.name = name
+        self._opened = opened
+        self._opening = asyncio.Lock()
+        self.sessions: dict[tuple[int, int], Session] = {}
+        self._stopping = asyncio.Event()
+        self._error: BaseException | None = None
+
+    @property
+    def was_stopped(self) -> bool:
+        """Whether it was asked to stop, or an error stops it."""
+        return self._stopping.is_set()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it holds no block."""
+        return not any(session.in_use for session in self.sessions.values())
+
+    def stop(self) -> None:
+        """Take no more blocks; ``run`` returns when the requests under way have ended and the blocks are given back."""
+        self._stopping.set()
+        for session in self.sessions.values():
+            session.stop()
+
+    def interrupt(self) -> None:
+        """Stop; at once if that was asked before."""
+        (self.abort if self.was_stopped else self.stop)()
+
+    def abort(self) -> None:
+        """Stop at once, and cancel the requests under way."""
+        self._stopping.set()
+        for session in self.sessions.values():
+            session.abort()
+
+    def _fail(self, error: BaseException) -> None:
+        self._error = self._error or error
+        self.stop()
+
+    async def run(self) -> None:
+        """Work until stopped.
+
+        Raises:
+            StoppedByService: A job's requests would be refused, or the patience is used up.
+            LedgerError: The database cannot be used.
+        """
+        async with self.app.open_async():
+            sweeping = asyncio.create_task(self._sweep())
+            try:
+                while not self.was_stopped:
+                    await self._fetch()
+            finally:
+                sweeping.cancel()
+                with suppress(asyncio.CancelledError):
+                    await sweeping
+                self.stop()
+                for session in list(self.sessions.values()):
+                    await session.close()
+        if self._error is not None:
+            raise self._error
+
+    async def _fetch(self) -> None:
+        """Let procrastinate fetch tasks until the worker is stopped, or the database is lost."""
+        fetching = asyncio.create_task(
+            self.app.run_worker_async(
+                queues=[self._queue],
+                name=self.name,
+                concurrency=BLOCKS_AT_ONCE,
+                install_signal_handlers=False,
+                fetch_job_polling_interval=1.0,
+                update_heartbeat_interval=HEARTBEAT,
+                stalled_worker_timeout=STALLED,
+                delete_jobs="always",
+            )
+        )
+        stopping = asyncio.create_task(self._stopping.wait())
+        try:
+            await asyncio.wait({fetching, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stopping.cancel()
+            fetching.cancel()  # procrastinate then ends when its tasks have
+            try:
+                await fetching
+            except asyncio.CancelledError:
+                pass
+            except (ProcrastinateException, OSError) as error:
+                _LOG.warning("The queue in the database was lost: %s", error)
+        if not self.was_stopped:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), RESTART)
+
+    async def _send(self, context: JobContext, *, job: int, run: int, name: str, block: int) -> None:
+        """Send the rows of a block."""
+        task, attempt = context.job.id or 0, context.job.attempts
+        try:
+            session = await self._session(job, run, name)
+            try:
+                is_returned = not await session.send(block, task=task, attempt=attempt, worker=self.name)
+            finally:
+                session.release()
+        except BatchAliasError as error:
+            self._fail(error)
+            is_returned = True
+        except Exception as error:
+            self._fail(error)
+            raise
+        if is_returned:
+            raise BlockReturned
+        if not await session.blocks.left():
+            await asyncio.to_thread(_end_if_abandoned, self._url, name, run)
+
+    async def _session(self, job: int, run: int, name: str) -> Session:
+        async with self._opening:
+            session = self.sessions.get((job, run))
+            if session is None or session.has_ended:
+                session = await self._opened(job, run, name)
+                session.start(self._fail)
+                self.sessions[job, run] = session
+                if self.was_stopped:
+                    session.stop()
+            session.acquire()
+            return session
+
+    async def _sweep(self) -> None:
+        """Give others the blocks of workers that died, and close what is not used any more."""
+        while True:
+            await asyncio.sleep(SWEEP)
+            async with self._opening:
+                for key, session in list(self.sessions.items()):
+                    if session.idle_for > LINGER:
+                        del self.sessions[key]
+                        await session.close()
+                    else:
+                        await session.give_sign_of_life(self.name)
+            manager = self.app.job_manager
+            # Another worker may do the same at the same time: a task that was given again since is refused.
+            with suppress(ProcrastinateException, OSError):
+                for task in await manager.get_stalled_jobs(queue=self._queue, seconds_since_heartbeat=STALLED):
+                    with suppress(ProcrastinateException):
+                        await manager.retry_job(task)
