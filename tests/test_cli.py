@@ -14,7 +14,7 @@ import pytest
 from batch_alias import cli as command_line
 from batch_alias.cli import cli
 from batch_alias.errors import ExitCode, SourceError
-from batch_alias.ledger import locked
+from batch_alias.ledger import Place, locked
 from batch_alias.sandbox import Faults
 from batch_alias.sandbox.emulator import READ
 from batch_alias.settings import Reading
@@ -489,7 +489,7 @@ def test_watching_on_a_terminal_is_redrawn_until_it_is_interrupted(source, tmp_p
         "--watch",
     ]
     with (
-        staged(source(), Reading(), tmp_path / "job"),
+        staged(source(), Reading(), Place(tmp_path / "job")),
         started(command, cwd=tmp_path, env=environment(), stdout=terminal) as process,
     ):
         os.close(terminal)

@@ -11,7 +11,8 @@ import wcwidth
 
 from batch_alias.errors import ExitCode, LedgerError, UsageError
 from batch_alias.job import open_job, run_job
-from batch_alias.ledger import LEDGER, LOCK, NEW_LEDGER, Ledger
+from batch_alias.ledger import LEDGER, LOCK, NEW_LEDGER, Place
+from batch_alias.ledger.sqlite import SqliteLedger
 from batch_alias.model import Second, StateCounts
 from batch_alias.render.jobs import jobs_lines, status_line, status_lines
 from batch_alias.settings import Reading
@@ -39,78 +40,78 @@ def test_the_phases_of_a_job(sandbox, settings_for, write_csv):
     settings = settings_for(write_csv(20), sandbox())
     folder, now = settings.job_folder, int(time.time())
     with open_job(settings):
-        staged = status_of(folder)
+        staged = status_of(Place(folder))
     assert (staged.phase, staged.runs, staged.counts.pending) == (Phase.STAGED, 0, 20)
     assert (staged.target, staged.last_attempt_at) == ("", None)
 
     # In the future, so that the test may take its time.
-    with Ledger(folder) as ledger:
+    with SqliteLedger(folder) as ledger:
         ledger.begin_run("run", target="there", version="0", settings={"limit": 15})
         seconds = [Second(at=now + 1000 + n, requests=10) for n in range(3)]
         asyncio.run(ledger.record_metrics(seconds, [], busiest=10))
-    sending = status_of(folder)
+    sending = status_of(Place(folder))
     assert (sending.phase, sending.rate, sending.seconds_left) == (Phase.SENDING, 10.0, round(1.5))
 
-    with Ledger(folder) as ledger:
+    with SqliteLedger(folder) as ledger:
         ledger.begin_run("run", target="there", version="0", settings={})
         asyncio.run(ledger.record_metrics([Second(at=now + 1010, requests=1)], [], busiest=1))
-    resumed = status_of(folder)
+    resumed = status_of(Place(folder))
     assert (resumed.phase, resumed.rate, resumed.last_attempt_at) == (Phase.SENDING, 1.0, now + 1010)
 
     with closing(sqlite3.connect(folder / LEDGER)) as db, db:
         db.execute("UPDATE runs SET started_at = started_at - 4000")
         db.execute("UPDATE seconds SET at = ?", (now - 3600,))
-    silent = status_of(folder)
+    silent = status_of(Place(folder))
     assert (silent.phase, silent.seconds_left, silent.last_attempt_at) == (Phase.SILENT, None, now - 3600)
 
     asyncio.run(run_job(settings))
-    ended = status_of(folder)
+    ended = status_of(Place(folder))
     assert (ended.phase, ended.exit_code, ended.counts.accepted) == (Phase.ENDED, 0, 20)
 
 
 def test_a_job_whose_source_is_being_read(write_csv, tmp_path):
     source, folder, seen = write_csv(20), tmp_path / "job", []
-    with staged(source, Reading(), folder, lambda _done, _total: seen.append((folder / PROGRESS).exists())):
+    with staged(source, Reading(), Place(folder), lambda _done, _total: seen.append((folder / PROGRESS).exists())):
         pass
     assert not (folder / PROGRESS).exists()
 
     def look(done: int, _total: int) -> None:
         if done:
-            seen.append(status_of(folder))
+            seen.append(status_of(Place(folder)))
             raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt), staged(write_csv(30), Reading(), folder, look):
+    with pytest.raises(KeyboardInterrupt), staged(write_csv(30), Reading(), Place(folder), look):
         pass
     found = seen[-1]
     assert (found.source, found.phase, found.counts.rows) == ("rows.csv", Phase.READING, 0)
     assert list(status_lines(found, time.time())) == ["Job       rows.csv", "Now       reading the source: 0%"]
-    assert status_of(folder).phase is Phase.STAGED
+    assert status_of(Place(folder)).phase is Phase.STAGED
 
     noted = {"source": "rows.csv", "done": 30, "total": 120, "at": time.time() - 3600}
     (folder / PROGRESS).write_text(json.dumps(noted), encoding="utf-8")
-    assert (status_of(folder).phase, status_of(folder).read) == (Phase.SILENT, 0.25)
-    assert status_line(status_of(folder)) == "reading the source was killed, or takes long: 25%"
+    assert (status_of(Place(folder)).phase, status_of(Place(folder)).read) == (Phase.SILENT, 0.25)
+    assert status_line(status_of(Place(folder))) == "reading the source was killed, or takes long: 25%"
     touch(folder / NEW_LEDGER, LONG_AFTER)  # is written to after the whole source was read
-    assert status_of(folder).phase is Phase.READING
+    assert status_of(Place(folder)).phase is Phase.READING
 
 
 @pytest.mark.parametrize("name", [LOCK, NEW_LEDGER])
 def test_a_job_that_has_just_begun(name, tmp_path):
     touch(tmp_path / name, LONG_AFTER)
-    assert list(status_lines(status_of(tmp_path), time.time())) == ["Now       reading the source: 0%"]
+    assert list(status_lines(status_of(Place(tmp_path)), time.time())) == ["Now       reading the source: 0%"]
     touch(tmp_path / name, LONG_AGO)
     with pytest.raises(LedgerError, match="There is no ledger"):
-        status_of(tmp_path)
+        status_of(Place(tmp_path))
 
 
 def test_members_are_looked_up_before_anything_is_sent(write_csv, tmp_path):
-    with staged(write_csv(20), Reading(), tmp_path) as ledger:
+    with staged(write_csv(20), Reading(), Place(tmp_path)) as ledger:
         ledger.begin_run("members", target="there", version="0", settings={})
         ledger.end_run(exit_code=ExitCode.NOT_ALL_ACCEPTED, host_switches=0)
-        assert status_of(tmp_path).phase is Phase.STAGED
+        assert status_of(Place(tmp_path)).phase is Phase.STAGED
         ledger.begin_run("members", target="there", version="0", settings={})
         ledger.end_run(exit_code=ExitCode.INTERRUPTED, host_switches=0)
-        assert status_of(tmp_path).phase is Phase.ENDED
+        assert status_of(Place(tmp_path)).phase is Phase.ENDED
 
 
 def test_a_job_is_watched_until_it_has_ended(write_csv, tmp_path):
@@ -118,7 +119,7 @@ def test_a_job_is_watched_until_it_has_ended(write_csv, tmp_path):
         with closing(sqlite3.connect(tmp_path / LEDGER)) as db, db:
             db.execute("UPDATE runs SET started_at = ?1, ended_at = iif(ended_at IS NULL, NULL, ?1)", (at,))
 
-    with staged(write_csv(20), Reading(), tmp_path) as ledger:
+    with staged(write_csv(20), Reading(), Place(tmp_path)) as ledger:
 
         def begin(command: str) -> None:
             ledger.begin_run(command, target="there", version="0", settings={})
@@ -135,7 +136,7 @@ def test_a_job_is_watched_until_it_has_ended(write_csv, tmp_path):
             lambda: end(ExitCode.STOPPED),
             lambda: date(LONG_AGO),
         ]
-        seen = [found.phase for found in watch_status(tmp_path, wait=lambda _seconds: steps.pop(0)())]
+        seen = [found.phase for found in watch_status(Place(tmp_path), wait=lambda _seconds: steps.pop(0)())]
     assert seen == [Phase.STAGED, Phase.SENDING, Phase.ENDED, Phase.SENDING, Phase.ENDED, Phase.ENDED]
 
 
@@ -152,7 +153,7 @@ def test_a_status_in_one_line():
 def test_as_json_it_has_counts_by_state_and_times_in_iso_8601(sandbox, settings_for, write_csv):
     settings = settings_for(write_csv(3), sandbox())
     asyncio.run(run_job(settings))
-    shown = json.loads(status_of(settings.job_folder).as_json())
+    shown = json.loads(status_of(Place(settings.job_folder)).as_json())
     assert shown["states"]["accepted"] == 3
     assert shown["phase"] == "ended"
     assert shown["last_attempt_at"].endswith("Z")
@@ -163,7 +164,7 @@ def jobs(write_csv, tmp_path):
     """A folder with a job that was not sent, one inside it, a damaged one, one that is read, and other things."""
     inner = Path("职员.aliases", "undo.aliases")
     for folder in (inner.parent, inner):
-        with staged(write_csv(20), Reading(), tmp_path / "work" / folder):
+        with staged(write_csv(20), Reading(), Place(tmp_path / "work" / folder)):
             pass
     for name in ("a damaged one", ".hidden", "photos"):
         (tmp_path / "work" / name).mkdir()
@@ -176,7 +177,7 @@ def jobs(write_csv, tmp_path):
 
 def test_the_jobs_in_a_folder_and_below_it(jobs, monkeypatch):
     monkeypatch.chdir(jobs)
-    with Ledger(jobs / "职员.aliases") as ledger:
+    with SqliteLedger(jobs / "职员.aliases") as ledger:
         ledger.begin_run("run", target="there", version="0", settings={})
         ledger.end_run(exit_code=ExitCode.INTERRUPTED, host_switches=0)
         ended_at = ledger.runs()[0].end
@@ -207,7 +208,7 @@ def test_the_list_of_jobs_fits_a_terminal(jobs):
 
 
 def test_the_job_in_a_folder_itself_is_listed(jobs):
-    assert [folder.name for folder, _ in jobs_below(jobs / "职员.aliases")] == ["职员.aliases", "undo.aliases"]
+    assert [place.folder.name for place, _ in jobs_below(jobs / "职员.aliases")] == ["职员.aliases", "undo.aliases"]
     assert list(jobs_below(jobs / "photos")) == []
     with pytest.raises(UsageError, match="There is no folder"):
         list(jobs_below(jobs / "nowhere"))

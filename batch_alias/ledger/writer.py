@@ -103,7 +103,7 @@ class Ledger(LedgerReader):
         if sample is not None:
             numbers = [number for (number,) in self._query(f"SELECT number FROM rows WHERE {where} ORDER BY number")]
             chosen = random.Random(seed).sample(numbers, min(sample, len(numbers)))  # noqa: S311 - it protects nothing
-            self._script("CREATE TEMP TABLE sample (number INTEGER PRIMARY KEY)")
+            self._script("CREATE TEMP TABLE sample (number INTEGER PRIMARY KEY);")
             self._write_many("INSERT INTO sample VALUES (?)", [(number,) for number in chosen])
             where += " AND number IN (SELECT number FROM sample)"
         self._selected = f"{where} AND coalesce(verified_at, 0) < {since!r}"

@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 
 from batch_alias.errors import ReportError
 from batch_alias.ledger import LedgerReader
+from batch_alias.ledger.file import translated
 from batch_alias.reports.advice import next_steps
 from batch_alias.reports.rows import write_differs, write_not_accepted, write_plan, write_results
 from batch_alias.reports.summary import Summary, summarize
@@ -38,6 +39,7 @@ def write_reports(
         LedgerError: The ledger cannot be read.
         ReportError: A report could not be written. The others are.
     """
+    _make(folder, ledger)
     totals = summarize(ledger, exit_code=exit_code, stopped=stopped)
     reports = writers(folder, ledger, totals)
     if not (xlsx or Path(totals.source).suffix.lower() in _EXCEL or (folder / _WORKBOOK).exists()):
@@ -48,7 +50,14 @@ def write_reports(
 
 def write_plan_report(folder: Path, ledger: LedgerReader) -> None:
     """Write ``plan.csv``; see ``write_reports``."""
+    _make(folder, ledger)
     _write(folder, {PLAN: lambda path: write_plan(path, ledger)})
+
+
+def _make(folder: Path, ledger: LedgerReader) -> None:
+    if ledger.url is not None:
+        with translated(folder):
+            folder.mkdir(exist_ok=True)
 
 
 def _write(folder: Path, reports: Mapping[str, Callable[[Path], object] | None]) -> None:
@@ -60,7 +69,6 @@ def _write(folder: Path, reports: Mapping[str, Callable[[Path], object] | None])
                 if time.time() - left.stat().st_mtime > LEFT:
                     shutil.rmtree(left)
         try:
-            folder.mkdir(exist_ok=True)  # with a ledger in a database there may be none yet
             if write is None:
                 (folder / name).unlink(missing_ok=True)
                 continue

@@ -23,8 +23,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from batch_alias.job import run_job
-from batch_alias.ledger import LedgerReader
 from batch_alias.ledger.records import RowRecord
+from batch_alias.ledger.sqlite import SqliteReader
 from batch_alias.model import State
 from batch_alias.sandbox import FaultPlan, Faults, Rules, Sandbox
 from batch_alias.sandbox.emulator import READ, Request
@@ -94,7 +94,7 @@ def run(case: Case, rows: int) -> tuple[list[Sample], Sandbox, list[RowRecord]]:
         command = [sys.executable, "-m", "tests.benchmarks.comparing", "--client", source, folder, *asked]
         environment = os.environ | environment_of(sandbox)
         subprocess.run([*map(str, command)], env=environment, check=True)
-        with LedgerReader(folder) as ledger:
+        with SqliteReader(folder) as ledger:
             return samples, sandbox, [*ledger.rows()]
 
 

@@ -10,7 +10,7 @@ import signal
 import tempfile
 from pathlib import Path
 
-from batch_alias.ledger import LedgerReader
+from batch_alias.ledger.sqlite import SqliteReader
 from batch_alias.model import State
 from batch_alias.sandbox import Faults, Rules, Sandbox
 from batch_alias.sandbox.server import serve
@@ -22,7 +22,7 @@ IN_FLIGHT = 16
 
 
 def accepted(folder: Path) -> dict[tuple[str, str], str]:
-    with LedgerReader(folder) as ledger:
+    with SqliteReader(folder) as ledger:
         return {(row.group_id, row.user_id): row.remark for row in ledger.rows(State.ACCEPTED)}
 
 

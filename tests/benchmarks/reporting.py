@@ -15,7 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from batch_alias.ledger import LEDGER, Ledger, LedgerReader, create
+from batch_alias.ledger import LEDGER, Ledger, create
+from batch_alias.ledger.sqlite import SqliteLedger, SqliteReader
 from batch_alias.model import LATENCY_STEP, Event, EventKind, Second
 from tests.benchmarks.processes import Measured, print_measured
 from tests.support.jobs import START, job_info
@@ -77,7 +78,7 @@ async def record_run(ledger: Ledger, seconds: int, start: int, seed: int) -> Non
 def make_job(folder: Path, rows: int) -> None:
     create(folder, frames(rows), job_info)
     half, later = rows // RATE // 2, START + 10 * 86_400
-    with Ledger(folder) as ledger:
+    with SqliteLedger(folder) as ledger:
         asyncio.run(record_run(ledger, half, START, 1))
         asyncio.run(record_run(ledger, half, later, 2))
     db = sqlite3.connect(folder / LEDGER)
@@ -99,7 +100,7 @@ def write(folder: Path, name: str) -> None:
     from batch_alias.reports import writers
     from batch_alias.reports.summary import summarize
 
-    with LedgerReader(folder) as ledger:
+    with SqliteReader(folder) as ledger:
         writers(folder, ledger, summarize(ledger, exit_code=1, stopped=""))[name](folder / name)
 
 

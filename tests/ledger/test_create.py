@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from batch_alias.errors import ExitCode, LedgerError, SourceError
-from batch_alias.ledger import LEDGER, Ledger, LedgerReader, create, locked
+from batch_alias.ledger import LEDGER, create, locked
+from batch_alias.ledger.sqlite import SqliteLedger, SqliteReader
 from batch_alias.model import State
 from batch_alias.problems import NOT_A_DATA_ROW, WARNINGS
 from tests.support.processes import run_python, started
@@ -20,13 +21,13 @@ CASE = "ids-differ-only-in-case"
 
 
 def states(folder) -> dict[int, str]:
-    with LedgerReader(folder) as reader:
+    with SqliteReader(folder) as reader:
         return {row.number: row.state for row in reader.rows()}
 
 
 def test_a_row_with_a_reason_is_rejected(staged):
     folder = staged(2, {"number": 3, "reason": "empty-user-id", "message": "The userId is empty."})
-    with LedgerReader(folder) as reader:
+    with SqliteReader(folder) as reader:
         (row,) = reader.rows(State.REJECTED)
     assert (row.number, row.reason, row.message) == (3, "empty-user-id", "The userId is empty.")
     assert states(folder) == {2: "pending", 3: "rejected"}
@@ -38,7 +39,7 @@ def test_the_expected_alias_of_a_row_is_kept_beside_none_at_all(tmp_path, frame,
         frame({"number": 3, "expected": ""}, {"number": 4, "expected": "old", "reason": "bad"}),
     ]
     create(tmp_path, batches, lambda: info)
-    with LedgerReader(tmp_path) as reader:
+    with SqliteReader(tmp_path) as reader:
         assert [row.expected for row in reader.rows()] == [None, "", "old"]
 
 
@@ -61,7 +62,7 @@ SHORT = {"user_id": "a note", "group_id": "", "reason": "too-few-fields", "messa
 )
 def test_a_few_rows_below_the_last_one_with_both_ids_are_notes(rows, notes, staged):
     folder = staged(*({"number": number, **row} for number, row in enumerate(rows, start=2)))
-    with LedgerReader(folder) as reader:
+    with SqliteReader(folder) as reader:
         found = {row.number for row in reader.rows(State.REJECTED) if row.reason == NOT_A_DATA_ROW}
         assert found == notes
         assert reader.counts().rejected == sum("reason" in row for row in rows)
@@ -77,7 +78,7 @@ def test_the_last_row_of_a_group_and_user_wins(staged):
         {"number": 6, "user_id": "u", "remark": "last"},
     )
     assert states(folder) == {2: "superseded", 3: "pending", 4: "superseded", 5: "pending", 6: "pending"}
-    with LedgerReader(folder) as reader:
+    with SqliteReader(folder) as reader:
         assert all("row 6" in row.message for row in reader.rows(State.SUPERSEDED))
 
 
@@ -112,7 +113,7 @@ def test_each_user_and_group_is_sent_once_with_its_last_value(staged, rows):
         )
     )
     expected = {(group, user): number for number, (user, group, bad) in enumerate(rows, start=2) if not bad}
-    with Ledger(folder) as ledger:
+    with SqliteLedger(folder) as ledger:
         pending = asyncio.run(ledger.pending(after=0, most=100))
         counts = ledger.counts()
     assert {(row.group_id, row.user_id): int(row.remark) for row in pending} == expected
@@ -139,7 +140,7 @@ def test_ids_that_differ_only_in_case_are_marked_and_sent(staged):
         {"number": 4, "user_id": "bob", "group_id": "G"},
         {"number": 5, "user_id": "bob2", "group_id": "other"},
     )
-    with LedgerReader(folder) as reader:
+    with SqliteReader(folder) as reader:
         assert {row.number: row.warning for row in reader.rows()} == {2: f"odd,{CASE}", 3: CASE, 4: CASE, 5: ""}
         assert reader.counts().pending == 4
 
@@ -148,7 +149,7 @@ def test_ids_that_differ_only_in_case_are_rejected_if_strict(staged):
     folder = staged(
         {"number": 2, "user_id": "Ann"}, {"number": 3, "user_id": "ann"}, {"number": 4, "user_id": "bob"}, strict=True
     )
-    with LedgerReader(folder) as reader:
+    with SqliteReader(folder) as reader:
         rejected = [(row.number, row.reason, row.message) for row in reader.rows(State.REJECTED)]
     assert rejected == [(2, CASE, WARNINGS[CASE].sentence), (3, CASE, WARNINGS[CASE].sentence)]
     assert states(folder)[4] == "pending"
@@ -159,7 +160,7 @@ def test_the_ledger_and_its_companions_are_readable_by_their_owner_only(staged, 
     old = os.umask(0)
     try:
         folder = staged(2)
-        with Ledger(folder) as ledger:
+        with SqliteLedger(folder) as ledger:
             ledger.record(outcome(2))
             modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.glob(f"{LEDGER}*")}
     finally:
@@ -181,7 +182,7 @@ def test_a_staging_that_fails_leaves_no_ledger(tmp_path, frame, info):
     with pytest.raises(SourceError):
         create(tmp_path, batches(), lambda: info)
     with pytest.raises(LedgerError, match="no ledger"):
-        LedgerReader(tmp_path)
+        SqliteReader(tmp_path)
 
 
 def test_a_staging_that_fails_at_its_end_leaves_the_ledger_that_was_there(staged, frame):
@@ -211,13 +212,13 @@ def test_a_ledger_staged_again_has_nothing_of_a_run_that_was_killed(staged):
 import os, sys
 from pathlib import Path
 from batch_alias.ledger import Ledger
-Ledger(Path(sys.argv[1])).set_meta("target", "one")
+SqliteLedger(Path(sys.argv[1])).set_meta("target", "one")
 os._exit(0)
 """
     assert run_python(killed, folder) == (0, "", "")
     assert (folder / f"{LEDGER}-wal").exists()
     assert states(staged(8)) == {8: "pending"}
-    with LedgerReader(folder) as reader:
+    with SqliteReader(folder) as reader:
         assert reader.meta("target") is None
 
 

@@ -6,11 +6,12 @@ from contextlib import closing
 import pytest
 
 from batch_alias.errors import ExitCode, LedgerError
-from batch_alias.ledger import LEDGER, Ledger, LedgerReader, create
+from batch_alias.ledger import LEDGER, create
+from batch_alias.ledger.sqlite import SqliteLedger, SqliteReader
 from tests.support.damage import DAMAGES, PAGE, overwrite
 
 
-@pytest.mark.parametrize("kind", [LedgerReader, Ledger])
+@pytest.mark.parametrize("kind", [SqliteReader, SqliteLedger])
 @pytest.mark.parametrize(("damage", "problem"), DAMAGES.values(), ids=DAMAGES)
 def test_a_file_that_cannot_be_used_is_named_and_not_changed(damage, problem, kind, staged):
     path = staged(*range(2, 2000)) / LEDGER
@@ -29,13 +30,13 @@ def test_after_an_unclean_end_the_whole_file_is_checked(staged):
     with closing(sqlite3.connect(path)) as db, db:
         db.execute("CREATE TABLE last (value)")
         db.execute("INSERT INTO last VALUES (zeroblob(?))", (20 * PAGE,))
-    with Ledger(path.parent) as ledger:
+    with SqliteLedger(path.parent) as ledger:
         ledger.begin_run("run", target="h", version="v", settings={})
         size = path.stat().st_size
     overwrite(path, size - 10 * PAGE, b"\xff" * PAGE)
     with pytest.raises(LedgerError, match="damaged"):
-        Ledger(path.parent)
-    with LedgerReader(path.parent) as reader:
+        SqliteLedger(path.parent)
+    with SqliteReader(path.parent) as reader:
         assert reader.counts().pending == 1998
 
 
@@ -45,11 +46,11 @@ def test_texts_and_states_that_cannot_be_are_damage(staged):
         with closing(sqlite3.connect(path)) as db, db:
             db.execute("PRAGMA ignore_check_constraints = ON")
             db.execute(f"UPDATE rows SET state = {value}")
-        with LedgerReader(path.parent) as reader, pytest.raises(LedgerError, match=f"damaged.*{problem}"):
+        with SqliteReader(path.parent) as reader, pytest.raises(LedgerError, match=f"damaged.*{problem}"):
             reader.counts()
 
 
-@pytest.mark.parametrize("kind", [LedgerReader, Ledger])
+@pytest.mark.parametrize("kind", [SqliteReader, SqliteLedger])
 def test_no_ledger_is_made_where_there_is_none(kind, tmp_path):
     for folder in (tmp_path, tmp_path / "missing"):
         with pytest.raises(LedgerError, match="no ledger"):
@@ -64,5 +65,5 @@ def test_a_folder_may_have_characters_that_mean_something_in_a_url(tmp_path, fra
     folder = tmp_path / "100% of #1; 老王 & co"
     folder.mkdir()
     create(folder, [frame({"number": 2})], lambda: info)
-    with Ledger(folder) as ledger:
+    with SqliteLedger(folder) as ledger:
         assert ledger.counts().pending == 1

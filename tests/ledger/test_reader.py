@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from batch_alias.ledger import LEDGER, Ledger, LedgerReader, ProblemCount, Repeat
+from batch_alias.ledger import LEDGER, LedgerReader, ProblemCount, Repeat
+from batch_alias.ledger.sqlite import SqliteLedger, SqliteReader
 from batch_alias.model import State, StateCounts
 
 
@@ -13,7 +14,7 @@ def read(staged) -> Iterator:
     opened: list[LedgerReader] = []
 
     def stage_and_open(*rows: dict | int) -> LedgerReader:
-        opened.append(LedgerReader(staged(*rows)))
+        opened.append(SqliteReader(staged(*rows)))
         return opened[-1]
 
     yield stage_and_open
@@ -44,7 +45,7 @@ def test_rows_can_be_chosen_by_their_state(read):
 
 def test_the_states_add_up_to_the_rows(staged, outcome):
     folder = staged(2, 3, 4, 5, {"number": 6, "reason": "bad"}, {"number": 7, "user_id": "u2"})
-    with Ledger(folder) as ledger:
+    with SqliteLedger(folder) as ledger:
         assert ledger.counts() == StateCounts(pending=4, rejected=1, superseded=1)
         for row, state in ((3, State.ACCEPTED), (4, State.FAILED), (5, State.UNKNOWN)):
             ledger.record(outcome(row, state))
@@ -59,7 +60,7 @@ def test_problems_are_grouped_by_kind_the_most_frequent_first(staged, outcome):
         {"number": 11, "reason": "user-id-too-long", "message": "65 bytes"},
         *range(12, 15),
     )
-    with Ledger(folder) as ledger:
+    with SqliteLedger(folder) as ledger:
         for row in (12, 13, 14):
             ledger.record(outcome(row, State.FAILED, message="code 1999" if row < 14 else "parameter too long"))
         assert ledger.problems(State.UNKNOWN) == []
@@ -118,7 +119,7 @@ def test_an_empty_ledger_has_no_problems_warnings_runs_or_events(read):
 
 def test_a_ledger_can_be_read_while_it_is_written(staged, outcome):
     folder = staged(*range(2, 52))
-    with Ledger(folder) as ledger, LedgerReader(folder) as reader:
+    with SqliteLedger(folder) as ledger, SqliteReader(folder) as reader:
         for row in range(2, 52):
             ledger.record(outcome(row))
             assert reader.counts().accepted == row - 1
@@ -130,8 +131,8 @@ def test_a_ledger_can_be_read_while_it_is_written(staged, outcome):
 
 def test_a_reader_goes_on_when_the_run_ends(staged, outcome):
     folder = staged(2, 3)
-    with LedgerReader(folder) as reader:
-        with Ledger(folder) as ledger:
+    with SqliteReader(folder) as reader:
+        with SqliteLedger(folder) as ledger:
             rows = reader.rows()
             next(rows)
             ledger.record(outcome(3))
@@ -144,10 +145,10 @@ def test_reading_leaves_no_file_and_changes_none(staged, outcome):
         return {path.name: path.read_bytes() for path in folder.iterdir()}
 
     folder = staged(2, 3)
-    with Ledger(folder) as ledger:
+    with SqliteLedger(folder) as ledger:
         ledger.record(outcome(2))
     before = files(folder)
     assert list(before) == [LEDGER]
-    with LedgerReader(folder) as reader:
+    with SqliteReader(folder) as reader:
         assert reader.counts().accepted == 1
     assert files(folder) == before

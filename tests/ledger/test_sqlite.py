@@ -8,7 +8,8 @@ from contextlib import closing
 import pytest
 
 from batch_alias.errors import ExitCode, LedgerError
-from batch_alias.ledger import LEDGER, Ledger, LedgerReader, Plan, ReadBack
+from batch_alias.ledger import LEDGER, Ledger, Plan, ReadBack
+from batch_alias.ledger.sqlite import SqliteLedger, SqliteReader
 from batch_alias.model import Event, EventKind, State, StateCounts
 from tests.support.processes import run_python, started
 
@@ -31,7 +32,7 @@ def opening_rows(ledger: Ledger, most: int = 3) -> list[int]:
 
 
 def test_an_outcome_is_recorded_with_all_its_values(staged, outcome):
-    with Ledger(staged(2, 3)) as ledger:
+    with SqliteLedger(staged(2, 3)) as ledger:
         ledger.record(
             outcome(3, State.FAILED, code=1005, message="too long", attempts=2, request_id="r-9", finished_at=12.25)
         )
@@ -44,15 +45,15 @@ def test_an_outcome_is_recorded_with_all_its_values(staged, outcome):
 def test_attempts_add_up_over_runs_and_the_last_outcome_counts(staged, outcome):
     folder = staged(2)
     for attempts, state in ((6, State.UNKNOWN), (3, State.ACCEPTED)):
-        with Ledger(folder) as ledger:
+        with SqliteLedger(folder) as ledger:
             ledger.record(outcome(2, state, attempts=attempts))
-    with LedgerReader(folder) as reader:
+    with SqliteReader(folder) as reader:
         (row,) = reader.rows()
     assert (row.state, row.attempts) == ("accepted", 9)
 
 
 def test_pending_and_unknown_rows_are_paged_by_number(staged, outcome):
-    with Ledger(staged(*range(2, 12))) as ledger:
+    with SqliteLedger(staged(*range(2, 12))) as ledger:
         for row in (3, 4, 8):
             ledger.record(outcome(row))
         ledger.record(outcome(6, State.UNKNOWN))
@@ -65,7 +66,7 @@ def test_pending_and_unknown_rows_are_paged_by_number(staged, outcome):
 
 
 def test_the_opening_rows_are_the_first_the_last_and_a_middle_one(staged, outcome):
-    with Ledger(staged(*range(2, 103))) as ledger:
+    with SqliteLedger(staged(*range(2, 103))) as ledger:
         assert opening_rows(ledger) == [2, 102, 53]
         assert opening_rows(ledger, most=1) == [2]
         for row in (2, 102, 53):
@@ -75,14 +76,14 @@ def test_the_opening_rows_are_the_first_the_last_and_a_middle_one(staged, outcom
 
 @pytest.mark.parametrize(("rows", "opening"), [([], []), ([5], [5]), ([5, 9], [5, 9]), ([5, 6, 7], [5, 7])])
 def test_few_rows_have_few_opening_rows(rows, opening, staged):
-    with Ledger(staged(*rows)) as ledger:
+    with SqliteLedger(staged(*rows)) as ledger:
         found = opening_rows(ledger)
     assert found[: len(opening)] == opening
     assert len(found) == len(set(found)) <= len(rows)
 
 
 def test_failed_rows_can_be_sent_again_and_remain_failed_until_then(staged, outcome):
-    with Ledger(staged(2, 3, 4, 5)) as ledger:
+    with SqliteLedger(staged(2, 3, 4, 5)) as ledger:
         for row, state in ((2, State.FAILED), (3, State.UNKNOWN), (4, State.ACCEPTED)):
             ledger.record(outcome(row, state))
         assert pending(ledger) == [3, 5]
@@ -98,7 +99,7 @@ def test_runs_with_their_seconds_and_events_are_kept_in_order(staged, second):
     seconds = [second(at, 7, **MIXED) for at in (100, 101, 102)]
     outage = Event(at=100.5, kind=EventKind.OUTAGE_BEGAN, values={"detail": "停了"})
     lowered = Event(at=101.5, kind=EventKind.RATE_LOWERED, values={"rate": 40.5})
-    with Ledger(folder) as ledger:
+    with SqliteLedger(folder) as ledger:
         ledger.begin_run(
             "run", target="one.example", version="0.1.0", settings={"rate": 100, "timeout": 1.5, "limit": None}
         )
@@ -107,7 +108,7 @@ def test_runs_with_their_seconds_and_events_are_kept_in_order(staged, second):
         ledger.end_run(exit_code=4, host_switches=2, stopped="The service has been down.")
         ledger.begin_run("run", target="two.example", version="0.1.0", settings={})
         asyncio.run(ledger.record_metrics([], [lowered], busiest=0))
-    with LedgerReader(folder) as reader:
+    with SqliteReader(folder) as reader:
         first, other = reader.runs()
         assert (first.target, first.version, first.busiest_second) == ("one.example", "0.1.0", 9)
         assert first.settings == {"rate": 100, "timeout": 1.5, "limit": None}
@@ -120,17 +121,17 @@ def test_runs_with_their_seconds_and_events_are_kept_in_order(staged, second):
 
 def test_a_fact_is_kept_and_can_be_replaced(staged):
     folder = staged(2)
-    with Ledger(folder) as ledger:
+    with SqliteLedger(folder) as ledger:
         assert ledger.meta("target") is None
         ledger.set_meta("target", "one")
         ledger.set_meta("target", "two")
-    with LedgerReader(folder) as reader:
+    with SqliteReader(folder) as reader:
         assert reader.meta("target") == "two"
 
 
 def test_a_closed_ledger_is_one_file(staged):
     folder = staged(2)
-    with Ledger(folder) as ledger:
+    with SqliteLedger(folder) as ledger:
         ledger.set_meta("target", "x")
         assert (folder / f"{LEDGER}-wal").exists()
     assert [path.name for path in folder.iterdir()] == [LEDGER]
@@ -140,7 +141,7 @@ def test_beside_a_reader_a_ledger_is_opened_written_and_closed_and_the_file_alon
     folder = staged(2)
     with closing(sqlite3.connect(folder / LEDGER)) as reader:
         for value in ("one", "two"):
-            with Ledger(folder) as ledger:
+            with SqliteLedger(folder) as ledger:
                 ledger.set_meta("target", value)
             reader.execute("SELECT count(*) FROM meta").fetchall()
         copy = tmp_path / "copy"
@@ -148,10 +149,10 @@ def test_beside_a_reader_a_ledger_is_opened_written_and_closed_and_the_file_alon
         (copy / LEDGER).write_bytes((folder / LEDGER).read_bytes())
         reader.execute("BEGIN")
         assert reader.execute("SELECT value FROM meta WHERE key = 'target'").fetchone() == ("two",)
-        with Ledger(folder) as ledger:
+        with SqliteLedger(folder) as ledger:
             ledger.set_meta("target", "three")
     for place, value in ((copy, "two"), (folder, "three")):
-        with LedgerReader(place) as ledger:
+        with SqliteReader(place) as ledger:
             assert ledger.meta("target") == value
         assert [path.name for path in place.iterdir()] == [LEDGER]
 
@@ -161,7 +162,7 @@ import sys
 from pathlib import Path
 from batch_alias.ledger import Ledger
 from batch_alias.model import Outcome, State
-ledger = Ledger(Path(sys.argv[1]))
+ledger = SqliteLedger(Path(sys.argv[1]))
 for row in range(2, 1002):
     ledger.record(
         Outcome(row=row, state=State.ACCEPTED, code=200, message="", attempts=1, request_id="", finished_at=1.0)
@@ -177,16 +178,16 @@ def test_a_killed_process_loses_no_outcome(staged):
     command = [sys.executable, "-c", RECORDING, str(folder)]
     with started(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as recording:
         assert recording.stdout.readline() == "recorded\n"
-    with LedgerReader(folder) as reader:
+    with SqliteReader(folder) as reader:
         assert reader.counts() == StateCounts(accepted=1000, pending=1000)
-    with Ledger(folder) as ledger:
+    with SqliteLedger(folder) as ledger:
         assert pending(ledger, most=1) == [1002]
 
 
 @pytest.mark.posix_only
 def test_a_deleted_ledger_is_noticed_with_the_next_metrics(staged, second):
     folder = staged(2, 3)
-    with Ledger(folder) as ledger:
+    with SqliteLedger(folder) as ledger:
         ledger.begin_run("run", target="h", version="v", settings={})
         (folder / LEDGER).unlink()
         with pytest.raises(LedgerError) as raised:
@@ -197,7 +198,7 @@ def test_a_deleted_ledger_is_noticed_with_the_next_metrics(staged, second):
 @pytest.mark.posix_only
 def test_a_replaced_ledger_is_noticed_with_the_next_metrics(staged, second):
     folder = staged(2, 3)
-    with Ledger(folder) as ledger:
+    with SqliteLedger(folder) as ledger:
         ledger.begin_run("run", target="h", version="v", settings={})
         copy = folder / "copy"
         copy.write_bytes((folder / LEDGER).read_bytes())
@@ -214,7 +215,7 @@ from batch_alias.errors import LedgerError
 from batch_alias.ledger import LEDGER, Ledger
 from batch_alias.model import Outcome, State
 folder = Path(sys.argv[1])
-ledger = Ledger(folder)
+ledger = SqliteLedger(folder)
 most = (folder / LEDGER).stat().st_size + 200_000
 resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
 message = "x" * 10_000
@@ -240,7 +241,7 @@ def test_a_full_disk_ends_the_run_and_loses_no_outcome(staged):
     assert "run the same command again" in ended.err
     recorded = [int(line) for line in ended.out.splitlines()]
     assert recorded
-    with LedgerReader(folder) as reader:
+    with SqliteReader(folder) as reader:
         assert [row.number for row in reader.rows(State.FAILED)] == recorded
 
 
@@ -248,7 +249,7 @@ def test_a_plan_counts_pending_rows_by_what_they_would_change(staged, outcome):
     rows = {2: ("a", None), 3: ("a", ""), 4: ("a", "b"), 5: ("", "b"), 6: ("a", "a"), 7: ("", ""), 8: ("a", None)}
     expecting = [{"number": 9, "remark": "a", "expected": "b"}, {"number": 10, "remark": "a", "expected": ""}]
     folder = staged(*({"number": number, "remark": remark} for number, (remark, _) in rows.items()), *expecting)
-    with Ledger(folder) as ledger:
+    with SqliteLedger(folder) as ledger:
         for number, (_, before) in rows.items():
             if before is not None:
                 ledger.record_before(number, before)
@@ -268,7 +269,7 @@ def test_a_plan_counts_pending_rows_by_what_they_would_change(staged, outcome):
 
 
 def test_what_was_read_back_is_counted_since_a_time(staged, outcome):
-    with Ledger(staged(*range(2, 7))) as ledger:
+    with SqliteLedger(staged(*range(2, 7))) as ledger:
         for number in range(2, 6):
             ledger.record(outcome(number, State.ACCEPTED, finished_at=10.0))
         ledger.record_found(2, "r", 20.0)
@@ -281,7 +282,7 @@ def test_what_was_read_back_is_counted_since_a_time(staged, outcome):
 
 
 def test_only_a_run_that_sends_rows_begins_a_job(staged, outcome):
-    with Ledger(staged(2)) as ledger:
+    with SqliteLedger(staged(2)) as ledger:
         for command in ("plan", "verify"):
             ledger.begin_run(command, target="there", version="0", settings={})
         assert [ledger.was_run(), ledger.was_killed(), ledger.may_have_sent()] == [False, False, False]

@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 
 from batch_alias.ledger import LEDGER, Ledger, create
+from batch_alias.ledger.sqlite import SqliteLedger
 from batch_alias.model import Event, Outcome, Second, State
 from batch_alias.reports import Summary, write_reports
 from batch_alias.version import __version__
@@ -38,7 +39,7 @@ class Job:
         )
         self.folder.mkdir()
         create(self.folder, [frame], lambda: job_info(**info))
-        self.ledger = self._stack.enter_context(Ledger(self.folder))
+        self.ledger = self._stack.enter_context(SqliteLedger(self.folder))
 
     def run(
         self,

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from batch_alias.ledger import ADDRESS, REFUSED
+from batch_alias.ledger import ADDRESS, REFUSED, Place
 from batch_alias.model import State, StateCounts
 from batch_alias.problems import ACCEPTABLE, REJECTIONS, found
 from batch_alias.reports.advice import advise, conclude, next_steps
@@ -321,12 +321,12 @@ def test_the_file_of_what_is_left_of_a_source_without_a_header_can_be_run(tmp_pa
     source = tmp_path / "names.csv"
     source.write_text("u1,g1,\nu2,g1,b\n", encoding="utf-8")
     reading = Reading(no_header=True, user_column="A", group_column="B", remark_column="C")
-    with staged(source, reading, tmp_path / "job") as ledger:
+    with staged(source, reading, Place(tmp_path / "job")) as ledger:
         copy = tmp_path / "job" / "not-accepted.csv"
         write_not_accepted(copy, ledger)
         (step,) = next_steps(a_summary(accepted=1, rejected=1), tmp_path / "job", ledger.info(), ledger)
     assert step.command.endswith("--user-column 1 --group-column 2 --remark-column 3 --header-row 1")
     copy.write_text(copy.read_text(encoding="utf-8").replace(",g1,", ",g1,a"), encoding="utf-8")
     reading = Reading(user_column="1", group_column="2", remark_column="3", header_row=1)
-    with staged(copy, reading, tmp_path / "again") as ledger:
+    with staged(copy, reading, Place(tmp_path / "again")) as ledger:
         assert [row[:5] for row in ledger.rows()] == [(2, "u1", "g1", "a", "pending")]

@@ -3,6 +3,7 @@ import json
 
 import pytest
 
+from batch_alias.ledger import Place
 from batch_alias.model import State
 from batch_alias.reports.rows import write_not_accepted
 from batch_alias.settings import Reading
@@ -115,7 +116,7 @@ def test_not_accepted_has_the_expected_aliases_and_is_read_like_the_source(tmp_p
     source.write_text("".join(f"{row}{more and ','}{more}\n" for row in rows))
     found = []
     for folder in (tmp_path / "first", tmp_path / "again"):
-        with staged(source, reading, folder) as ledger:
+        with staged(source, reading, Place(folder)) as ledger:
             found.append([(row.user_id, row.remark, row.expected, row.reason) for row in ledger.rows()])
             source = folder / "not-accepted.csv"
             write_not_accepted(source, ledger)

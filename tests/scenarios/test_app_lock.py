@@ -14,7 +14,8 @@ import pytest
 
 from batch_alias import LedgerError, Target, run_job
 from batch_alias.errors import ExitCode
-from batch_alias.ledger import LedgerReader, RunRecord
+from batch_alias.ledger import RunRecord
+from batch_alias.ledger.sqlite import SqliteReader
 from batch_alias.model import EventKind
 from batch_alias.sandbox.faults import REFUSAL
 from batch_alias.sending import ignore
@@ -42,7 +43,7 @@ def locked(settings_for) -> Callable:
 
 
 def runs(folder: Path) -> list[RunRecord]:
-    with LedgerReader(folder) as ledger:
+    with SqliteReader(folder) as ledger:
         return ledger.runs()
 
 

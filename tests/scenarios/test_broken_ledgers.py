@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from batch_alias.errors import ExitCode, LedgerError
-from batch_alias.ledger import LEDGER, LedgerReader
+from batch_alias.ledger import LEDGER, Place
+from batch_alias.ledger.sqlite import SqliteReader
 from batch_alias.model import State
 from batch_alias.settings import Reading
 from batch_alias.staging import staged
@@ -66,7 +67,7 @@ def test_a_full_disk_stops_the_run_and_loses_at_most_what_was_in_flight(
     assert ended.code == ExitCode.LEDGER, ended.err
     assert "cannot be used" in ended.err
     assert "Traceback" not in ended.err
-    with LedgerReader(tmp_path / "job") as ledger:
+    with SqliteReader(tmp_path / "job") as ledger:
         kept = ledger.counts().accepted
     assert 0 < kept < ROWS
     assert served.stats().sets - kept <= width
@@ -124,7 +125,7 @@ def test_a_job_in_a_folder_that_cannot_be_written_can_be_read(run, command, sand
 
 def test_a_folder_that_may_not_be_entered_is_said_and_keeps_no_other_job_from_the_list(command, write_csv, tmp_path):
     for name in ("one", "two"):
-        with staged(write_csv(5), Reading(), tmp_path / "jobs" / name):
+        with staged(write_csv(5), Reading(), Place(tmp_path / "jobs" / name)):
             pass
     (tmp_path / "jobs" / "one").chmod(0o444)
     try:

@@ -3,7 +3,7 @@
 import pytest
 
 from batch_alias.errors import ExitCode
-from batch_alias.ledger import LedgerReader
+from batch_alias.ledger.sqlite import SqliteReader
 from batch_alias.model import State
 from batch_alias.sandbox import Faults, Rules
 from batch_alias.sandbox.emulator import READ
@@ -33,7 +33,7 @@ def test_nothing_is_lost_when_all_paths_share_one_limit_and_reads_fail_now_and_t
     assert results().states == {State.UNCHANGED: KEPT, State.ACCEPTED: ROWS - KEPT}
     assert served.aliases().items() >= results().accepted.items()
     assert served.stats().sets == ROWS - KEPT
-    with LedgerReader(tmp_path / "job") as ledger:
+    with SqliteReader(tmp_path / "job") as ledger:
         for row in ledger.rows():
             assert row.before == held.get((row.group_id, row.user_id), "")
             assert row.found == (row.remark if row.state == State.ACCEPTED else None)

@@ -6,7 +6,8 @@ import pytest
 
 from batch_alias.errors import ExitCode, LedgerError, SourceError
 from batch_alias.job import open_job
-from batch_alias.ledger import LEDGER, LedgerReader
+from batch_alias.ledger import LEDGER
+from batch_alias.ledger.sqlite import SqliteReader
 from batch_alias.model import State
 from batch_alias.render import plan_lines
 from batch_alias.reports import next_steps
@@ -146,7 +147,7 @@ def test_the_suggested_command_sends_the_failed_rows_again(command, run, sandbox
     served = sandbox(Script(lambda number: coded(1005) if number % 2 else None))
     settings = settings_for(write_csv(60), served, max_failed=1.0)
     summary = run(settings)
-    with LedgerReader(settings.job_folder) as ledger:
+    with SqliteReader(settings.job_folder) as ledger:
         step, *_ = next_steps(summary, settings.job_folder, ledger.info(), ledger)
     served.faults = Faults()
     again = command(*shlex.split(step.command)[1:], to=served).end()

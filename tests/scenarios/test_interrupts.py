@@ -6,7 +6,7 @@ import signal
 import pytest
 
 from batch_alias.errors import ExitCode
-from batch_alias.ledger import LedgerReader
+from batch_alias.ledger.sqlite import SqliteReader
 from batch_alias.model import State
 from batch_alias.sandbox import Faults
 from batch_alias.sandbox.faults import HANG_AFTER
@@ -65,7 +65,7 @@ def test_requests_without_a_response_are_cut_off_after_the_grace(run, sandbox, s
     served = sandbox(HANGING)
 
     def stop(job):
-        with LedgerReader(job.folder) as ledger:
+        with SqliteReader(job.folder) as ledger:
             until(lambda: ledger.counts().accepted == 20 and served.stats().in_flight >= 10)
         assert job.stop()
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from batch_alias.errors import ExitCode
-from batch_alias.ledger import LedgerReader
+from batch_alias.ledger.sqlite import SqliteReader
 from batch_alias.model import State
 from batch_alias.sandbox import Faults
 from batch_alias.sandbox.faults import DROP_AFTER, REFUSAL, UNAVAILABLE
@@ -21,7 +21,7 @@ WIDTH = 4
 
 
 def accepted(folder: Path) -> dict[tuple[str, str], str]:
-    with LedgerReader(folder) as ledger:
+    with SqliteReader(folder) as ledger:
         return {(row.group_id, row.user_id): row.remark for row in ledger.rows(State.ACCEPTED)}
 
 
@@ -58,7 +58,7 @@ def test_killed_again_and_again_while_sending_the_job_ends_with_every_row_accept
     assert stats.sets - ROWS <= KILLS * WIDTH
     assert stats.keys_set_again <= KILLS * WIDTH
     assert found.summary["runs"] == KILLS + 1
-    with LedgerReader(folder) as ledger:
+    with SqliteReader(folder) as ledger:
         runs = ledger.runs()
     assert [run.ended_at is None for run in runs] == [True] * KILLS + [False]
     assert all(run.end <= later.started_at + 1 for run, later in pairwise(runs))

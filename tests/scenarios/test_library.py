@@ -10,7 +10,8 @@ import pytest
 
 from batch_alias import run_job
 from batch_alias.errors import ExitCode
-from batch_alias.ledger import LedgerReader, locked
+from batch_alias.ledger import locked
+from batch_alias.ledger.sqlite import SqliteReader
 from batch_alias.sandbox import Faults
 from batch_alias.sandbox.faults import UNAVAILABLE
 from tests.support.faults import Script
@@ -69,7 +70,7 @@ def test_a_run_that_is_cancelled_while_it_sends_has_an_end(sandbox, settings_for
             await running
 
     asyncio.run(cancel_when_sending())
-    with LedgerReader(settings.job_folder) as ledger:
+    with SqliteReader(settings.job_folder) as ledger:
         (run,) = ledger.runs()
     assert run.exit_code == ExitCode.INTERRUPTED
     assert run.ended_at is not None

@@ -9,8 +9,7 @@ import pytest
 
 from batch_alias.check import check_file
 from batch_alias.errors import ExitCode, SourceError, StoppedByService
-from batch_alias.ledger import LedgerReader
-from batch_alias.ledger.sqlite import NO_SUCH_GROUP, NOT_A_MEMBER
+from batch_alias.ledger.sqlite import NO_SUCH_GROUP, NOT_A_MEMBER, SqliteReader
 from batch_alias.model import RequestKind, State
 from batch_alias.sandbox import Faults, Rules
 from batch_alias.sandbox.emulator import QUERY
@@ -44,7 +43,7 @@ def test_rows_of_others_and_of_unknown_groups_are_rejected_and_all_others_sent(
     assert found.states == {State.REJECTED: 26, State.ACCEPTED: 2 * GROUPS - 26}
     assert served.aliases() == found.accepted
     assert served.stats().paths[QUERY].requests == GROUPS
-    with LedgerReader(found.folder) as ledger:
+    with SqliteReader(found.folder) as ledger:
         assert [run.command for run in ledger.runs()] == ["members", "run"]
         kinds = Counter(second.kind for second in ledger.seconds() for _ in range(second.requests))
     assert kinds[RequestKind.MEMBERS] == GROUPS + 1
@@ -63,7 +62,7 @@ def test_with_warn_all_rows_are_sent_and_the_warnings_kept(run, sandbox, setting
     served = sandbox(members=members_of(GROUPS, without=10))
     assert run(settings_for(write_csv(rows_of(GROUPS)), served, comparing=WARN)).exit_code == ExitCode.DONE
     assert len(served.aliases()) == 2 * GROUPS
-    with LedgerReader(results().folder) as ledger:
+    with SqliteReader(results().folder) as ledger:
         assert {problem.name: problem.count for problem in ledger.warnings()} == {NO_SUCH_GROUP: 20, NOT_A_MEMBER: 6}
 
 
@@ -127,7 +126,7 @@ def test_killed_and_resumed_no_group_is_asked_about_twice_and_never_more_than_th
     query = served.stats().paths[QUERY]
     # What was under way at a kill was not recorded; all else was asked about once.
     assert groups <= query.requests <= groups + 2 * in_flight
-    with LedgerReader(tmp_path / "job") as ledger:
+    with SqliteReader(tmp_path / "job") as ledger:
         runs = ledger.runs()
     assert [run.command for run in runs] == ["members", "members", "members", "run"]
     # As they were started: on a busy machine they arrive in bunches.

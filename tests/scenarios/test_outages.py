@@ -5,7 +5,7 @@ from contextlib import ExitStack
 import pytest
 
 from batch_alias.errors import ExitCode
-from batch_alias.ledger import LedgerReader
+from batch_alias.ledger.sqlite import SqliteReader
 from batch_alias.model import EventKind, State
 from batch_alias.sandbox import Faults, Rules, Sandbox
 from batch_alias.sandbox.faults import (
@@ -116,7 +116,7 @@ def test_a_server_that_is_gone_and_comes_back_costs_no_row(
         first.enter_context(serve(served, port=port))
 
         def gone(job):
-            with LedgerReader(job.folder) as ledger:
+            with SqliteReader(job.folder) as ledger:
                 events = [event.kind for event in ledger.events()]
                 return events[-1:] == [BEGAN] and any(second.codes["connect"] for second in ledger.seconds())
 

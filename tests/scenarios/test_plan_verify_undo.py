@@ -10,7 +10,7 @@ import pytest
 
 from batch_alias import undo_job
 from batch_alias.errors import ExitCode
-from batch_alias.ledger import LedgerReader
+from batch_alias.ledger.sqlite import SqliteReader
 from batch_alias.model import State
 from batch_alias.sandbox import Faults, Sandbox
 from batch_alias.sandbox.emulator import READ, SET
@@ -95,7 +95,7 @@ def test_planned_applied_verified_and_undone_with_kills_every_alias_is_what_it_w
     ended = steps("undo", served)
     assert ended.code == ExitCode.NOT_ALL_ACCEPTED, "two conflicts"
     assert served.aliases() == before() | others
-    with LedgerReader(tmp_path / "job" / "undo.aliases") as ledger:
+    with SqliteReader(tmp_path / "job" / "undo.aliases") as ledger:
         assert ledger.counts().conflict == 2
         assert not ledger.counts().failed + ledger.counts().unknown
     ended = steps("verify", served, job="job/undo.aliases")
@@ -117,7 +117,7 @@ def test_what_was_sent_when_a_run_was_killed_is_found_by_the_next_one_and_taken_
     for killed_at in (10, 30, 50):
         steps("run", served, "--compare", killed_at=(SET, killed_at))
     assert steps("run", served).code == ExitCode.DONE
-    with LedgerReader(tmp_path / "job") as ledger:
+    with SqliteReader(tmp_path / "job") as ledger:
         assert all(row.before == row.remark for row in ledger.rows(State.UNCHANGED))
         assert any(row.message == FOUND_WHEN_READ_BACK for row in ledger.rows(State.ACCEPTED))
     ended = steps("undo", served)
@@ -155,6 +155,6 @@ def test_a_retry_stays_guarded(steps, sandbox, tmp_path):
     assert ended.code == ExitCode.NOT_ALL_ACCEPTED, ended.err
     held = served.aliases()
     assert all(held[key] == alias for key, alias in (before() | theirs).items())
-    with LedgerReader(tmp_path / "job") as ledger:
+    with SqliteReader(tmp_path / "job") as ledger:
         assert ledger.counts().conflict > 0
         assert not ledger.counts().unfinished

@@ -11,6 +11,7 @@ from itertools import count
 import pytest
 
 from batch_alias.errors import ExitCode
+from batch_alias.ledger import Place
 from batch_alias.model import Second, State
 from batch_alias.rongcloud.client import Client
 from batch_alias.sandbox import Rules, Sandbox
@@ -63,7 +64,7 @@ def send(target_of, write_csv, tmp_path) -> Callable[..., Sent]:
 
     def run(served: Sandbox, rows: int, *, rate: int, max_in_flight: int = 512, **clocks) -> Sent:
         sending = Sending(rate=rate, max_in_flight=max_in_flight, timeout=DEADLINE)
-        with staged(write_csv(rows), Reading(), tmp_path / "job") as ledger:
+        with staged(write_csv(rows), Reading(), Place(tmp_path / "job")) as ledger:
             ledger.begin_run("run", target="the sandbox", version="0", settings={})
             pipeline = Pipeline(
                 Steps(),

@@ -11,6 +11,7 @@ from batch_alias.errors import StoppedByService
 from batch_alias.model import Call, Event, Failure, Operation, RequestKind, Response, Row, Second
 from batch_alias.rongcloud.codes import CODES, FAILURES, UNREADABLE, classify
 from batch_alias.sending import HARMLESS, Timing
+from batch_alias.sending.limiter import RateLimiter
 from batch_alias.sending.members import MemberLookup
 from batch_alias.settings import Comparing, Reading, Sending, Settings
 
@@ -127,6 +128,7 @@ def look_up(driven):
                 settings,
                 ledger=ledger,
                 service=service,
+                limiter=lambda _kind: RateLimiter(settings.sending.rate),
                 timing=timing or Timing(),
                 observer=events.append,
                 wall=lambda: EPOCH + loop.time(),
@@ -243,7 +245,7 @@ def test_without_a_group_the_rows_to_send_are_given_again_at_once(look_up, drive
     async def main(_loop) -> FakeGroups:
         ledger = FakeGroups([])
         settings = Settings(job="job", comparing=Comparing(members="reject"))
-        assert MemberLookup(settings, ledger=ledger, service=None, timing=Timing()).groups == 0
+        assert MemberLookup(settings, ledger=ledger, service=None, limiter=None, timing=Timing()).groups == 0
         return ledger
 
     assert driven(main).rejects is True
