@@ -68,7 +68,9 @@ class Service(Protocol):
 class RateLimiter(Protocol):
     """The promise of the rate."""
 
-    busiest: int  # most attempts that started within any sliding second
+    @property
+    def busiest(self) -> int:
+        """Most attempts that started within any sliding second."""
 
-    async def acquire(self) -> Permission:
-        """Wait until an attempt may start: about a second at most, since a stop waits as long."""
+    async def acquire(self) -> Permission | None:
+        """Wait until an attempt may start: about a second at most, since a stop waits as long; ``None`` if none may."""

@@ -158,6 +158,8 @@ class Dispatcher:
                     await self._sleep(wait)
                     continue
                 permission = await self._limiter.acquire()
+                if permission is None:
+                    continue
                 if self._wait(now=self._clock()) > 0:
                     permission.give_back()
                     continue

@@ -27,6 +27,30 @@ def sending_seconds(rows: int, rate: float) -> float:
     return rows / (rate * LEAK)
 
 
+class LastSecond:
+    """The starts of the last second.
+
+    Attributes:
+        busiest: Most starts within any sliding second.
+    """
+
+    def __init__(self) -> None:
+        self._starts: deque[float] = deque()
+        self.busiest = 0
+
+    def add(self, start: float) -> None:
+        """Note a start that happens now."""
+        self._starts.append(start)
+        while self._starts[0] <= start - 1:
+            self._starts.popleft()
+        self.busiest = max(self.busiest, len(self._starts))
+
+    def remove(self, start: float) -> None:
+        """Note that one has not happened after all; ``busiest`` stays."""
+        with suppress(ValueError):  # it was long ago
+            self._starts.remove(start)
+
+
 class RateLimiter:
     """Permits one attempt at a time.
 
@@ -38,8 +62,12 @@ class RateLimiter:
         burst = 1 + LATE * rate
         self._bucket = AsyncLimiter(burst, burst / (LEAK * rate))
         self.last_starts: deque[float] = deque(maxlen=rate)
-        self.starts_of_last_second: deque[float] = deque()
-        self.busiest = 0  # most starts within any sliding second
+        self.last_second = LastSecond()
+
+    @property
+    def busiest(self) -> int:
+        """Most starts within any sliding second."""
+        return self.last_second.busiest
 
     async def acquire(self) -> Permission:
         """Wait until an attempt may start: at once, or else the permission must be given back and renewed."""
@@ -59,20 +87,17 @@ class _Permission:
         self._start = 0.0
 
     def give_back(self) -> None:
-        for starts in (self._limiter.last_starts, self._limiter.starts_of_last_second):
-            with suppress(ValueError):  # it was long ago
-                starts.remove(self._start)
+        with suppress(ValueError):  # it was long ago
+            self._limiter.last_starts.remove(self._start)
+        self._limiter.last_second.remove(self._start)
 
     async def renew(self) -> None:
         # The bucket is not asked again: it has spaced this attempt already.
-        starts, last_second = self._limiter.last_starts, self._limiter.starts_of_last_second
+        starts = self._limiter.last_starts
         now = asyncio.get_running_loop().time()
         while len(starts) == starts.maxlen and (wait := starts[0] + WINDOW - now) > 0:
             await asyncio.sleep(wait)
             now = asyncio.get_running_loop().time()
         self._start = now
         starts.append(now)
-        last_second.append(now)
-        while last_second[0] <= now - 1:
-            last_second.popleft()
-        self._limiter.busiest = max(self._limiter.busiest, len(last_second))
+        self._limiter.last_second.add(now)

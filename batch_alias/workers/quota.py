@@ -1,0 +1,182 @@
+"""One quota for several processes: the function ``reserve_slots`` of the database hands out slots to all of them.
+
+It does so only to who still holds its blocks: a process that is frozen or cut off from the database runs out of slots.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable, Collection, Coroutine, Mapping
+from contextlib import suppress
+from functools import partial
+from typing import NamedTuple, Self
+
+import psycopg
+from psycopg.rows import TupleRow
+
+from batch_alias.errors import LedgerError
+from batch_alias.model import Event, RequestKind
+from batch_alias.text import N_
+from batch_alias.workers.slots import HORIZON, REPLY, Reservation, SharedLimiter, slot_rate, slot_times
+
+JITTER = HORIZON / 8
+"""Most seconds by which a process is late to ask again, so that it is not always the same one that gets the slots."""
+DEEPEST_CUT = 0.7
+"""Share of the rate that is taken off at once for refusals, at most."""
+PATIENCE = 600.0
+"""Seconds to wait for a database that is away."""
+RETRY = 0.5
+"""Seconds between two attempts to reach it."""
+ANSWER = 5.0
+"""Seconds without an answer after which a connection is given up: the way to the database may be cut without a sign."""
+SLOWEST = 1.0
+"""Most seconds to wait after several replies that were too old: slots that are thrown away are lost to all."""
+SCHEMA = "batch_alias"
+"""The schema of PostgreSQL with what the jobs in a database share."""
+RESERVE = "SELECT * FROM reserve_slots(%s, %s, %s, %s, %s, %s, %s, %s::bigint[], %s::integer[])"
+
+Fence = Callable[[], tuple[int, Mapping[int, int]] | None]
+"""The job and the blocks that this process holds, each with its epoch; ``None`` if it needs none for its requests."""
+
+_Connection = psycopg.AsyncConnection[TupleRow]
+
+
+class _Reply(NamedTuple):
+    lost: Collection[int] | None  # blocks that this process does not hold any more; if there are any, no slots
+    slots: int
+    first: float  # seconds from the database's reading of its clock until the first slot,
+    step: float  # and from each to the next
+
+
+class SharedQuota:
+    """The quota of an app, shared with all processes that reserve in the same database.
+
+    While the database is away nobody gets a slot.
+
+    Args:
+        url: The database.
+        app_key: A hash of the App Key.
+        rate: Requests per second that are never exceeded, for each kind of requests. Of several processes with
+            different ones the lowest counts.
+        fence: What this process must still hold for a reservation.
+        lost: Called with blocks that others hold now; ``fence`` then leaves them out.
+        patience: Seconds to wait for the database when it is away.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        app_key: str,
+        rate: int,
+        *,
+        fence: Fence = lambda: None,
+        lost: Callable[[Collection[int]], None] = lambda _blocks: None,
+        patience: float = PATIENCE,
+    ) -> None:
+        self._fence = fence
+        self._lost = lost
+        self._url = url
+        self._app_key = app_key
+        self._rate = slot_rate(rate)
+        self._patience = patience
+        self._connection: _Connection | None = None
+        self._failing_since: float | None = None
+        self._slow_replies = 0  # without a fast one in between
+        self._lock = asyncio.Lock()
+        self._limiters: dict[RequestKind, SharedLimiter] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_exception: object) -> None:
+        tasks = self._tasks
+        while tasks:
+            # Cancelled once, a query waits for seconds for a server that may not answer.
+            for task in tasks:
+                task.cancel()
+            _done, tasks = await asyncio.wait(tasks, timeout=RETRY)
+        self._tasks = set()
+        await self._disconnect()
+
+    def limiter(self, kind: RequestKind) -> SharedLimiter:
+        """The rate limiter for requests of a kind."""
+        if kind not in self._limiters:
+            self._limiters[kind] = SharedLimiter(partial(self._reserve, kind), self._start)
+        return self._limiters[kind]
+
+    def lower(self, kind: RequestKind, event: Event) -> None:
+        """Lower the rate for all, as an ``EventKind.RATE_LOWERED`` says of this process's requests of a kind."""
+        refused = float(event.values["signals"]) / float(event.values["responses"])
+        self.limiter(kind).lower(1 - min(refused, DEEPEST_CUT))
+
+    def _start(self, reserving: Coroutine[None, None, None]) -> None:
+        self._tasks.add(asyncio.create_task(reserving))
+
+    async def _reserve(self, kind: RequestKind, wanted: int, kept: float) -> Reservation:
+        async with self._lock:
+            try:
+                async with asyncio.timeout(ANSWER):
+                    connection = await self._connected(kind)
+                    fence = self._fence()
+                    if fence is not None and not fence[1]:
+                        return Reservation(wait=HORIZON)
+                    clock = asyncio.get_running_loop().time
+                    sent = clock()
+                    reply = await self._call(connection, kind, wanted, kept, fence or (0, {}))
+                    received = clock()
+            except (psycopg.OperationalError, psycopg.InterfaceError, OSError) as error:  # TimeoutError is an OSError
+                await self._disconnect()
+                self._failed(error)
+                return Reservation(wait=RETRY)
+            except psycopg.Error as error:
+                raise _unusable(error) from error
+        if reply.lost:
+            self._lost(reply.lost)
+            return Reservation(wait=0.0)
+        slots = slot_times(reply.first, reply.step, reply.slots, sent=sent, received=received)
+        if len(slots) < reply.slots:
+            self._failed(TimeoutError("it answers too slowly"))
+            self._slow_replies += 1
+            wait = min(REPLY * 2**self._slow_replies, SLOWEST)
+            return Reservation(wait=wait, step=reply.step, thrown_away=reply.slots)
+        self._failing_since, self._slow_replies = None, 0
+        wait = 0.0 if slots else max(reply.first - HORIZON / 2, 0.0) + random.uniform(0, JITTER)  # noqa: S311
+        return Reservation(wait=wait, step=reply.step, slots=slots)
+
+    async def _call(
+        self, connection: _Connection, kind: RequestKind, wanted: int, kept: float, held: tuple[int, Mapping[int, int]]
+    ) -> _Reply:
+        job, epochs = held
+        blocks = (job, list(epochs), list(epochs.values()))
+        cursor = await connection.execute(
+            RESERVE, (self._app_key, kind, self._rate, kept, wanted, HORIZON, *blocks), prepare=True
+        )
+        return _Reply._make(await cursor.fetchone() or ())
+
+    async def _connected(self, kind: RequestKind) -> _Connection:
+        if self._connection is None or self._connection.closed:
+            self._connection = await psycopg.AsyncConnection.connect(
+                self._url, autocommit=True, connect_timeout=int(ANSWER), options=f"-c search_path={SCHEMA}"
+            )
+            # The first call takes longer: the server compiles the function.
+            await self._call(self._connection, kind, wanted=0, kept=1.0, held=(0, {}))
+        return self._connection
+
+    async def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(psycopg.Error, OSError):
+                await connection.close()
+
+    def _failed(self, error: Exception) -> None:
+        now = asyncio.get_running_loop().time()
+        if self._failing_since is None:
+            self._failing_since = now
+        if now - self._failing_since >= self._patience:
+            raise _unusable(error) from error
+
+
+def _unusable(problem: Exception) -> LedgerError:
+    advice = N_("Correct that and run the same command again.")
+    reason = str(problem).strip().splitlines()
+    return LedgerError("The database cannot be used: {reason}.", advice, reason=reason[0] if reason else type(problem))
