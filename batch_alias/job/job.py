@@ -26,6 +26,7 @@ from batch_alias.text import _, to_json
 from batch_alias.version import __version__
 
 if TYPE_CHECKING:
+    from batch_alias.workers.quota import SharedQuota
     from batch_alias.workers.shared_run import SharedRun
 
 Sender = Union[Pipeline, MemberLookup, "SharedRun"]
@@ -51,6 +52,7 @@ class Job:
         self._timing = timing
         self._app_lock = AppLock(settings)
         self._pipeline: Sender | None = None
+        self._quota: SharedQuota | None = None
         self.unreadable: list[str] | None = None  # groups that could not be looked up; None: none was asked about
         self._end: tuple[ExitCode, str] = ExitCode.SOURCE, ""
 
@@ -213,9 +215,11 @@ class Job:
         rate, url = self.settings.sending.rate, self.ledger.url
         if url is None:
             return LocalLimiter(rate)
-        from batch_alias.workers import shared_limiter
+        if self._quota is None:
+            from batch_alias.workers import shared_quota
 
-        return shared_limiter(url, self.target, kind, rate)
+            self._quota = shared_quota(url, self.target, rate)
+        return self._quota.limiter(kind)
 
     def _shared_run(self, observer: Observer, *, limit: int | None) -> "SharedRun":
         from batch_alias.workers import shared_run
@@ -245,7 +249,7 @@ class Job:
         settings = {**known, **asdict(self.settings.sending), **noted}
         self.ledger.begin_run(command, target=self.target_name, version=__version__, settings=settings)
         try:
-            async with self.ledger.recording():
+            async with self._quota or nullcontext(), self.ledger.recording():
                 await pipeline.run()
             left, code = result()
             self._end = ExitCode.INTERRUPTED if pipeline.was_stopped and left else code, ""
@@ -257,6 +261,7 @@ class Job:
                 self._end_run()
             raise
         finally:
+            self._quota = None
             pipeline.stop()
         self._end_run()
 

@@ -42,7 +42,72 @@ CREATE UNLOGGED TABLE quota (
     app_key TEXT NOT NULL,
     path TEXT NOT NULL,                   -- what the requests are for: a RequestKind
     tat DOUBLE PRECISION NOT NULL,        -- theoretical arrival time of the next request, seconds since the epoch
-    rate DOUBLE PRECISION NOT NULL,       -- requests per second now
-    changed_at DOUBLE PRECISION NOT NULL, -- when that was lowered or raised
+    rate DOUBLE PRECISION NOT NULL,       -- requests per second: the lowest rate of those who reserve,
+    reserved_at DOUBLE PRECISION NOT NULL, -- and when one of them with that rate did so last
+    share DOUBLE PRECISION NOT NULL,      -- of the rate, to which it was lowered
+    lowered_at DOUBLE PRECISION NOT NULL, -- and when
     PRIMARY KEY (app_key, path)
 );
+
+-- Reserve at most so many slots within the horizon, a slot being the time at which one request may start; none if the
+-- caller does not hold the blocks of the job any more at their epochs. The slots begin in `first` seconds and are `step`
+-- seconds apart. `kept` is the share of the rate to which refusals lower it; 1 without refusals.
+CREATE FUNCTION reserve_slots(
+    of_app TEXT, of_path TEXT, own_rate DOUBLE PRECISION, kept DOUBLE PRECISION, wanted INTEGER, horizon DOUBLE PRECISION,
+    of_job INTEGER, held BIGINT[], epochs INTEGER[],
+    OUT lost BIGINT[], OUT slots INTEGER, OUT first DOUBLE PRECISION, OUT step DOUBLE PRECISION
+) LANGUAGE plpgsql AS $$
+DECLARE
+    quiet CONSTANT DOUBLE PRECISION := 2;     -- seconds without refusals until the rate rises, or is lowered again:
+                                              -- a limiter that looks back over a second goes on refusing for as long
+    rise CONSTANT DOUBLE PRECISION := 0.05;   -- of the rate, per second
+    least_share CONSTANT DOUBLE PRECISION := 0.02;
+    q quota;
+    now DOUBLE PRECISION;
+    is_new BOOLEAN;
+BEGIN
+    slots := 0;
+    SELECT * INTO q FROM quota WHERE app_key = of_app AND path = of_path FOR UPDATE;
+    is_new := NOT FOUND;
+    -- Only now that nobody else reserves: each statement sees what was committed before it began.
+    SELECT array_agg(mine.block) INTO lost FROM unnest(held, epochs) AS mine (block, epoch)
+        WHERE NOT EXISTS (
+            SELECT FROM blocks WHERE id = mine.block AND job = of_job AND epoch = mine.epoch AND is_open
+        );
+    IF lost IS NOT NULL THEN
+        RETURN;
+    END IF;
+    now := extract(epoch FROM clock_timestamp());
+    IF is_new THEN
+        first := 1;
+        step := 1 / own_rate;
+        INSERT INTO quota VALUES (of_app, of_path, now + first, own_rate, now, 1, 0) ON CONFLICT DO NOTHING;
+        RETURN;
+    END IF;
+    -- The clock may have been set back.
+    q.reserved_at := least(q.reserved_at, now);
+    q.lowered_at := least(q.lowered_at, now);
+    IF q.tat > now + 1 + horizon + 1 / (least_share * least(q.rate, own_rate)) THEN
+        q.tat := now + 1;
+    END IF;
+    IF own_rate <= q.rate OR now - q.reserved_at > quiet THEN
+        q.rate := own_rate;
+        q.reserved_at := now;
+    END IF;
+    step := least(1, q.share + rise * greatest(0, now - q.lowered_at - quiet));
+    IF kept < 1 AND now - q.lowered_at > quiet THEN
+        step := greatest(least_share, step * kept);
+        q.share := step;
+        q.lowered_at := now;
+    END IF;
+    step := 1 / (q.rate * step);
+    q.tat := greatest(q.tat, now);
+    first := q.tat - now;
+    -- In the second half there would be few: half a horizon at a time keeps reservations rare when many want slots.
+    IF first <= horizon / 2 THEN
+        slots := least(wanted, floor((horizon - first) / step) + 1);
+        q.tat := q.tat + slots * step;
+    END IF;
+    UPDATE quota SET tat = q.tat, rate = q.rate, reserved_at = q.reserved_at, share = q.share, lowered_at = q.lowered_at
+        WHERE app_key = of_app AND path = of_path;
+END $$;

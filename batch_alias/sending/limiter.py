@@ -27,6 +27,30 @@ def sending_seconds(rows: int, rate: float) -> float:
     return rows / (rate * LEAK)
 
 
+class LastSecond:
+    """The starts of the last second.
+
+    Attributes:
+        busiest: Most starts within any sliding second.
+    """
+
+    def __init__(self) -> None:
+        self._starts: deque[float] = deque()
+        self.busiest = 0
+
+    def add(self, start: float) -> None:
+        """Note a start that happens now."""
+        self._starts.append(start)
+        while self._starts[0] <= start - 1:
+            self._starts.popleft()
+        self.busiest = max(self.busiest, len(self._starts))
+
+    def remove(self, start: float) -> None:
+        """Note that one has not happened after all; ``busiest`` stays."""
+        with suppress(ValueError):  # it was long ago
+            self._starts.remove(start)
+
+
 class RateLimiter:
     """Permits one attempt at a time.
 
@@ -38,12 +62,12 @@ class RateLimiter:
         burst = 1 + LATE * rate
         self._bucket = AsyncLimiter(burst, burst / (LEAK * rate))
         self.last_starts: deque[float] = deque(maxlen=rate)
-        self.seen = Starts()
+        self.last_second = LastSecond()
 
     @property
     def busiest(self) -> int:
-        """Most attempts that started within any sliding second."""
-        return self.seen.busiest
+        """Most starts within any sliding second."""
+        return self.last_second.busiest
 
     async def acquire(self) -> Permission:
         """Wait until an attempt may start: at once, or else the permission must be given back and renewed."""
@@ -51,26 +75,6 @@ class RateLimiter:
         permission = _Permission(self)
         await permission.renew()
         return permission
-
-
-class Starts:
-    """The starts of the last second, by monotonic readings in seconds."""
-
-    def __init__(self) -> None:
-        self.of_last_second: deque[float] = deque()
-        self.busiest = 0  # most of them within any sliding second
-
-    def note(self, now: float) -> None:
-        """Note a start."""
-        self.of_last_second.append(now)
-        while self.of_last_second[0] <= now - 1:
-            self.of_last_second.popleft()
-        self.busiest = max(self.busiest, len(self.of_last_second))
-
-    def forget(self, start: float) -> None:
-        """Forget a start that was none."""
-        with suppress(ValueError):  # it was long ago
-            self.of_last_second.remove(start)
 
 
 class _Permission:
@@ -85,7 +89,7 @@ class _Permission:
     def give_back(self) -> None:
         with suppress(ValueError):  # it was long ago
             self._limiter.last_starts.remove(self._start)
-        self._limiter.seen.forget(self._start)
+        self._limiter.last_second.remove(self._start)
 
     async def renew(self) -> None:
         # The bucket is not asked again: it has spaced this attempt already.
@@ -96,4 +100,4 @@ class _Permission:
             now = asyncio.get_running_loop().time()
         self._start = now
         starts.append(now)
-        self._limiter.seen.note(now)
+        self._limiter.last_second.add(now)

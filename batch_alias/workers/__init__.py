@@ -15,17 +15,16 @@ from batch_alias.ledger import Ledger, postgres
 from batch_alias.ledger.blocks import open_blocks
 from batch_alias.ledger.database import SHARED, Database, schema_of
 from batch_alias.ledger.postgres import PostgresLedger
-from batch_alias.model import RequestKind
 from batch_alias.rongcloud.client import Client
 from batch_alias.sending import Observer, Service, Timing
 from batch_alias.settings.target import Secret, Target
 from batch_alias.text import _
-from batch_alias.workers.quota import SharedLimiter
+from batch_alias.workers.quota import SharedQuota
 from batch_alias.workers.session import FENCED, Assignment, Session, assignment
 from batch_alias.workers.shared_run import SharedRun
 from batch_alias.workers.worker import Worker
 
-__all__ = ["initialize", "shared_limiter", "shared_run", "work_until"]
+__all__ = ["initialize", "shared_quota", "shared_run", "work_until"]
 
 
 def initialize(url: str) -> bool:
@@ -37,9 +36,9 @@ def initialize(url: str) -> bool:
     return postgres.initialize(url, SchemaManager.get_schema())
 
 
-def shared_limiter(url: str, target: Target, kind: RequestKind, rate: int) -> SharedLimiter:
-    """A rate limiter over the quota of an app, for requests that are about no block."""
-    return SharedLimiter(Database(url), target.key_hash, kind, rate)
+def shared_quota(url: str, target: Target, rate: int) -> SharedQuota:
+    """The quota of an app, for requests that are about no block."""
+    return SharedQuota(url, target.key_hash, rate)
 
 
 def worker_name() -> str:

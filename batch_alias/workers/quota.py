@@ -1,224 +1,184 @@
-"""One quota for several processes: the starts of requests are reserved in the database, a little ahead.
+"""One quota for several processes: the function ``reserve_slots`` of the database hands out slots to all of them.
 
-A row for each app and kind of request holds the time of the next start that is free. Reserving n starts moves it on by n
-steps, and gives them to whoever has reserved them: the generic cell rate algorithm.
-
-What is promised, in any second of the database's clock: at most N starts. A start reserved for the time T happens between
-T - REPLY and T + LATE, since a reply that took longer is thrown away, as is a start that is later. So the starts of a
-second were reserved within 1 + REPLY + LATE seconds, and at a rate of (N - 1) / (1 + REPLY + LATE) those are at most N.
-
-The reservation is the fence too: a process whose blocks were given to others gets none for them.
+It does so only to who still holds its blocks: a process that is frozen or cut off from the database runs out of slots.
 """
 
 import asyncio
-import math
-import time
-from collections import deque
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+import random
+from collections.abc import Callable, Collection, Coroutine, Mapping
+from contextlib import suppress
+from functools import partial
+from typing import NamedTuple, Self
 
 import psycopg
+from psycopg.rows import TupleRow
 
-from batch_alias.ledger.database import PATIENCE, RETRY, Connection, Database, unusable
-from batch_alias.model import PermissionWithdrawn, RequestKind
-from batch_alias.sending.limiter import Starts
+from batch_alias.errors import LedgerError
+from batch_alias.model import Event, RequestKind
+from batch_alias.text import N_
+from batch_alias.workers.slots import HORIZON, REPLY, Reservation, SharedLimiter, slot_rate, slot_times
 
-HORIZON = 0.05
-"""Seconds ahead for which starts are reserved."""
-REPLY = 0.02
-"""Most seconds that a reservation may take."""
-LATE = 0.02
-"""Most seconds by which a start may be late."""
-GIVE_UP = 1.0
-"""Seconds after which nothing is permitted, for now."""
-QUIET = 2.0
-"""Seconds after which a rate that was lowered rises again,"""
-RISE = 0.05
-"""each second by so much of the full rate."""
-FLOOR = 0.02
-"""Share of the full rate that is always tried."""
+JITTER = HORIZON / 8
+"""Most seconds by which a process is late to ask again, so that it is not always the same one that gets the slots."""
+DEEPEST_CUT = 0.7
+"""Share of the rate that is taken off at once for refusals, at most."""
+PATIENCE = 600.0
+"""Seconds to wait for a database that is away."""
+RETRY = 0.5
+"""Seconds between two attempts to reach it."""
+ANSWER = 5.0
+"""Seconds without an answer after which a connection is given up: the way to the database may be cut without a sign."""
+SLOWEST = 1.0
+"""Most seconds to wait after several replies that were too old: slots that are thrown away are lost to all."""
+SCHEMA = "batch_alias"
+"""The schema of PostgreSQL with what the jobs in a database share."""
+RESERVE = "SELECT * FROM reserve_slots(%s, %s, %s, %s, %s, %s, %s, %s::bigint[], %s::integer[])"
 
-_NOW = "extract(epoch FROM clock_timestamp())::float8"
-# A rate that was lowered rises with the time since.
-_RATE = "least(%(most)s, rate + %(most)s * %(rise)s * greatest(0, now - changed_at - %(quiet)s))"
-_RESERVE = f"""
-WITH clock AS (SELECT {_NOW} AS now),
-lost AS (
-    SELECT block FROM unnest(%(blocks)s::bigint[], %(epochs)s::integer[]) AS held (block, at)
-    WHERE NOT EXISTS (SELECT 1 FROM blocks WHERE id = block AND epoch = at AND is_open)
-),
-reserved AS (
-    UPDATE quota SET tat = greatest(tat, now) + %(starts)s / {_RATE} FROM clock
-    WHERE app_key = %(app_key)s AND path = %(path)s AND tat < now + %(horizon)s AND NOT EXISTS (SELECT 1 FROM lost)
-    RETURNING tat - %(starts)s / {_RATE} - now AS first, 1 / {_RATE} AS step
-)
-SELECT ARRAY(SELECT block FROM lost), reserved.first, reserved.step, quota.tat - clock.now
-FROM clock LEFT JOIN quota ON app_key = %(app_key)s AND path = %(path)s LEFT JOIN reserved ON TRUE
-"""
-_BEGIN = f"INSERT INTO quota (app_key, path, tat, rate, changed_at) VALUES (%s, %s, {_NOW} + 1, %s, 0) ON CONFLICT DO NOTHING"
-_LOWER = f"""
-UPDATE quota SET rate = greatest(%(most)s * %(floor)s, {_RATE} * %(share)s), changed_at = now
-FROM (SELECT {_NOW} AS now) AS clock WHERE app_key = %(app_key)s AND path = %(path)s AND now - changed_at >= 1
-"""
+Fence = Callable[[], tuple[int, Mapping[int, int]] | None]
+"""The job and the blocks that this process holds, each with its epoch; ``None`` if it needs none for its requests."""
+
+_Connection = psycopg.AsyncConnection[TupleRow]
 
 
-def shared_rate(rate: int) -> float:
-    """Reservations per second with which no more requests than a rate start in any second."""
-    # With one per second, two of them may be nearer than a second: then they are further apart.
-    return (rate - 1) / (1 + REPLY + LATE) if rate > 1 else 1 / (1 + REPLY + LATE)
+class _Reply(NamedTuple):
+    lost: Collection[int] | None  # blocks that this process does not hold any more; if there are any, no slots
+    slots: int
+    first: float  # seconds from the database's reading of its clock until the first slot,
+    step: float  # and from each to the next
 
 
-@dataclass(frozen=True, slots=True)
-class _Reserved:
-    """The answer of the database; times in seconds."""
+class SharedQuota:
+    """The quota of an app, shared with all processes that reserve in the same database.
 
-    lost: Collection[int]
-    first: float | None  # from now to the first start that was reserved; None if none was
-    step: float | None
-    ahead: float | None  # from now to the first start that is free; None if there is no row
-
-    def wait(self) -> float:
-        """How long to wait when nothing was reserved."""
-        return max((self.ahead or 0.0) - HORIZON, 0.002)
-
-
-class SharedLimiter:
-    """A rate limiter for one kind of request, in this process, over the quota of all.
+    While the database is away nobody gets a slot.
 
     Args:
-        database: A connection of its own.
-        app_key: The hash of the App Key.
-        kind: What the requests are for; each kind has a quota.
-        rate: Requests per second that are never exceeded.
-        fence: The blocks that this process holds, and their epochs; ``None`` where it needs none.
-        lost: Called with blocks that it holds no more.
+        url: The database.
+        app_key: A hash of the App Key.
+        rate: Requests per second that are never exceeded, for each kind of requests. Of several processes with
+            different ones the lowest counts.
+        fence: What this process must still hold for a reservation.
+        lost: Called with blocks that others hold now; ``fence`` then leaves them out.
+        patience: Seconds to wait for the database when it is away.
     """
 
     def __init__(
         self,
-        database: Database,
+        url: str,
         app_key: str,
-        kind: RequestKind,
         rate: int,
         *,
-        fence: Callable[[], Mapping[int, int]] | None = None,
+        fence: Fence = lambda: None,
         lost: Callable[[Collection[int]], None] = lambda _blocks: None,
+        patience: float = PATIENCE,
     ) -> None:
-        most = shared_rate(rate)
-        self._database = database
-        self._quota = {"app_key": app_key, "path": str(kind), "most": most, "rise": RISE, "quiet": QUIET}
-        self._most_at_once = math.ceil(most * HORIZON)
-        self._at_once = 1
         self._fence = fence
         self._lost = lost
-        self._starts: deque[float] = deque()  # that were reserved, by the clock of the event loop
-        self._seen = Starts()
-        self._away_since: float | None = None
-        self.losses = 0  # how often blocks were lost
-        self.wasted = 0  # starts that were reserved and not used
+        self._url = url
+        self._app_key = app_key
+        self._rate = slot_rate(rate)
+        self._patience = patience
+        self._connection: _Connection | None = None
+        self._failing_since: float | None = None
+        self._slow_replies = 0  # without a fast one in between
+        self._lock = asyncio.Lock()
+        self._limiters: dict[RequestKind, SharedLimiter] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
 
-    @property
-    def busiest(self) -> int:
-        """Most attempts that started within any sliding second, in this process."""
-        return self._seen.busiest
+    async def __aenter__(self) -> Self:
+        return self
 
-    async def acquire(self) -> "_Permission | None":
-        """Wait until an attempt may start; ``None`` if none may within a second.
+    async def __aexit__(self, *_exception: object) -> None:
+        tasks = self._tasks
+        while tasks:
+            # Cancelled once, a query waits for seconds for a server that may not answer.
+            for task in tasks:
+                task.cancel()
+            _done, tasks = await asyncio.wait(tasks, timeout=RETRY)
+        self._tasks = set()
+        await self._disconnect()
 
-        Raises:
-            LedgerError: The database was away for too long.
-        """
-        permission = _Permission(self, self.losses)
-        return permission if await self.start(permission, give_up=GIVE_UP) else None
+    def limiter(self, kind: RequestKind) -> SharedLimiter:
+        """The rate limiter for requests of a kind."""
+        if kind not in self._limiters:
+            self._limiters[kind] = SharedLimiter(partial(self._reserve, kind), self._start)
+        return self._limiters[kind]
 
-    async def start(self, permission: "_Permission", *, give_up: float = math.inf) -> bool:
-        """Wait for a start, and note it; return whether there was one within so many seconds."""
-        clock = asyncio.get_running_loop().time
-        deadline = clock() + give_up
-        while permission.losses == self.losses or give_up < math.inf:
-            while self._starts:
-                at = self._starts.popleft()
-                if (wait := at - clock()) > 0:
-                    await asyncio.sleep(wait)
-                if clock() - at <= LATE:
-                    permission.at, permission.started, permission.losses = at, clock(), self.losses
-                    self._seen.note(permission.started)
-                    return True
-                self.wasted += 1
-                self._at_once = 1
-            if clock() >= deadline:
-                return False
-            await self._reserve()
-        raise PermissionWithdrawn
+    def lower(self, kind: RequestKind, event: Event) -> None:
+        """Lower the rate for all, as an ``EventKind.RATE_LOWERED`` says of this process's requests of a kind."""
+        refused = float(event.values["signals"]) / float(event.values["responses"])
+        self.limiter(kind).lower(1 - min(refused, DEEPEST_CUT))
 
-    def give_back(self, permission: "_Permission") -> None:
-        """Let another attempt start instead of one."""
-        self._starts.appendleft(permission.at)
-        self._seen.forget(permission.started)
+    def _start(self, reserving: Coroutine[None, None, None]) -> None:
+        self._tasks.add(asyncio.create_task(reserving))
 
-    async def _reserve(self) -> None:
-        loop = asyncio.get_running_loop()
-        fence = {} if self._fence is None else dict(self._fence())
-        if self._fence is not None and not fence:
-            await asyncio.sleep(HORIZON)
-            return
-        starts, asked = self._at_once, loop.time()
-        try:
-            reserved = await self._database.once(lambda connection: self._ask(connection, fence, starts))
-        except (psycopg.OperationalError, psycopg.InterfaceError, OSError) as error:
-            self._away_since = self._away_since or time.monotonic()
-            if time.monotonic() - self._away_since >= PATIENCE:
-                raise unusable(error) from error
-            await asyncio.sleep(RETRY)
-            return
-        answered = loop.time()
-        self._away_since = None
-        if reserved.lost:
-            self.losses += 1
-            self._lost(reserved.lost)
-        elif reserved.first is None or reserved.step is None:
-            await asyncio.sleep(reserved.wait())
-        elif answered - asked > REPLY:
-            self.wasted += starts
-        else:
-            # Its clock was read before the answer, so by this one every start is late rather than early.
-            self._starts.extend(answered + reserved.first + number * reserved.step for number in range(starts))
-            self._at_once = min(2 * starts, self._most_at_once)
+    async def _reserve(self, kind: RequestKind, wanted: int, kept: float) -> Reservation:
+        async with self._lock:
+            try:
+                async with asyncio.timeout(ANSWER):
+                    connection = await self._connected(kind)
+                    # A read changes nothing, and some are made when the row's block is done.
+                    fence = self._fence() if kind is RequestKind.WRITE else None
+                    if fence is not None and not fence[1]:
+                        return Reservation(wait=HORIZON)
+                    clock = asyncio.get_running_loop().time
+                    sent = clock()
+                    reply = await self._call(connection, kind, wanted, kept, fence or (0, {}))
+                    received = clock()
+            except (psycopg.OperationalError, psycopg.InterfaceError, OSError) as error:  # TimeoutError is an OSError
+                await self._disconnect()
+                self._failed(error)
+                return Reservation(wait=RETRY)
+            except psycopg.Error as error:
+                raise _unusable(error) from error
+        if reply.lost:
+            self._limiters[kind].lost()
+            self._lost(reply.lost)
+            return Reservation(wait=0.0)
+        slots = slot_times(reply.first, reply.step, reply.slots, sent=sent, received=received)
+        if len(slots) < reply.slots:
+            self._failed(TimeoutError("it answers too slowly"))
+            self._slow_replies += 1
+            wait = min(REPLY * 2**self._slow_replies, SLOWEST)
+            return Reservation(wait=wait, step=reply.step, thrown_away=reply.slots)
+        self._failing_since, self._slow_replies = None, 0
+        wait = 0.0 if slots else max(reply.first - HORIZON / 2, 0.0) + random.uniform(0, JITTER)  # noqa: S311
+        return Reservation(wait=wait, step=reply.step, slots=slots)
 
-    async def _ask(self, connection: Connection, fence: Mapping[int, int], starts: int) -> _Reserved:
-        values = {**self._quota, "starts": starts, "horizon": HORIZON}
-        values |= {"blocks": list(fence), "epochs": list(fence.values())}
-        answer = await (await connection.execute(_RESERVE, values)).fetchone()
-        if answer is None or answer[3] is None:
-            await connection.execute(_BEGIN, (values["app_key"], values["path"], values["most"]))
-            return _Reserved(lost=(), first=None, step=None, ahead=1.0)
-        return _Reserved(*answer)
+    async def _call(
+        self, connection: _Connection, kind: RequestKind, wanted: int, kept: float, held: tuple[int, Mapping[int, int]]
+    ) -> _Reply:
+        job, epochs = held
+        blocks = (job, list(epochs), list(epochs.values()))
+        cursor = await connection.execute(
+            RESERVE, (self._app_key, kind, self._rate, kept, wanted, HORIZON, *blocks), prepare=True
+        )
+        return _Reply._make(await cursor.fetchone() or ())
 
-    async def lower(self, share: float) -> None:
-        """Lower the rate of all processes to a share of what it is, unless it was lowered within the last second.
+    async def _connected(self, kind: RequestKind) -> _Connection:
+        if self._connection is None or self._connection.closed:
+            self._connection = await psycopg.AsyncConnection.connect(
+                self._url, autocommit=True, connect_timeout=int(ANSWER), options=f"-c search_path={SCHEMA}"
+            )
+            # The first call takes longer: the server compiles the function.
+            await self._call(self._connection, kind, wanted=0, kept=1.0, held=(0, {}))
+        return self._connection
 
-        Raises:
-            LedgerError: The database was away for too long.
-        """
+    async def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(psycopg.Error, OSError):
+                await connection.close()
 
-        async def work(connection: Connection) -> None:
-            await connection.execute(_LOWER, {**self._quota, "floor": FLOOR, "share": share})
-
-        await self._database.transaction(work)
+    def _failed(self, error: Exception) -> None:
+        now = asyncio.get_running_loop().time()
+        if self._failing_since is None:
+            self._failing_since = now
+        if now - self._failing_since >= self._patience:
+            raise _unusable(error) from error
 
 
-class _Permission:
-    """A start that was reserved."""
-
-    __slots__ = ("_limiter", "at", "losses", "started")
-
-    def __init__(self, limiter: SharedLimiter, losses: int) -> None:
-        self._limiter = limiter
-        self.at = self.started = 0.0  # when it was reserved for, and when it was
-        self.losses = losses  # of blocks, until it was given
-
-    def give_back(self) -> None:
-        self._limiter.give_back(self)
-
-    async def renew(self) -> None:
-        await self._limiter.start(self)
+def _unusable(problem: Exception) -> LedgerError:
+    advice = N_("Correct that and run the same command again.")
+    reason = str(problem).strip().splitlines()
+    return LedgerError("The database cannot be used: {reason}.", advice, reason=reason[0] if reason else type(problem))

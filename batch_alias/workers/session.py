@@ -18,7 +18,7 @@ from batch_alias.sending.pipeline import Pipeline
 from batch_alias.settings import Sending
 from batch_alias.text import from_json
 from batch_alias.workers.held import HeldRows
-from batch_alias.workers.quota import SharedLimiter
+from batch_alias.workers.quota import SharedQuota
 
 FENCED = 1.0
 """Seconds after which a worker whose block was taken away starts no more requests: its slots are used or thrown away."""
@@ -76,14 +76,19 @@ class Session:
         self.blocks = Blocks(self._database(), assigned.job)
         self._recorder = Recorder(self._database(), run=assigned.run)
         self._rows = HeldRows(self._recorder, self._count)
-        self._limiters = {kind: self._limiter(kind) for kind in (RequestKind.WRITE, RequestKind.READ)}
+        self._quota = SharedQuota(
+            url,
+            assigned.app_key,
+            assigned.sending.rate,
+            fence=lambda: (assigned.job, self._rows.epochs),
+            lost=self._rows.lose,
+        )
         self._observer = observer
-        self._lowering: set[asyncio.Task[None]] = set()
         self._pipeline = Pipeline(
             assigned.steps,
             ledger=self._rows,
             service=service,
-            limiter=self._limiters.__getitem__,
+            limiter=self._quota.limiter,
             sending=assigned.sending,
             timing=timing,
             observer=self._observe,
@@ -99,12 +104,6 @@ class Session:
     def _database(self) -> Database:
         self._databases.append(Database(self._url, schemas=self._schemas))
         return self._databases[-1]
-
-    def _limiter(self, kind: RequestKind) -> SharedLimiter:
-        database, app_key, rate = self._database(), self._assigned.app_key, self._assigned.sending.rate
-        if kind is not RequestKind.WRITE:  # a read changes nothing, and some are made when the row's block is done
-            return SharedLimiter(database, app_key, kind, rate)
-        return SharedLimiter(database, app_key, kind, rate, fence=lambda: self._rows.epochs, lost=self._rows.lose)
 
     @property
     def in_use(self) -> bool:
@@ -142,7 +141,7 @@ class Session:
         self._sending.add_done_callback(ended)
 
     async def _run(self) -> None:
-        async with self._recorder.recording():
+        async with self._quota, self._recorder.recording():
             await self._pipeline.run()
 
     async def send(self, block: int, *, task: int, attempt: int, worker: str) -> bool:
@@ -201,10 +200,7 @@ class Session:
 
     def _observe(self, event: Event) -> None:
         if event.kind is EventKind.RATE_LOWERED:
-            share = 1 - float(event.values["signals"]) / float(event.values["responses"])
-            lowering = asyncio.get_running_loop().create_task(self._limiters[RequestKind.WRITE].lower(share))
-            self._lowering.add(lowering)
-            lowering.add_done_callback(self._lowering.discard)
+            self._quota.lower(RequestKind.WRITE, event)
         self._observer(event)
 
     def _count(self, seconds: Sequence[Second]) -> None:
