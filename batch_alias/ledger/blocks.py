@@ -16,7 +16,6 @@ from batch_alias.text import N_, _, pack
 
 BLOCK = 500
 """Rows in a block."""
-_TO_SEND = "(state IN ('pending', 'unknown') OR (state = 'failed' AND {sends_failed} AND coalesce(finished_at, 0) < {made_at}))"
 _CREATE = """
 INSERT INTO blocks (job, first, last, made_at, sends_failed)
 SELECT %(job)s, min(number), max(number), extract(epoch FROM clock_timestamp()), %(sends_failed)s
@@ -31,7 +30,7 @@ RETURNING id
 _ROWS = f"""
 SELECT {ROW}
 FROM rows JOIN blocks ON blocks.id = %(block)s AND number BETWEEN first AND last
-WHERE {_TO_SEND.format(sends_failed="sends_failed", made_at="made_at")}
+WHERE state IN ('pending', 'unknown') OR (state = 'failed' AND sends_failed AND coalesce(finished_at, 0) < made_at)
 ORDER BY number
 """
 # The earlier job's rows that a later one sets again; blocks of them that are held are taken from their holders.
@@ -152,7 +151,8 @@ class Blocks:
             if held is None:
                 return None
             taken = await connection.execute(
-                "UPDATE blocks SET epoch = epoch + 1, task = %s, attempt = %s, worker = %s WHERE id = %s RETURNING epoch",
+                "UPDATE blocks SET epoch = epoch + 1, task = %s, attempt = %s, worker = %s WHERE id = %s"
+                " RETURNING epoch",
                 (task, attempt, worker, block),
             )
             (epoch,) = await taken.fetchone() or (0,)

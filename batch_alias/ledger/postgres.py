@@ -72,7 +72,11 @@ def _check_format(connection: Connection) -> None:
 
 
 def initialize(url: str, more: str) -> bool:
-    """Make the tables that jobs share, and those of a script; return whether they were missing. Raises ``LedgerError``."""
+    """Make the tables that jobs share, and those of a script; return whether they were missing.
+
+    Raises:
+        LedgerError: The database cannot be used, or has tables of another version.
+    """
     with (
         translated(),
         psycopg.connect(url, connect_timeout=CONNECT) as connection,

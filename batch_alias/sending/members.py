@@ -136,7 +136,9 @@ class MemberLookup:
             self._ledger.end_groups(reject=self._reject)
 
     async def _feed(self) -> None:
-        while self._queue.new < LOW and await self._feeder.feed():
+        while self._queue.new < LOW:
+            if not await self._feeder.feed():
+                break
             await asyncio.sleep(0)
 
     def _settle(self, row: Row, outcome: Outcome) -> None:

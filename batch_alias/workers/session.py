@@ -21,7 +21,7 @@ from batch_alias.workers.held import HeldRows
 from batch_alias.workers.quota import SharedQuota
 
 FENCED = 1.0
-"""Seconds after which a worker whose block was taken away starts no more requests: its slots are used or thrown away."""
+"""Seconds after which a worker starts no more requests for a block that was taken away: its slots have passed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -70,7 +70,10 @@ class SharedRun:
             session.emit(kind, **values)
 
     def progress(self) -> Progress:
-        """Where the run stands: rows of all workers, requests and outages of this one. May be called from another thread."""
+        """Where the run stands: rows of all workers, requests and outages of this one.
+
+        May be called from another thread.
+        """
         states = {state: getattr(self._now, state) - getattr(self._begun, state) for state in State}
         sessions = [session.progress() for session in tuple(self._worker.sessions.values())]
         outages = [session.outage for session in sessions if session.outage is not None]

@@ -1,9 +1,12 @@
 """A worker: it takes blocks of rows from the queue of an app, sends them, and takes over those of workers that died.
 
-procrastinate hands out the blocks as tasks and watches the workers. Three of its limits are covered here: it lets a worker
-that it took for dead end a task that another one has (the block's epoch tells them apart, and a block without a task is
-queued again); a worker that stood still for longer than that has no heartbeat any more (the next task that it fetches
-fails, and it registers again); and it ends when its connection to the database is lost (it is started again).
+procrastinate hands out the blocks as tasks and watches the workers. Three of its limits are covered here:
+
+- It lets a worker that it took for dead end a task that another one has. The block's epoch tells them apart, and a block
+  whose worker died without a task left is queued again.
+- A worker that stood still for as long has no heartbeat any more. The next task that it fetches fails, and it registers
+  again.
+- It ends when its connection to the database is lost. It is started again.
 """
 
 import asyncio
