@@ -17,8 +17,8 @@ from batch_alias.text import N_, _, pack
 BLOCK = 500
 """Rows in a block."""
 _CREATE = """
-INSERT INTO blocks (job, first, last, made_at, sends_failed)
-SELECT %(job)s, min(number), max(number), extract(epoch FROM clock_timestamp()), %(sends_failed)s
+INSERT INTO blocks (job, run, first, last, made_at, sends_failed)
+SELECT %(job)s, %(run)s, min(number), max(number), extract(epoch FROM clock_timestamp()), %(sends_failed)s
 FROM (
     SELECT number, (row_number() OVER (ORDER BY number) - 1) / %(size)s AS part FROM rows
     WHERE state IN ('pending', 'unknown') OR (state = 'failed' AND %(sends_failed)s)
@@ -52,7 +52,18 @@ WHERE early.state IN ('pending', 'unknown', 'failed') AND late.state NOT IN ('re
 """
 _SET_LATER = N_("the job {job}, which was staged later, sets the same user and group")
 
-Queue = Callable[[Connection, Sequence[int], bool], Awaitable[None]]
+
+@dataclass(frozen=True, slots=True)
+class BlockOfRun:
+    """A block, and what it belongs to."""
+
+    block: int
+    job: int
+    run: int
+    name: str  # of the job
+
+
+Queue = Callable[[Connection, Sequence[BlockOfRun], bool], Awaitable[None]]
 """Queues blocks in a transaction, at once or only after the requests under way have ended."""
 
 
@@ -63,6 +74,22 @@ async def open_blocks(database: Database, app_key: str) -> int:
         query = "SELECT count(*) FROM blocks JOIN jobs ON jobs.id = job WHERE app_key = %s AND is_open"
         (found,) = await (await connection.execute(query, (app_key,))).fetchone() or (0,)
         return int(found)
+
+    return await database.transaction(work)
+
+
+async def orphans(database: Database, app_key: str, *, unseen: float) -> list[BlockOfRun]:
+    """The blocks of an app that workers hold who have given no sign of life for so many seconds."""
+
+    async def work(connection: Connection) -> list[BlockOfRun]:
+        found = await connection.execute(
+            "SELECT blocks.id, blocks.job, run, jobs.name FROM blocks JOIN jobs ON jobs.id = blocks.job"
+            " LEFT JOIN workers ON workers.job = blocks.job AND workers.name = worker"
+            " WHERE app_key = %s AND is_open AND worker != ''"
+            " AND coalesce(seen_at, 0) < extract(epoch FROM clock_timestamp()) - %s",
+            (app_key, unseen),
+        )
+        return [BlockOfRun(*values) for values in await found.fetchall()]
 
     return await database.transaction(work)
 
@@ -86,7 +113,7 @@ class Blocks:
         self._database = database
         self._job = job
 
-    async def create(self, queue: Queue, *, sends_failed: bool, limit: int | None) -> int:
+    async def create(self, run: int, name: str, queue: Queue, *, sends_failed: bool, limit: int | None) -> int:
         """Part the rows to send into blocks, and queue them in the same transaction; return how many blocks there are.
 
         Of the rows that two jobs of the app set, that of the job that was staged later counts.
@@ -100,8 +127,9 @@ class Blocks:
             if blocks := await left.fetchall():  # of a run that was killed; workers go on with them
                 return len(blocks)
             taken = await self._supersede(connection)
-            values = {"job": self._job, "size": BLOCK, "sends_failed": sends_failed, "limit": limit}
-            made = [block for (block,) in await (await connection.execute(_CREATE, values)).fetchall()]
+            values = {"job": self._job, "run": run, "size": BLOCK, "sends_failed": sends_failed, "limit": limit}
+            found = await (await connection.execute(_CREATE, values)).fetchall()
+            made = [BlockOfRun(block, self._job, run, name) for (block,) in sorted(found)]
             await queue(connection, made, taken)
             return len(made)
 

@@ -15,6 +15,7 @@ CREATE TABLE jobs (
 CREATE TABLE blocks (                     -- rows to send that a worker takes together
     id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     job INTEGER NOT NULL REFERENCES jobs ON DELETE CASCADE,
+    run INTEGER NOT NULL,                 -- the number of the run that sends it
     first INTEGER NOT NULL,               -- the numbers of its first and last row
     last INTEGER NOT NULL,
     made_at DOUBLE PRECISION NOT NULL,    -- seconds since the epoch; rows that failed before are sent again,

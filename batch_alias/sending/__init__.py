@@ -35,6 +35,9 @@ class Timing:
     idle: float = 45.0  # until an unused connection is closed; RongCloud asks for under 55
     tick: float = 1.0  # most between two looks at the clock
     most_retries: int = 10_000  # rows waiting to be sent again; beyond it no new rows are taken
+    heartbeat: float = 5.0  # between two signs of life of a worker
+    stalled: float = 25.0  # without one until a worker's rows are given to others
+    sweep: float = 3.0  # between two looks for such workers
 
 
 class Connection(Protocol):

@@ -70,6 +70,7 @@ def shared_run(
             queue=target.key_hash,
             name=worker_name(),
             opened=_opener(job.database, target.key_hash, service, timing, observer),
+            timing=timing,
         ),
         job=job.job,
         run=lambda: job.run,
@@ -106,7 +107,9 @@ async def work_until(
         say(_("Sending rows of the job {name}.", name=assigned.name))
         return _client(assigned, app_key, app_secret, timing)
 
-    working = Worker(url, queue=queue, name=worker_name(), opened=_opener(url, queue, service, timing, observer))
+    working = Worker(
+        url, queue=queue, name=worker_name(), opened=_opener(url, queue, service, timing, observer), timing=timing
+    )
     say(_("Waiting for rows to send, as {name}.", name=working.name))
     database = Database(url)
     loop = asyncio.get_running_loop()

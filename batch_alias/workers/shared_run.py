@@ -5,7 +5,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from batch_alias.ledger.blocks import Blocks
+from batch_alias.ledger.blocks import BlockOfRun, Blocks
 from batch_alias.ledger.database import Connection, Database
 from batch_alias.model import EventKind, State, StateCounts
 from batch_alias.sending.metrics import Progress
@@ -45,7 +45,7 @@ class SharedRun:
         self._database = database
         self._blocks = Blocks(database, job)
         self._run = run
-        self._job: dict[str, int | str] = {"job": job, "name": name}
+        self._name = name
         self._queue = queue
         self._sends_failed = sends_failed
         self._limit = limit
@@ -97,7 +97,9 @@ class SharedRun:
         """
         working = asyncio.create_task(self._worker.run())
         try:
-            await self._blocks.create(self._enqueue, sends_failed=self._sends_failed, limit=self._limit)
+            await self._blocks.create(
+                self._run(), self._name, self._enqueue, sends_failed=self._sends_failed, limit=self._limit
+            )
             while await self._blocks.left() and not working.done():
                 await asyncio.wait([working], timeout=POLL)
                 await self._note()
@@ -113,9 +115,9 @@ class SharedRun:
             await self._database.close()
         working.result()
 
-    async def _enqueue(self, connection: Connection, blocks: Sequence[int], taken: bool) -> None:
-        wait, run = self._delay if taken else 0.0, {**self._job, "run": self._run()}
-        await queue_blocks(self._worker.app, connection, self._queue, blocks, run, wait=wait)
+    async def _enqueue(self, connection: Connection, blocks: Sequence[BlockOfRun], taken: bool) -> None:
+        wait = self._delay if taken else 0.0
+        await queue_blocks(self._worker.app, connection, self._queue, blocks, wait=wait)
 
     async def _note(self) -> None:
         self._now = await self._blocks.counts()

@@ -20,19 +20,15 @@ from procrastinate.exceptions import ProcrastinateException
 from procrastinate.jobs import Job as Task
 
 from batch_alias.errors import BatchAliasError, LedgerError
-from batch_alias.ledger.database import SHARED, Connection
+from batch_alias.ledger.blocks import BlockOfRun, orphans
+from batch_alias.ledger.database import SHARED, Connection, Database
 from batch_alias.ledger.postgres import PostgresLedger
+from batch_alias.sending import Timing
 from batch_alias.workers.session import Session
 
 TASK = "batch_alias.send_block"
 BLOCKS_AT_ONCE = 3
 """So that it never runs dry between two of them."""
-HEARTBEAT = 5.0
-"""Seconds between two signs of life."""
-STALLED = 25.0
-"""Seconds without one after which a worker's blocks are given to others."""
-SWEEP = 3.0
-"""Seconds between two looks for them."""
 LINGER = 2.0
 """Seconds for which a job's connections are kept when there is no block of it."""
 RESTART = 1.0
@@ -52,27 +48,33 @@ def task_app(url: str) -> App:
 
 
 async def queue_blocks(
-    app: App, connection: Connection, queue: str, blocks: Sequence[int], run: dict[str, int | str], *, wait: float
+    app: App, connection: Connection, queue: str, blocks: Sequence[BlockOfRun], *, wait: float
 ) -> None:
     """Queue the blocks of a run of a job in a transaction, for no earlier than in so many seconds.
 
     Of two jobs, the one of which fewer blocks have been begun goes first.
     """
     at = datetime.now(UTC) + timedelta(seconds=wait) if wait else None
-    tasks = [
-        Task(
-            queue=queue,
-            lock=None,
-            queueing_lock=f"block {block}",
-            task_name=TASK,
-            task_kwargs={**run, "block": block},
-            priority=-place,
-            scheduled_at=at,
-        )
-        for place, block in enumerate(blocks)
-    ]
+    tasks = [_task(queue, block, priority=-place, at=at) for place, block in enumerate(blocks)]
     if tasks:
         await app.job_manager.batch_defer_jobs_async(tasks, connection=connection)
+
+
+def _task(queue: str, block: BlockOfRun, *, priority: int = 0, at: datetime | None = None) -> Task:
+    return Task(
+        queue=queue,
+        lock=None,
+        queueing_lock=block_lock(block.block),
+        task_name=TASK,
+        task_kwargs={"job": block.job, "run": block.run, "name": block.name, "block": block.block},
+        priority=priority,
+        scheduled_at=at,
+    )
+
+
+def block_lock(block: int) -> str:
+    """The lock of a block in the queue: it is in it once."""
+    return f"block {block}"
 
 
 def _end_if_abandoned(url: str, name: str, run: int) -> None:
@@ -89,6 +91,7 @@ class Worker:
         queue: The queue of the app.
         name: What it is called in the ledger.
         opened: Opens a session for a run of a job: job, run and name.
+        timing: How often it gives a sign of life, and when another one is taken for dead.
     """
 
     def __init__(
@@ -98,10 +101,13 @@ class Worker:
         queue: str,
         name: str,
         opened: Callable[[int, int, str], Awaitable[Session]],
+        timing: Timing,
     ) -> None:
         self._url = url
         self.app = task_app(url)
         self.app.task(name=TASK, pass_context=True, retry=RetryStrategy(retry_exceptions=[BlockReturned]))(self._send)
+        self._database = Database(url)
+        self._timing = timing
         self._queue = queue
         self.name = name
         self._opened = opened
@@ -159,6 +165,9 @@ class Worker:
                 self.stop()
                 for session in list(self.sessions.values()):
                     await session.close()
+                    with suppress(LedgerError):
+                        await session.give_sign_of_life(self.name)
+                await self._database.close()
         if self._error is not None:
             raise self._error
 
@@ -171,8 +180,8 @@ class Worker:
                 concurrency=BLOCKS_AT_ONCE,
                 install_signal_handlers=False,
                 fetch_job_polling_interval=1.0,
-                update_heartbeat_interval=HEARTBEAT,
-                stalled_worker_timeout=STALLED,
+                update_heartbeat_interval=self._timing.heartbeat,
+                stalled_worker_timeout=self._timing.stalled,
                 delete_jobs="always",
             )
         )
@@ -227,7 +236,7 @@ class Worker:
     async def _sweep(self) -> None:
         """Give others the blocks of workers that died, and close what is not used any more."""
         while True:
-            await asyncio.sleep(SWEEP)
+            await asyncio.sleep(self._timing.sweep)
             async with self._opening:
                 for key, session in list(self.sessions.items()):
                     if session.idle_for > LINGER:
@@ -235,9 +244,17 @@ class Worker:
                         await session.close()
                     else:
                         await session.give_sign_of_life(self.name)
-            manager = self.app.job_manager
-            # Another worker may do the same at the same time: a task that was given again since is refused.
             with suppress(ProcrastinateException, OSError):
-                for task in await manager.get_stalled_jobs(queue=self._queue, seconds_since_heartbeat=STALLED):
-                    with suppress(ProcrastinateException):
-                        await manager.retry_job(task)
+                await self._take_over()
+
+    async def _take_over(self) -> None:
+        manager, stalled = self.app.job_manager, self._timing.stalled
+        for task in await manager.get_stalled_jobs(queue=self._queue, seconds_since_heartbeat=stalled):
+            with suppress(ProcrastinateException):  # another worker has given it to one since
+                await manager.retry_job(task)
+        for orphan in await orphans(self._database, self._queue, unseen=stalled):
+            lock = block_lock(orphan.block)
+            tasks = [await manager.list_jobs_async(queueing_lock=lock, status=status) for status in ("todo", "doing")]
+            if not any(map(list, tasks)):
+                with suppress(ProcrastinateException):
+                    await manager.defer_job_async(_task(self._queue, orphan))
