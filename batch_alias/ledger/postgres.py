@@ -116,15 +116,22 @@ class PostgresReader(LedgerReader):
         self.database = self.url = url
         self.name = name
         self._db = connect(url)
-        job = find(self._db, name)
+        try:
+            self.job = self._find()
+            self._enter_schema()
+        except BaseException:
+            self._db.close()
+            raise
+
+    def _find(self) -> int:
+        job = find(self._db, self.name)
         if job is None:
-            with self._db:
-                known = [each for (each,) in self._db.execute("SELECT name FROM jobs ORDER BY name")]
+            known = [each for (each,) in self._db.execute("SELECT name FROM jobs ORDER BY name")]
             advice = N_("Those in it are: {known}.") if known else N_("There is none in it yet.")
-            problem = N_("There is no job {name} in the database.")
-            raise LedgerError(problem, advice, name=name, known=listing(known, 10))
-        self.job = job
-        self._enter_schema()
+            raise LedgerError(
+                "There is no job {name} in the database.", advice, name=self.name, known=listing(known, 10)
+            )
+        return job
 
     def _enter_schema(self) -> None:
         self._db.execute("SELECT set_config('search_path', %s, false)", (f"{schema_of(self.job)}, {SHARED}",))

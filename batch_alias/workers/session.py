@@ -3,8 +3,10 @@
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, fields
 
+from batch_alias.errors import LedgerError
 from batch_alias.ledger import ADDRESS, STAYS_ON
 from batch_alias.ledger.blocks import Blocks, Claim
 from batch_alias.ledger.database import SHARED, Database, schema_of
@@ -171,12 +173,14 @@ class Session:
         """Start no new attempts; those under way may end."""
         self._pipeline.stop()
 
-    async def close(self) -> None:
-        """Wait until what was begun has ended."""
+    async def close(self, worker: str) -> None:
+        """Wait until what was begun has ended, and note what the worker has done."""
         self._rows.more_to_come = False
         self._pipeline.wake()
         if self._sending is not None:
             await asyncio.wait([self._sending])
+        with suppress(LedgerError):
+            await self.give_sign_of_life(worker)
         for database in self._databases:
             await database.close()
 

@@ -2,8 +2,8 @@
 
 procrastinate hands out the blocks as tasks and watches the workers. Three of its limits are covered here:
 
-- It lets a worker that it took for dead end a task that another one has. The block's epoch tells them apart, and a block
-  whose worker died without a task left is queued again.
+- It lets a worker that it took for dead end a task that another one has. The epoch of the block tells them apart, and a
+  block whose worker died without a task left is queued again.
 - A worker that stood still for as long has no heartbeat any more. The next task that it fetches fails, and it registers
   again.
 - It ends when its connection to the database is lost. It is started again.
@@ -164,9 +164,7 @@ class Worker:
                     await sweeping
                 self.stop()
                 for session in list(self.sessions.values()):
-                    await session.close()
-                    with suppress(LedgerError):
-                        await session.give_sign_of_life(self.name)
+                    await session.close(self.name)
                 await self._database.close()
         if self._error is not None:
             raise self._error
@@ -225,6 +223,8 @@ class Worker:
         async with self._opening:
             session = self.sessions.get((job, run))
             if session is None or session.has_ended:
+                if session is not None:
+                    await session.close(self.name)
                 session = await self._opened(job, run, name)
                 session.start(self._fail)
                 self.sessions[job, run] = session
@@ -241,7 +241,7 @@ class Worker:
                 for key, session in list(self.sessions.items()):
                     if session.idle_for > LINGER:
                         del self.sessions[key]
-                        await session.close()
+                        await session.close(self.name)
                     else:
                         await session.give_sign_of_life(self.name)
             with suppress(ProcrastinateException, OSError):

