@@ -16,6 +16,8 @@ from batch_alias.text import N_, _, pack
 
 BLOCK = 500
 """Rows in a block."""
+LONGEST = 600.0
+"""Seconds that it may take to part the rows of a job."""
 _CREATE = """
 INSERT INTO blocks (job, run, first, last, made_at, sends_failed)
 SELECT %(job)s, %(run)s, min(number), max(number), extract(epoch FROM clock_timestamp()), %(sends_failed)s
@@ -67,27 +69,13 @@ Queue = Callable[[Connection, Sequence[BlockOfRun], bool], Awaitable[None]]
 """Queues blocks in a transaction, at once or only after the requests under way have ended."""
 
 
-async def open_blocks(database: Database, app_key: str) -> int:
-    """How many blocks of all jobs of an app are open."""
-
-    async def work(connection: Connection) -> int:
-        query = "SELECT count(*) FROM blocks JOIN jobs ON jobs.id = job WHERE app_key = %s AND is_open"
-        (found,) = await (await connection.execute(query, (app_key,))).fetchone() or (0,)
-        return int(found)
-
-    return await database.transaction(work)
-
-
-async def orphans(database: Database, app_key: str, *, unseen: float) -> list[BlockOfRun]:
-    """The blocks of an app that workers hold who have given no sign of life for so many seconds."""
+async def open_blocks(database: Database, app_key: str) -> list[BlockOfRun]:
+    """The open blocks of all jobs of an app."""
 
     async def work(connection: Connection) -> list[BlockOfRun]:
         found = await connection.execute(
-            "SELECT blocks.id, blocks.job, run, jobs.name FROM blocks JOIN jobs ON jobs.id = blocks.job"
-            " LEFT JOIN workers ON workers.job = blocks.job AND workers.name = worker"
-            " WHERE app_key = %s AND is_open AND worker != ''"
-            " AND coalesce(seen_at, 0) < extract(epoch FROM clock_timestamp()) - %s",
-            (app_key, unseen),
+            "SELECT blocks.id, job, run, name FROM blocks JOIN jobs ON jobs.id = job WHERE app_key = %s AND is_open",
+            (app_key,),
         )
         return [BlockOfRun(*values) for values in await found.fetchall()]
 
@@ -133,7 +121,7 @@ class Blocks:
             await queue(connection, made, taken)
             return len(made)
 
-        return await self._database.transaction(work)
+        return await self._database.transaction(work, answer=LONGEST)
 
     async def _supersede(self, connection: Connection) -> bool:
         """Let the later of two jobs that set the same pair count; return whether a block was taken from a worker."""
@@ -242,12 +230,13 @@ class Blocks:
 
         await self._database.transaction(work)
 
-    async def left(self) -> list[int]:
-        """The blocks that are open."""
+    async def left(self) -> int:
+        """How many blocks are open."""
 
-        async def work(connection: Connection) -> list[int]:
-            found = await connection.execute("SELECT id FROM blocks WHERE job = %s AND is_open", (self._job,))
-            return [block for (block,) in await found.fetchall()]
+        async def work(connection: Connection) -> int:
+            found = await connection.execute("SELECT count(*) FROM blocks WHERE job = %s AND is_open", (self._job,))
+            (left,) = await found.fetchone() or (0,)
+            return int(left)
 
         return await self._database.transaction(work)
 

@@ -23,8 +23,6 @@ RETRY = 0.5
 """Seconds between two attempts to connect."""
 CONNECT = 5
 """Whole seconds that one attempt may take."""
-ONCE = 1.0
-"""Seconds that work may take which is easily done again."""
 ANSWER = 10.0
 """Seconds without an answer after which a connection is given up: the way to the database may be cut without a sign."""
 
@@ -72,8 +70,12 @@ class Database:
         """Close the connection; it is made anew if it is needed again."""
         await self._drop()
 
-    async def transaction(self, work: Callable[[Connection], Awaitable[T]]) -> T:
+    async def transaction(self, work: Callable[[Connection], Awaitable[T]], *, answer: float = ANSWER) -> T:
         """Do some work in a transaction, again from its beginning if the connection is lost on the way.
+
+        Args:
+            work: What is done over the connection.
+            answer: Seconds that it may take.
 
         Raises:
             LedgerError: The database was away for too long, or refuses the work.
@@ -82,7 +84,7 @@ class Database:
             away_since: float | None = None
             while True:
                 try:
-                    async with asyncio.timeout(ANSWER):
+                    async with asyncio.timeout(answer):
                         connection = await self._connected()
                         async with connection.transaction():
                             return await work(connection)
@@ -94,16 +96,6 @@ class Database:
                     await asyncio.sleep(RETRY)
                 except (psycopg.errors.InsufficientPrivilege, psycopg.DataError) as error:
                     raise unusable(error) from error
-
-    async def once(self, work: Callable[[Connection], Awaitable[T]]) -> T:
-        """Do some work, without a transaction, if the database is there. Raises what psycopg does, and ``OSError``."""
-        async with self._lock:
-            try:
-                async with asyncio.timeout(ONCE):
-                    return await work(await self._connected())
-            except (psycopg.OperationalError, psycopg.InterfaceError, OSError):
-                await self._drop()
-                raise
 
     async def _connected(self) -> Connection:
         if self._connection is None or self._connection.closed:

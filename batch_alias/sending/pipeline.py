@@ -6,7 +6,7 @@ By all signs each path of RongCloud has a limit of its own, so reads cost the wr
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from dataclasses import replace
 from functools import partial
 from operator import attrgetter
@@ -128,6 +128,11 @@ class Pipeline:
         self._rows.stop()
         for dispatcher in self._dispatchers.values():
             dispatcher.stop()
+
+    @property
+    def reading(self) -> Set[int]:
+        """The numbers of the rows whose alias is read, or about to be."""
+        return self._rows.reading
 
     def wake(self) -> None:
         """Look at once whether there are more rows."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from dataclasses import replace
 from enum import Enum, auto
 from functools import partial
@@ -113,6 +113,11 @@ class RowSteps:
             awaits_new=lambda: self._unread > 0 and self._rate(RequestKind.READ) > 0,
             take_away=self._is_taken_away,
         )
+
+    @property
+    def reading(self) -> Set[int]:
+        """The numbers of the rows whose alias is read, or about to be."""
+        return self._waiting.keys()
 
     async def feed_first(self) -> None:
         """Take a few rows from the ledger, which are sent before all others."""

@@ -110,6 +110,7 @@ async def work_until(
     working = Worker(
         url, queue=queue, name=worker_name(), opened=_opener(url, queue, service, timing, observer), timing=timing
     )
+    await asyncio.to_thread(lambda: postgres.connect(url).close())  # says what is wrong with it in a sentence
     say(_("Waiting for rows to send, as {name}.", name=working.name))
     database = Database(url)
     loop = asyncio.get_running_loop()

@@ -22,6 +22,8 @@ from batch_alias.text import from_json
 from batch_alias.workers.held import HeldRows
 from batch_alias.workers.quota import SharedQuota
 
+READ_BACK = 0.2
+"""Seconds between two looks whether rows have been read back."""
 FENCED = 1.0
 """Seconds after which a worker starts no more requests for a block that was taken away: its slots have passed."""
 
@@ -154,15 +156,23 @@ class Session:
             return True
         if claim.unseen is not None:
             # Requests that the worker before has begun end within the timeout.
-            await asyncio.sleep(max(FENCED, self._assigned.sending.timeout + FENCED - claim.unseen))
+            await self._wait(max(FENCED, self._assigned.sending.timeout + FENCED - claim.unseen))
         complete = not self.has_ended and await self._hold(claim)
         if complete:
+            numbers = {row.number for row in claim.rows}
+            while not self.has_ended and not self._pipeline.reading.isdisjoint(numbers):  # rows are read back
+                await self._wait(READ_BACK)
             await self._recorder.flush()
             await self.blocks.close(block, claim.epoch)
             return True
         if self.has_ended:
             await self.blocks.give_back(block, claim.epoch)
         return not await self.blocks.is_to_be_taken_again(block, task=task, attempt=attempt)
+
+    async def _wait(self, seconds: float) -> None:
+        """Wait, or until it ends."""
+        if self._sending is not None:
+            await asyncio.wait([self._sending], timeout=seconds)
 
     def _hold(self, claim: Claim) -> asyncio.Future[bool]:
         done = self._rows.add(claim)

@@ -5,6 +5,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
+from batch_alias.errors import LedgerError
 from batch_alias.ledger.blocks import BlockOfRun, Blocks
 from batch_alias.ledger.database import Connection, Database
 from batch_alias.model import EventKind, State, StateCounts
@@ -12,7 +13,7 @@ from batch_alias.sending.metrics import Progress
 from batch_alias.workers.worker import Worker, queue_blocks
 
 POLL = 0.5
-"""Seconds between two looks at what all workers have done."""
+"""Least seconds between two looks at what all workers have done."""
 
 
 class SharedRun:
@@ -52,6 +53,7 @@ class SharedRun:
         self._delay = wait
         self._begun = self._now = counts
         self._done: deque[tuple[float, int]] = deque()  # readings of the clock, and rows done until then
+        self._taken = 0.0  # seconds to count the rows
         self._was_asked = False
 
     @property
@@ -101,17 +103,17 @@ class SharedRun:
                 self._run(), self._name, self._enqueue, sends_failed=self._sends_failed, limit=self._limit
             )
             while await self._blocks.left() and not working.done():
-                await asyncio.wait([working], timeout=POLL)
+                await asyncio.wait([working], timeout=max(POLL, 20 * self._taken))
                 await self._note()
         except asyncio.CancelledError:
             self._worker.abort()
             raise
         finally:
-            if self._was_asked or working.done():
-                await self._blocks.withdraw()
             self._worker.stop()
             await asyncio.wait([working])
-            await self._note()
+            if not working.cancelled() and not isinstance(working.exception(), LedgerError):
+                await self._blocks.withdraw()  # of which there are some only where it was stopped
+                await self._note()
             await self._database.close()
         working.result()
 
@@ -120,8 +122,10 @@ class SharedRun:
         await queue_blocks(self._worker.app, connection, self._queue, blocks, wait=wait)
 
     async def _note(self) -> None:
+        asked = time.monotonic()
         self._now = await self._blocks.counts()
         now = time.monotonic()
+        self._taken = now - asked
         self._done.append((now, _ended(self._now)))
         while now - self._done[0][0] > 2:
             self._done.popleft()

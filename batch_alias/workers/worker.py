@@ -20,8 +20,8 @@ from procrastinate.exceptions import ProcrastinateException
 from procrastinate.jobs import Job as Task
 
 from batch_alias.errors import BatchAliasError, LedgerError
-from batch_alias.ledger.blocks import BlockOfRun, orphans
-from batch_alias.ledger.database import SHARED, Connection, Database
+from batch_alias.ledger.blocks import BlockOfRun, open_blocks
+from batch_alias.ledger.database import SHARED, Connection, Database, unusable
 from batch_alias.ledger.postgres import PostgresLedger
 from batch_alias.sending import Timing
 from batch_alias.workers.session import Session
@@ -153,19 +153,23 @@ class Worker:
             StoppedByService: A job's requests would be refused, or the patience is used up.
             LedgerError: The database cannot be used.
         """
-        async with self.app.open_async():
-            sweeping = asyncio.create_task(self._sweep())
-            try:
-                while not self.was_stopped:
-                    await self._fetch()
-            finally:
-                sweeping.cancel()
-                with suppress(asyncio.CancelledError):
-                    await sweeping
-                self.stop()
-                for session in list(self.sessions.values()):
-                    await session.close(self.name)
-                await self._database.close()
+        try:
+            await self.app.open_async()
+        except ProcrastinateException as error:
+            raise unusable(error.__cause__ if isinstance(error.__cause__, Exception) else error) from error
+        sweeping = asyncio.create_task(self._sweep())
+        try:
+            while not self.was_stopped:
+                await self._fetch()
+        finally:
+            sweeping.cancel()
+            with suppress(asyncio.CancelledError):
+                await sweeping
+            self.stop()
+            for session in list(self.sessions.values()):
+                await session.close(self.name)
+            await self._database.close()
+            await self.app.close_async()
         if self._error is not None:
             raise self._error
 
@@ -237,24 +241,32 @@ class Worker:
         """Give others the blocks of workers that died, and close what is not used any more."""
         while True:
             await asyncio.sleep(self._timing.sweep)
-            async with self._opening:
-                for key, session in list(self.sessions.items()):
-                    if session.idle_for > LINGER:
-                        del self.sessions[key]
-                        await session.close(self.name)
-                    else:
-                        await session.give_sign_of_life(self.name)
-            with suppress(ProcrastinateException, OSError):
-                await self._take_over()
+            try:
+                async with self._opening:
+                    for key, session in list(self.sessions.items()):
+                        if session.idle_for > LINGER:
+                            del self.sessions[key]
+                            await session.close(self.name)
+                        else:
+                            await session.give_sign_of_life(self.name)
+                with suppress(ProcrastinateException, OSError):
+                    await self._take_over()
+            except LedgerError as error:
+                self._fail(error)
+                return
 
     async def _take_over(self) -> None:
-        manager, stalled = self.app.job_manager, self._timing.stalled
-        for task in await manager.get_stalled_jobs(queue=self._queue, seconds_since_heartbeat=stalled):
+        manager = self.app.job_manager
+        for task in await manager.get_stalled_jobs(queue=self._queue, seconds_since_heartbeat=self._timing.stalled):
             with suppress(ProcrastinateException):  # another worker has given it to one since
                 await manager.retry_job(task)
-        for orphan in await orphans(self._database, self._queue, unseen=stalled):
-            lock = block_lock(orphan.block)
-            tasks = [await manager.list_jobs_async(queueing_lock=lock, status=status) for status in ("todo", "doing")]
-            if not any(map(list, tasks)):
-                with suppress(ProcrastinateException):
-                    await manager.defer_job_async(_task(self._queue, orphan))
+        # Each open block has a task, until one that a worker held for too long ends although another one has it.
+        blocks = await open_blocks(self._database, self._queue)
+        counts = await manager.list_queues_async(queue=self._queue)
+        if len(blocks) > sum(queue["todo"] + queue["doing"] for queue in counts):
+            tasks = [await manager.list_jobs_async(queue=self._queue, status=status) for status in ("todo", "doing")]
+            queued = {task.queueing_lock for found in tasks for task in found}
+            for block in blocks:
+                if block_lock(block.block) not in queued:
+                    with suppress(ProcrastinateException):  # another worker has done it
+                        await manager.defer_job_async(_task(self._queue, block))

@@ -17,14 +17,14 @@ from batch_alias.sandbox import Faults, Sandbox
 from batch_alias.settings import Settings
 from batch_alias.workers import initialize
 from tests.support.postgres import restartable_server
-from tests.support.processes import environment_of
+from tests.support.processes import DEADLINE, environment_of
 from tests.support.proxy import proxy_to
 from tests.support.timing import QUICK
 
-RATE = 400
+RATE = 700
 ROWS = 3000
 LATENCY = Faults(latency=0.02)
-MOST_UNDER_WAY = 80
+MOST_UNDER_WAY = RATE * 14 // 100
 """Rows sent and not recorded at a fault: those of 20 ms in flight, 50 ms to be written, 70 ms reserved."""
 ATTEMPT = 2.0
 """Seconds for one attempt: a worker that was taken for dead has none under way after so long."""
@@ -76,8 +76,8 @@ def holds(ledger: str, process: subprocess.Popen) -> int:
 def settings(ledger, settings_for, write_csv) -> Callable[..., Settings]:
     """The settings of a job in the database."""
 
-    def make(served: Sandbox, rows: object = ROWS, name: str = "job", *, url: str = "") -> Settings:
-        more = {"job": Path(name).absolute(), "ledger": url or ledger, "rate": RATE, "timeout": ATTEMPT}
+    def make(served: Sandbox, rows: object = ROWS, name: str = "job") -> Settings:
+        more = {"job": Path(name).absolute(), "ledger": ledger, "rate": RATE, "timeout": ATTEMPT}
         return settings_for(write_csv(rows, f"{name}.csv"), served, **more)
 
     return make
@@ -98,14 +98,15 @@ def accepted(ledger) -> Callable[[Settings], dict[tuple[str, str], str]]:
 def shared(sandbox, run, settings, accepted, clean) -> Callable[..., int]:
     """Run a job beside workers, do something meanwhile, make sure that all is well, and return the rows sent again."""
 
-    def share(meanwhile: Callable[[Sandbox], object], *, rows: int = ROWS, url: str = "") -> int:
+    def share(meanwhile: Callable[[Sandbox], object], *, rows: int = ROWS, fenced: bool = True) -> int:
         served = sandbox(LATENCY)
-        given = settings(served, rows, url=url)
+        given = settings(served, rows)
         assert run(given, timing=QUICK, beside=lambda _job: meanwhile(served)).exit_code == ExitCode.DONE
         stats, reported = served.stats(), accepted(given)
         assert len(reported) == rows
         assert served.aliases() == reported
         assert stats.busiest_second <= RATE
+        assert stats.most_in_flight_for_one_key == 1 or not fenced
         return stats.sets - rows
 
     return share
@@ -149,7 +150,7 @@ def test_a_worker_that_stands_still_while_others_take_over_does_no_harm(shared, 
 
 
 def test_without_the_fence_such_a_worker_would_send_rows_of_others(shared, begun, ledger, until):
-    again = shared(lambda served: freeze(begun(served, fenced=False), ledger, until))
+    again = shared(lambda served: freeze(begun(served, fenced=False), ledger, until), fenced=False)
     assert again > MOST_UNDER_WAY
 
 
@@ -218,3 +219,54 @@ def test_two_jobs_share_the_rate_and_the_later_one_wins(sandbox, run, settings, 
     for write in writes:
         assert (last.get(write.user_id), write.remark) != ("late", "early")
         last[write.user_id] = write.remark
+
+
+def test_a_worker_that_is_asked_to_stop_gives_its_rows_back_at_once(shared, begun, ledger, until):
+    def stop(served):
+        process = begun(served)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(DEADLINE) == 0
+        assert not holds(ledger, process)
+
+    assert shared(stop) == 0
+
+
+def test_a_job_ends_without_the_process_that_began_it(
+    sandbox, command, write_csv, begun, accepted, settings, ledger, until
+):
+    served = sandbox(LATENCY)
+    given = settings(served)
+    started = command(
+        "run", given.source, "--job", "job", "--rate", RATE, "--timeout", ATTEMPT, "--ledger", ledger, to=served
+    )
+    until(lambda: served.stats().requests, started)
+    begun(served)
+    started.signal(signal.SIGKILL)
+
+    def has_ended() -> bool:
+        with Place(given.job_folder, ledger).read() as found:
+            return found.runs()[-1].ended_at is not None
+
+    until(has_ended)
+    assert len(accepted(given)) == ROWS
+    assert served.stats().sets - ROWS <= MOST_UNDER_WAY
+    with Place(given.job_folder, ledger).read() as found:
+        assert found.runs()[-1].exit_code == ExitCode.DONE
+
+
+def test_interrupted_a_job_stops_everywhere_and_goes_on_when_it_is_run_again(
+    sandbox, command, begun, run, accepted, settings, ledger, until
+):
+    served = sandbox(LATENCY)
+    given = settings(served)
+    started = command("run", given.source, "--job", "job", "--rate", RATE, "--ledger", ledger, to=served)
+    until(lambda: served.stats().requests, started)
+    begun(served)
+    started.signal(signal.SIGINT)
+    assert started.end().code == ExitCode.INTERRUPTED
+    until(lambda: served.stats().in_flight == 0)
+    assert holders(ledger) == {}
+    assert served.stats().requests < ROWS
+    assert run(given, timing=QUICK).exit_code == ExitCode.DONE
+    assert len(accepted(given)) == ROWS
+    assert served.stats().sets == ROWS
