@@ -94,6 +94,7 @@ class SharedLimiter:
         self._last_second = LastSecond()
         self._slots: asyncio.PriorityQueue[float] = asyncio.PriorityQueue()
         self._given_back: deque[float] = deque()  # slots, for requests that were permitted already
+        self._in_hand = 0  # slots that were reserved and neither used nor thrown away
         self._waiting = 0
         self._needed = asyncio.Event()
         self._is_started = False
@@ -179,12 +180,15 @@ class SharedLimiter:
         while True:
             slot = await self._slots.get()
             try:
-                await asyncio.sleep(slot - clock())
+                if (wait := slot - clock()) > 0:
+                    await asyncio.sleep(wait)
             except asyncio.CancelledError:
                 self._slots.put_nowait(slot)
                 raise
+            self._in_hand -= 1
             if clock() - slot <= LATEST:
                 return slot
+            self._needed.set()
 
     async def _reserve_as_needed(self) -> None:
         try:
@@ -195,27 +199,30 @@ class SharedLimiter:
     async def _reserve_forever(self) -> None:
         clock = asyncio.get_running_loop().time
         while True:
-            if not self._waiting and self._kept == 1:
+            wanted = self._wanted()
+            if not wanted and self._kept == 1:
                 self._needed.clear()
                 await self._needed.wait()
+                continue
             enough_for = self._last_slot - AHEAD - clock()
             if enough_for > 0 and self._kept == 1:
                 await asyncio.sleep(enough_for)
                 continue
             kept, self._kept = self._kept, 1.0
-            reservation = await self._reserve(self._wanted(), kept)
+            reservation = await self._reserve(wanted, kept)
             self.asked += 1
             self.reserved += len(reservation.slots) + reservation.thrown_away
             self._step = reservation.step or self._step
             for slot in reservation.slots:
                 self._slots.put_nowait(slot)
                 self._last_slot = slot
+            self._in_hand += len(reservation.slots)
             await asyncio.sleep(reservation.wait)
 
     def _wanted(self) -> int:
         if not self._waiting:
             return 0
-        return max(0, max(self._waiting, likely_used(self._gap, self._step)) - self._slots.qsize())
+        return max(0, max(self._waiting, likely_used(self._gap, self._step)) - self._in_hand)
 
 
 class _Permission:
