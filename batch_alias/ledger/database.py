@@ -99,8 +99,9 @@ class Database:
         """Do some work, without a transaction, if the database is there. Raises what psycopg does, and ``OSError``."""
         async with self._lock:
             try:
+                connection = await self._connected()
                 async with asyncio.timeout(ONCE):
-                    return await work(await self._connected())
+                    return await work(connection)
             except (psycopg.OperationalError, psycopg.InterfaceError, OSError):
                 await self._drop()
                 raise
