@@ -178,6 +178,19 @@ def test_a_connection_that_was_cut_is_made_anew(shared):
         asyncio.run(main(proxy))
 
 
+def test_a_connection_that_stays_silent_is_given_up(shared):
+    async def main(proxy) -> None:
+        async with SharedQuota(proxy.url, "app", RATE) as quota:
+            await start(quota, 5)
+            proxy.stall()
+            await start_until_none_may(quota)
+            proxy.go_on_with_new_ones()
+            await start(quota, AHEAD + 1)
+
+    with proxy_to(shared) as proxy:
+        asyncio.run(main(proxy))
+
+
 def test_a_quota_is_closed_at_once_while_the_database_does_not_answer(shared):
     async def main(proxy) -> None:
         async with SharedQuota(proxy.url, "app", RATE) as quota:
