@@ -84,6 +84,7 @@ class SharedLimiter:
         start: Called with the coroutine that does so while slots are needed, to run it.
 
     Attributes:
+        losses: How often blocks were lost.
         asked: Reservations so far,
         reserved: and the slots of them.
     """
@@ -104,7 +105,7 @@ class SharedLimiter:
         self._step = HORIZON  # seconds between two slots
         self._gap = HORIZON  # seconds from a permission until the next one is asked for, their moving average
         self._permitted_at = -math.inf
-        self._losses = 0  # how often blocks were lost
+        self.losses = 0
         self.asked = 0
         self.reserved = 0
 
@@ -131,26 +132,32 @@ class SharedLimiter:
 
     def lost(self) -> None:
         """Let no attempt be made that waits for its permission to be renewed: its row may be another process's."""
-        self._losses += 1
+        self.losses += 1
 
     def give_back(self, slot: float, start: float) -> None:
         """Let another attempt that was permitted before have a slot."""
         self._last_second.remove(start)
         self._given_back.append(slot)
+        self._drop_old_slots()
 
-    async def renewed_slot(self) -> float:
-        """Wait for a slot: one that was given back if there is one. Raises ``PermissionWithdrawn``."""
-        now, losses = asyncio.get_running_loop().time(), self._losses
-        while self._given_back:
-            slot = self._given_back.popleft()
-            if now - slot <= LATEST:
-                return slot
-        while (fresh := await self._next_slot()) is None:
-            if self._losses != losses:
-                raise PermissionWithdrawn
-        if self._losses != losses:
+    async def renewed_slot(self, losses: int) -> float:
+        """Wait for a slot, one that was given back if there is one.
+
+        Raises:
+            PermissionWithdrawn: Blocks were lost since there were so many losses.
+        """
+        self._drop_old_slots()
+        slot = self._given_back.popleft() if self._given_back and self.losses == losses else None
+        while slot is None and self.losses == losses:
+            slot = await self._next_slot()
+        if slot is None or self.losses != losses:
             raise PermissionWithdrawn
-        return fresh
+        return slot
+
+    def _drop_old_slots(self) -> None:
+        oldest = asyncio.get_running_loop().time() - LATEST
+        while self._given_back and self._given_back[0] < oldest:
+            self._given_back.popleft()
 
     def started(self) -> float:
         """Note a start that happens now, and return when that is."""
@@ -228,10 +235,11 @@ class SharedLimiter:
 class _Permission:
     """A start at a slot."""
 
-    __slots__ = ("_limiter", "_slot", "_start")
+    __slots__ = ("_limiter", "_losses", "_slot", "_start")
 
     def __init__(self, limiter: SharedLimiter, slot: float) -> None:
         self._limiter = limiter
+        self._losses = limiter.losses  # its row is chosen now, of a block that was not lost
         self._slot = slot
         self._start = limiter.started()
 
@@ -239,5 +247,5 @@ class _Permission:
         self._limiter.give_back(self._slot, self._start)
 
     async def renew(self) -> None:
-        self._slot = await self._limiter.renewed_slot()
+        self._slot = await self._limiter.renewed_slot(self._losses)
         self._start = self._limiter.started()
