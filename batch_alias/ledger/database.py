@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from typing import TypeVar
 
@@ -25,6 +25,9 @@ CONNECT = 5
 """Whole seconds that one attempt may take."""
 ANSWER = 10.0
 """Seconds without an answer after which a connection is given up: the way to the database may be cut without a sign."""
+
+CANCEL = 0.2
+"""Seconds to wait until a query that is given up is cancelled."""
 
 
 def schema_of(job: int) -> str:
@@ -70,7 +73,7 @@ class Database:
         """Close the connection; it is made anew if it is needed again."""
         await self._drop()
 
-    async def transaction(self, work: Callable[[Connection], Awaitable[T]], *, answer: float = ANSWER) -> T:
+    async def transaction(self, work: Callable[[Connection], Coroutine[None, None, T]], *, answer: float = ANSWER) -> T:
         """Do some work in a transaction, again from its beginning if the connection is lost on the way.
 
         Args:
@@ -84,10 +87,7 @@ class Database:
             away_since: float | None = None
             while True:
                 try:
-                    async with asyncio.timeout(answer):
-                        connection = await self._connected()
-                        async with connection.transaction():
-                            return await work(connection)
+                    return await within(answer, self._in_transaction(work))
                 except (psycopg.OperationalError, psycopg.InterfaceError, TimeoutError, OSError) as error:
                     await self._drop()
                     away_since = away_since or time.monotonic()
@@ -96,6 +96,21 @@ class Database:
                     await asyncio.sleep(RETRY)
                 except (psycopg.errors.InsufficientPrivilege, psycopg.DataError) as error:
                     raise unusable(error) from error
+
+    async def once(self, work: Callable[[Connection], Coroutine[None, None, T]]) -> T:
+        """Do some work, without a transaction, if the database is there. Raises what psycopg does, and ``OSError``."""
+        async with self._lock:
+            try:
+                connection = await self._connected()
+                return await within(ONCE, work(connection))
+            except (psycopg.OperationalError, psycopg.InterfaceError, OSError):
+                await self._drop()
+                raise
+
+    async def _in_transaction(self, work: Callable[[Connection], Coroutine[None, None, T]]) -> T:
+        connection = await self._connected()
+        async with connection.transaction():
+            return await work(connection)
 
     async def _connected(self) -> Connection:
         if self._connection is None or self._connection.closed:
@@ -109,6 +124,26 @@ class Database:
         if connection is not None:
             with suppress(psycopg.Error, OSError):
                 await connection.close()
+
+
+async def within(seconds: float, work: Coroutine[None, None, T]) -> T:
+    """Do some work, but give it up after so many seconds. Raises ``TimeoutError``.
+
+    psycopg asks the server to cancel a query that is given up, and waits for the answer. It is not waited for long,
+    since the server may have fallen silent; the connection must be closed then.
+    """
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.wait({task}, timeout=seconds)
+        if task.done():
+            return task.result()
+        raise TimeoutError("it does not answer")
+    finally:
+        while not task.done():
+            task.cancel()
+            await asyncio.wait({task}, timeout=CANCEL)
+        if not task.cancelled():
+            task.exception()  # or else asyncio complains that nobody has looked at it
 
 
 def unusable(problem: Exception) -> LedgerError:

@@ -6,38 +6,25 @@ It does so only to who still holds its blocks: a process that is frozen or cut o
 import asyncio
 import random
 from collections.abc import Callable, Collection, Coroutine, Mapping
-from contextlib import suppress
 from functools import partial
 from typing import NamedTuple, Self
 
 import psycopg
-from psycopg.rows import TupleRow
 
-from batch_alias.errors import LedgerError
+from batch_alias.ledger.database import PATIENCE, RETRY, Connection, Database, unusable
 from batch_alias.model import Event, RequestKind
-from batch_alias.text import N_
 from batch_alias.workers.slots import HORIZON, REPLY, Reservation, SharedLimiter, slot_rate, slot_times
 
 JITTER = HORIZON / 8
 """Most seconds by which a process is late to ask again, so that it is not always the same one that gets the slots."""
 DEEPEST_CUT = 0.7
 """Share of the rate that is taken off at once for refusals, at most."""
-PATIENCE = 600.0
-"""Seconds to wait for a database that is away."""
-RETRY = 0.5
-"""Seconds between two attempts to reach it."""
-ANSWER = 5.0
-"""Seconds without an answer after which a connection is given up: the way to the database may be cut without a sign."""
 SLOWEST = 1.0
 """Most seconds to wait after several replies that were too old: slots that are thrown away are lost to all."""
-SCHEMA = "batch_alias"
-"""The schema of PostgreSQL with what the jobs in a database share."""
 RESERVE = "SELECT * FROM reserve_slots(%s, %s, %s, %s, %s, %s, %s, %s::bigint[], %s::integer[])"
 
 Fence = Callable[[], tuple[int, Mapping[int, int]] | None]
 """The job and the blocks that this process holds, each with its epoch; ``None`` if it needs none for its requests."""
-
-_Connection = psycopg.AsyncConnection[TupleRow]
 
 
 class _Reply(NamedTuple):
@@ -74,14 +61,13 @@ class SharedQuota:
     ) -> None:
         self._fence = fence
         self._lost = lost
-        self._url = url
+        self._database = Database(url)
+        self._warm: Connection | None = None  # the connection over which slots were reserved before
         self._app_key = app_key
         self._rate = slot_rate(rate)
         self._patience = patience
-        self._connection: _Connection | None = None
         self._failing_since: float | None = None
         self._slow_replies = 0  # without a fast one in between
-        self._lock = asyncio.Lock()
         self._limiters: dict[RequestKind, SharedLimiter] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -96,7 +82,7 @@ class SharedQuota:
                 task.cancel()
             _done, tasks = await asyncio.wait(tasks, timeout=RETRY)
         self._tasks = set()
-        await self._disconnect()
+        await self._database.close()
 
     def limiter(self, kind: RequestKind) -> SharedLimiter:
         """The rate limiter for requests of a kind."""
@@ -113,24 +99,18 @@ class SharedQuota:
         self._tasks.add(asyncio.create_task(reserving))
 
     async def _reserve(self, kind: RequestKind, wanted: int, kept: float) -> Reservation:
-        async with self._lock:
-            try:
-                async with asyncio.timeout(ANSWER):
-                    connection = await self._connected(kind)
-                    # A read changes nothing, and some are made when the row's block is done.
-                    fence = self._fence() if kind is RequestKind.WRITE else None
-                    if fence is not None and not fence[1]:
-                        return Reservation(wait=HORIZON)
-                    clock = asyncio.get_running_loop().time
-                    sent = clock()
-                    reply = await self._call(connection, kind, wanted, kept, fence or (0, {}))
-                    received = clock()
-            except (psycopg.OperationalError, psycopg.InterfaceError, OSError) as error:  # TimeoutError is an OSError
-                await self._disconnect()
-                self._failed(error)
-                return Reservation(wait=RETRY)
-            except psycopg.Error as error:
-                raise _unusable(error) from error
+        # A read changes nothing, and some are made when the row's block is done.
+        fence = self._fence if kind is RequestKind.WRITE else lambda: None
+        try:
+            answer = await self._database.once(partial(self._ask, kind=kind, wanted=wanted, kept=kept, fence=fence))
+        except (psycopg.OperationalError, psycopg.InterfaceError, OSError) as error:  # TimeoutError is an OSError
+            self._failed(error)
+            return Reservation(wait=RETRY)
+        except psycopg.Error as error:
+            raise unusable(error) from error
+        if answer is None:
+            return Reservation(wait=HORIZON)
+        reply, sent, received = answer
         if reply.lost:
             self._limiters[kind].lost()
             self._lost(reply.lost)
@@ -145,8 +125,24 @@ class SharedQuota:
         wait = 0.0 if slots else max(reply.first - HORIZON / 2, 0.0) + random.uniform(0, JITTER)  # noqa: S311
         return Reservation(wait=wait, step=reply.step, slots=slots)
 
+    async def _ask(
+        self, connection: Connection, *, kind: RequestKind, wanted: int, kept: float, fence: Fence
+    ) -> tuple[_Reply, float, float] | None:
+        """The reply, when the reservation was sent and when the reply was received; ``None`` without a block."""
+        if connection is not self._warm:
+            # The first call takes longer: the server compiles the function.
+            await self._call(connection, kind, wanted=0, kept=1.0, held=(0, {}))
+            self._warm = connection
+        held = fence()
+        if held is not None and not held[1]:
+            return None
+        clock = asyncio.get_running_loop().time
+        sent = clock()
+        reply = await self._call(connection, kind, wanted, kept, held or (0, {}))
+        return reply, sent, clock()
+
     async def _call(
-        self, connection: _Connection, kind: RequestKind, wanted: int, kept: float, held: tuple[int, Mapping[int, int]]
+        self, connection: Connection, kind: RequestKind, wanted: int, kept: float, held: tuple[int, Mapping[int, int]]
     ) -> _Reply:
         job, epochs = held
         blocks = (job, list(epochs), list(epochs.values()))
@@ -155,30 +151,9 @@ class SharedQuota:
         )
         return _Reply._make(await cursor.fetchone() or ())
 
-    async def _connected(self, kind: RequestKind) -> _Connection:
-        if self._connection is None or self._connection.closed:
-            self._connection = await psycopg.AsyncConnection.connect(
-                self._url, autocommit=True, connect_timeout=int(ANSWER), options=f"-c search_path={SCHEMA}"
-            )
-            # The first call takes longer: the server compiles the function.
-            await self._call(self._connection, kind, wanted=0, kept=1.0, held=(0, {}))
-        return self._connection
-
-    async def _disconnect(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            with suppress(psycopg.Error, OSError):
-                await connection.close()
-
     def _failed(self, error: Exception) -> None:
         now = asyncio.get_running_loop().time()
         if self._failing_since is None:
             self._failing_since = now
         if now - self._failing_since >= self._patience:
-            raise _unusable(error) from error
-
-
-def _unusable(problem: Exception) -> LedgerError:
-    advice = N_("Correct that and run the same command again.")
-    reason = str(problem).strip().splitlines()
-    return LedgerError("The database cannot be used: {reason}.", advice, reason=reason[0] if reason else type(problem))
+            raise unusable(error) from error

@@ -84,6 +84,7 @@ class SharedLimiter:
         start: Called with the coroutine that does so while slots are needed, to run it.
 
     Attributes:
+        losses: How often blocks were lost.
         asked: Reservations so far,
         reserved: and the slots of them.
     """
@@ -94,6 +95,7 @@ class SharedLimiter:
         self._last_second = LastSecond()
         self._slots: asyncio.PriorityQueue[float] = asyncio.PriorityQueue()
         self._given_back: deque[float] = deque()  # slots, for requests that were permitted already
+        self._in_hand = 0  # slots that were reserved and neither used nor thrown away
         self._waiting = 0
         self._needed = asyncio.Event()
         self._is_started = False
@@ -103,7 +105,7 @@ class SharedLimiter:
         self._step = HORIZON  # seconds between two slots
         self._gap = HORIZON  # seconds from a permission until the next one is asked for, their moving average
         self._permitted_at = -math.inf
-        self._losses = 0  # how often blocks were lost
+        self.losses = 0
         self.asked = 0
         self.reserved = 0
 
@@ -130,26 +132,32 @@ class SharedLimiter:
 
     def lost(self) -> None:
         """Let no attempt be made that waits for its permission to be renewed: its row may be another process's."""
-        self._losses += 1
+        self.losses += 1
 
     def give_back(self, slot: float, start: float) -> None:
         """Let another attempt that was permitted before have a slot."""
         self._last_second.remove(start)
         self._given_back.append(slot)
+        self._drop_old_slots()
 
-    async def renewed_slot(self) -> float:
-        """Wait for a slot: one that was given back if there is one. Raises ``PermissionWithdrawn``."""
-        now, losses = asyncio.get_running_loop().time(), self._losses
-        while self._given_back:
-            slot = self._given_back.popleft()
-            if now - slot <= LATEST:
-                return slot
-        while (fresh := await self._next_slot()) is None:
-            if self._losses != losses:
-                raise PermissionWithdrawn
-        if self._losses != losses:
+    async def renewed_slot(self, losses: int) -> float:
+        """Wait for a slot, one that was given back if there is one.
+
+        Raises:
+            PermissionWithdrawn: Blocks were lost since there were so many losses.
+        """
+        self._drop_old_slots()
+        slot = self._given_back.popleft() if self._given_back and self.losses == losses else None
+        while slot is None and self.losses == losses:
+            slot = await self._next_slot()
+        if slot is None or self.losses != losses:
             raise PermissionWithdrawn
-        return fresh
+        return slot
+
+    def _drop_old_slots(self) -> None:
+        oldest = asyncio.get_running_loop().time() - LATEST
+        while self._given_back and self._given_back[0] < oldest:
+            self._given_back.popleft()
 
     def started(self) -> float:
         """Note a start that happens now, and return when that is."""
@@ -179,12 +187,15 @@ class SharedLimiter:
         while True:
             slot = await self._slots.get()
             try:
-                await asyncio.sleep(slot - clock())
+                if (wait := slot - clock()) > 0:
+                    await asyncio.sleep(wait)
             except asyncio.CancelledError:
                 self._slots.put_nowait(slot)
                 raise
+            self._in_hand -= 1
             if clock() - slot <= LATEST:
                 return slot
+            self._needed.set()
 
     async def _reserve_as_needed(self) -> None:
         try:
@@ -195,36 +206,40 @@ class SharedLimiter:
     async def _reserve_forever(self) -> None:
         clock = asyncio.get_running_loop().time
         while True:
-            if not self._waiting and self._kept == 1:
+            wanted = self._wanted()
+            if not wanted and self._kept == 1:
                 self._needed.clear()
                 await self._needed.wait()
+                continue
             enough_for = self._last_slot - AHEAD - clock()
             if enough_for > 0 and self._kept == 1:
                 await asyncio.sleep(enough_for)
                 continue
             kept, self._kept = self._kept, 1.0
-            reservation = await self._reserve(self._wanted(), kept)
+            reservation = await self._reserve(wanted, kept)
             self.asked += 1
             self.reserved += len(reservation.slots) + reservation.thrown_away
             self._step = reservation.step or self._step
             for slot in reservation.slots:
                 self._slots.put_nowait(slot)
                 self._last_slot = slot
+            self._in_hand += len(reservation.slots)
             await asyncio.sleep(reservation.wait)
 
     def _wanted(self) -> int:
         if not self._waiting:
             return 0
-        return max(0, max(self._waiting, likely_used(self._gap, self._step)) - self._slots.qsize())
+        return max(0, max(self._waiting, likely_used(self._gap, self._step)) - self._in_hand)
 
 
 class _Permission:
     """A start at a slot."""
 
-    __slots__ = ("_limiter", "_slot", "_start")
+    __slots__ = ("_limiter", "_losses", "_slot", "_start")
 
     def __init__(self, limiter: SharedLimiter, slot: float) -> None:
         self._limiter = limiter
+        self._losses = limiter.losses  # its row is chosen now, of a block that was not lost
         self._slot = slot
         self._start = limiter.started()
 
@@ -232,5 +247,5 @@ class _Permission:
         self._limiter.give_back(self._slot, self._start)
 
     async def renew(self) -> None:
-        self._slot = await self._limiter.renewed_slot()
+        self._slot = await self._limiter.renewed_slot(self._losses)
         self._start = self._limiter.started()

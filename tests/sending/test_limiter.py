@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batch_alias.sending.limiter import RateLimiter
+from tests.support.starts import busiest
 
 SECONDS = {1: 100, 10: 10, 40: 10, 50: 10, 100: 10, 500: 4, 1000: 4}
 """By rate: how long it is observed."""
@@ -39,16 +40,6 @@ def starts(driven):
         return driven(main)
 
     return run
-
-
-def busiest(starts: list[float]) -> int:
-    """Most starts in any half-open second."""
-    most = first = 0
-    for last, start in enumerate(starts):
-        while start - starts[first] >= 1:
-            first += 1
-        most = max(most, last - first + 1)
-    return most
 
 
 @pytest.mark.parametrize("rate", SECONDS)

@@ -41,6 +41,15 @@ class Proxy:
         """Forward again, at first what was held back."""
         self._do(self._going.set)
 
+    def go_on_with_new_ones(self) -> None:
+        """Forward new connections; those that there are stay silent, as when a firewall has forgotten them."""
+
+        def replace() -> None:
+            self._going = asyncio.Event()
+            self._going.set()
+
+        self._do(replace)
+
     def cut(self) -> None:
         """Close all connections; new ones are forwarded."""
 
@@ -86,11 +95,14 @@ class Proxy:
         task.add_done_callback(self._connections.discard)
 
     async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        to_server = None
+        to_server, going = None, self._going
         try:
-            await self._going.wait()
+            await going.wait()
             from_server, to_server = await self._connect()
-            both = [self._loop.create_task(self._pump(*ends)) for ends in ((reader, to_server), (from_server, writer))]
+            both = [
+                self._loop.create_task(self._pump(*ends, going))
+                for ends in ((reader, to_server), (from_server, writer))
+            ]
             try:
                 await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
             finally:
@@ -111,10 +123,10 @@ class Proxy:
             return await asyncio.open_unix_connection(f"{host}/.s.PGSQL.{port}")
         return await asyncio.open_connection(host, port)
 
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, going: asyncio.Event) -> None:
         with suppress(OSError, asyncio.CancelledError):
             while data := await reader.read(65536):
-                await self._going.wait()
+                await going.wait()
                 writer.write(data)
                 await writer.drain()
 
