@@ -63,3 +63,13 @@ def database_on(server: str, name: str) -> Iterator[str]:
             yield urlunsplit(urlsplit(server)._replace(path=f"/{name}"))
         finally:
             connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+
+
+def remove_jobs(url: str) -> None:
+    """Leave nothing but empty tables in a database of batch-alias; much faster than to make a new one."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        jobs = connection.execute("SELECT id FROM batch_alias.jobs").fetchall()
+        for (job,) in jobs:
+            connection.execute(f"DROP SCHEMA batch_alias_job_{job} CASCADE")
+        for table in ("jobs", "quota", "procrastinate_jobs", "procrastinate_workers"):
+            connection.execute(f"DELETE FROM batch_alias.{table}")
