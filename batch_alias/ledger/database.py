@@ -66,34 +66,45 @@ class Database:
         self._schemas = schemas
         self._patience = patience
         self._connection: Connection | None = None
+        self._away_since: float | None = None  # until it has been used again: the patience is used up once
         self._lock = asyncio.Lock()
 
     async def close(self) -> None:
         """Close the connection; it is made anew if it is needed again."""
         await self._drop()
 
-    async def transaction(self, work: Callable[[Connection], Awaitable[T]]) -> T:
+    async def transaction(self, work: Callable[[Connection], Awaitable[T]], *, most: float = ANSWER) -> T:
         """Do some work in a transaction, again from its beginning if the connection is lost on the way.
+
+        Args:
+            work: What is done.
+            most: Seconds that it may take.
 
         Raises:
             LedgerError: The database was away for too long, or refuses the work.
         """
         async with self._lock:
-            away_since: float | None = None
             while True:
                 try:
-                    async with asyncio.timeout(ANSWER):
+                    async with asyncio.timeout(most):
                         connection = await self._connected()
                         async with connection.transaction():
-                            return await work(connection)
+                            done = await work(connection)
                 except (psycopg.OperationalError, psycopg.InterfaceError, TimeoutError, OSError) as error:
                     await self._drop()
-                    away_since = away_since or time.monotonic()
-                    if time.monotonic() - away_since >= self._patience:
+                    self._away_since = self._away_since or time.monotonic()
+                    if time.monotonic() - self._away_since >= self._patience:
                         raise unusable(error) from error
                     await asyncio.sleep(RETRY)
-                except (psycopg.errors.InsufficientPrivilege, psycopg.DataError) as error:
+                except psycopg.ProgrammingError as error:
+                    if isinstance(error, psycopg.errors.InsufficientPrivilege):
+                        raise unusable(error) from error
+                    raise  # a defect of batch-alias
+                except psycopg.Error as error:
                     raise unusable(error) from error
+                else:
+                    self._away_since = None
+                    return done
 
     async def once(self, work: Callable[[Connection], Awaitable[T]]) -> T:
         """Do some work, without a transaction, if the database is there. Raises what psycopg does, and ``OSError``."""
@@ -108,7 +119,11 @@ class Database:
     async def _connected(self) -> Connection:
         if self._connection is None or self._connection.closed:
             self._connection = await psycopg.AsyncConnection.connect(
-                self.url, autocommit=True, connect_timeout=CONNECT, options=options(self._schemas)
+                self.url,
+                autocommit=True,
+                connect_timeout=CONNECT,
+                client_encoding="utf-8",
+                options=options(self._schemas),
             )
         return self._connection
 

@@ -1,7 +1,7 @@
 """Checked rows as the sources yield them, and a job staged with them, in SQLite or in PostgreSQL."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -9,6 +9,8 @@ import pandas as pd
 import pytest
 
 from batch_alias.ledger import JobInfo, Ledger, Place, create
+from batch_alias.ledger.blocks import BlockOfRun
+from batch_alias.ledger.database import Connection
 from batch_alias.model import Outcome, State
 from tests.support.http import KEY
 from tests.support.jobs import job_info
@@ -79,6 +81,22 @@ def job(place: Place, staged) -> Callable[..., Place]:
         return place
 
     return fill
+
+
+@pytest.fixture
+def staged_in_database(tables: str, staged, tmp_path: Path) -> Callable[..., Place]:
+    """Stage some rows like ``staged`` as a job in a database; where it is."""
+
+    def fill(*rows: dict | int, name: str = "job", app_key: str = KEY) -> Place:
+        place = Place(tmp_path / f"{name}.aliases", tables)
+        place.fill(staged(*rows), app_key)
+        return place
+
+    return fill
+
+
+async def queue_nothing(_connection: Connection, _blocks: Sequence[BlockOfRun], _taken: bool) -> None:
+    """Instead of queueing blocks: the tests claim them."""
 
 
 def recorded(ledger: Ledger, *records: Callable[[], Awaitable[object] | None]) -> None:

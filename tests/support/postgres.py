@@ -73,3 +73,27 @@ def remove_jobs(url: str) -> None:
             connection.execute(f"DROP SCHEMA batch_alias_job_{job} CASCADE")
         for table in ("jobs", "quota", "procrastinate_jobs", "procrastinate_workers"):
             connection.execute(f"DELETE FROM batch_alias.{table}")
+
+
+def end_connections(url: str) -> None:
+    """End all connections to a database."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(
+            "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid != pg_backend_pid()"
+        )
+
+
+@contextmanager
+def away(server: str, url: str) -> Iterator[None]:
+    """End all connections to a database on a server, and let it refuse new ones."""
+    name = urlsplit(url).path[1:]
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')
+        try:
+            connection.execute(
+                "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity WHERE datname = %s", (name,)
+            )
+            yield
+        finally:
+            connection.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
