@@ -40,9 +40,10 @@ from batch_alias.sending.app_lock import STATE_DIR
 from batch_alias.settings import PROGRESS_THREAD, Sending, Settings
 from batch_alias.settings.target import Secret, Target
 from batch_alias.text import use_language
+from batch_alias.workers import initialize
 from tests.support.http import KEY, SECRET
 from tests.support.jobs import START
-from tests.support.postgres import database_on, server
+from tests.support.postgres import database_on, remove_jobs, server
 from tests.support.processes import DEADLINE, Command, Ended, environment_of
 from tests.support.timing import FAST
 
@@ -109,6 +110,20 @@ def database(postgres_server: str) -> Iterator[str]:
     """The URL of a new and empty database."""
     with database_on(postgres_server, f"test-{uuid4().hex}") as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def _tables(postgres_server: str) -> Iterator[str]:
+    with database_on(postgres_server, f"test-{uuid4().hex}") as url:
+        initialize(url)
+        yield url
+
+
+@pytest.fixture
+def tables(_tables: str) -> Iterator[str]:
+    """The URL of a database with the tables of batch-alias and no job."""
+    yield _tables
+    remove_jobs(_tables)
 
 
 class DrivenLoop(asyncio.SelectorEventLoop):

@@ -12,7 +12,7 @@ from psycopg.sql import SQL, Identifier
 from batch_alias.ledger.database import schema_of, translated
 from batch_alias.ledger.file import LEDGER
 from batch_alias.ledger.file import connect as connect_file
-from batch_alias.ledger.postgres import Connection, connect, constant, find, lock
+from batch_alias.ledger.tables import Connection, connect, constant, find, lock
 
 _COLUMNS = "number, user_id, group_id, remark, state, reason, message, warning, superseded_by, cells, expected"
 _NUL, _SHOWN = "\0", "\N{SYMBOL FOR NULL}"

@@ -23,9 +23,10 @@ RETRY = 0.5
 """Seconds between two attempts to connect."""
 CONNECT = 5
 """Whole seconds that one attempt may take."""
+ONCE = 1.0
+"""Seconds that work may take which is easily done again."""
 ANSWER = 10.0
 """Seconds without an answer after which a connection is given up: the way to the database may be cut without a sign."""
-
 CANCEL = 0.2
 """Seconds to wait until a query that is given up is cancelled."""
 
@@ -67,6 +68,7 @@ class Database:
         self._schemas = schemas
         self._patience = patience
         self._connection: Connection | None = None
+        self._away_since: float | None = None  # until it has been used again: the patience is used up once
         self._lock = asyncio.Lock()
 
     async def close(self) -> None:
@@ -84,18 +86,24 @@ class Database:
             LedgerError: The database was away for too long, or refuses the work.
         """
         async with self._lock:
-            away_since: float | None = None
             while True:
                 try:
-                    return await within(answer, self._in_transaction(work))
+                    done = await within(answer, self._in_transaction(work))
                 except (psycopg.OperationalError, psycopg.InterfaceError, TimeoutError, OSError) as error:
                     await self._drop()
-                    away_since = away_since or time.monotonic()
-                    if time.monotonic() - away_since >= self._patience:
+                    self._away_since = self._away_since or time.monotonic()
+                    if time.monotonic() - self._away_since >= self._patience:
                         raise unusable(error) from error
                     await asyncio.sleep(RETRY)
-                except (psycopg.errors.InsufficientPrivilege, psycopg.DataError) as error:
+                except psycopg.ProgrammingError as error:
+                    if isinstance(error, psycopg.errors.InsufficientPrivilege):
+                        raise unusable(error) from error
+                    raise  # a defect of batch-alias
+                except psycopg.Error as error:
                     raise unusable(error) from error
+                else:
+                    self._away_since = None
+                    return done
 
     async def once(self, work: Callable[[Connection], Coroutine[None, None, T]]) -> T:
         """Do some work, without a transaction, if the database is there. Raises what psycopg does, and ``OSError``."""
@@ -115,7 +123,11 @@ class Database:
     async def _connected(self) -> Connection:
         if self._connection is None or self._connection.closed:
             self._connection = await psycopg.AsyncConnection.connect(
-                self.url, autocommit=True, connect_timeout=CONNECT, options=options(self._schemas)
+                self.url,
+                autocommit=True,
+                connect_timeout=CONNECT,
+                client_encoding="utf-8",
+                options=options(self._schemas),
             )
         return self._connection
 

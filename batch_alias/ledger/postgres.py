@@ -4,10 +4,9 @@ A job is locked by its connection: the lock is gone when that is, as when its pr
 """
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager, suppress
-from importlib.resources import files
-from typing import Any, cast
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, contextmanager, suppress
+from typing import Any, TypeVar
 
 import psycopg
 from psycopg.rows import TupleRow
@@ -15,93 +14,27 @@ from psycopg.sql import SQL
 
 from batch_alias.errors import ExitCode, LedgerError
 from batch_alias.ledger.database import (
-    CONNECT,
     PATIENCE,
     RETRY,
     SHARED,
     Database,
-    options,
     schema_of,
     translated,
-    unusable,
 )
-from batch_alias.ledger.file import FORMAT
 from batch_alias.ledger.reader import LedgerReader
 from batch_alias.ledger.recorder import Recorder
 from batch_alias.ledger.records import WorkerRecord
+from batch_alias.ledger.tables import LOCK, Connection, connect, constant, find, jobs, lock
 from batch_alias.ledger.writer import Ledger
 from batch_alias.model import Event, Outcome, Second
 from batch_alias.text import N_, listing
 
-LOCK = "batch-alias"
+__all__ = ["PostgresLedger", "PostgresReader", "jobs"]
+
+T = TypeVar("T")
+
 FETCHED = 2000
 """Rows that are fetched at once of a long answer."""
-Connection = psycopg.Connection[TupleRow]
-
-
-def connect(url: str, *, schemas: str = SHARED) -> Connection:
-    """Connect to a database with the tables of batch-alias.
-
-    Raises:
-        LedgerError: It cannot be reached, has no such tables, or those of another version.
-    """
-    try:
-        with translated():
-            connection = psycopg.connect(url, autocommit=True, connect_timeout=CONNECT, options=options(schemas))
-    except psycopg.ProgrammingError as error:  # it cannot be parsed
-        raise unusable(error) from error
-    try:
-        _check_format(connection)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def _check_format(connection: Connection) -> None:
-    found = None
-    with translated(), suppress(psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
-        found = connection.execute(f"SELECT version FROM {SHARED}.format").fetchone()
-    if found is None:
-        advice = N_("Make them with: batch-alias ledger init --ledger URL")
-        raise LedgerError("The database has no tables of batch-alias.", advice)
-    if found[0] != FORMAT:
-        problem = N_("The tables in the database are of format {version}; this version of batch-alias uses {format}.")
-        advice = N_("Finish its jobs with the version that made them, and use another database.")
-        raise LedgerError(problem, advice, version=found[0], format=FORMAT)
-
-
-def initialize(url: str, more: str) -> bool:
-    """Make the tables that jobs share, and those of a script; return whether they were missing.
-
-    Raises:
-        LedgerError: The database cannot be used, or has tables of another version.
-    """
-    with (
-        translated(),
-        psycopg.connect(url, connect_timeout=CONNECT) as connection,
-    ):
-        found = connection.execute("SELECT to_regclass(%s)", (f"{SHARED}.format",)).fetchone()
-        if found is not None and found[0] is not None:
-            _check_format(connection)
-            return False
-        script = files("batch_alias.ledger").joinpath("postgres.sql").read_text(encoding="utf-8")
-        connection.execute(constant(script + more))
-        connection.execute("INSERT INTO format VALUES (%s)", (FORMAT,))
-    return True
-
-
-def jobs(url: str) -> list[str]:
-    """The names of the jobs in a database, in the order in which they were staged."""
-    with translated(), connect(url) as connection:
-        return [name for (name,) in connection.execute("SELECT name FROM jobs ORDER BY id")]
-
-
-def find(connection: Connection, name: str) -> int | None:
-    """The number of the job with a name; ``None`` if there is none."""
-    with translated():
-        found = connection.execute("SELECT id FROM jobs WHERE name = %s", (name,)).fetchone()
-    return None if found is None else int(found[0])
 
 
 class PostgresReader(LedgerReader):
@@ -113,12 +46,13 @@ class PostgresReader(LedgerReader):
 
     def __init__(self, url: str, name: str) -> None:
         super().__init__()
+        self._is_bound = False  # to its connection: what that holds would be lost with it
         self.database = self.url = url
         self.name = name
         self._db = connect(url)
         try:
             self.job = self._find()
-            self._enter_schema()
+            self._enter(self._db)
         except BaseException:
             self._db.close()
             raise
@@ -126,15 +60,18 @@ class PostgresReader(LedgerReader):
     def _find(self) -> int:
         job = find(self._db, self.name)
         if job is None:
-            known = [each for (each,) in self._db.execute("SELECT name FROM jobs ORDER BY name")]
+            with translated():
+                known = [each for (each,) in self._db.execute("SELECT name FROM jobs ORDER BY name")]
             advice = N_("Those in it are: {known}.") if known else N_("There is none in it yet.")
             raise LedgerError(
                 "There is no job {name} in the database.", advice, name=self.name, known=listing(known, 10)
             )
         return job
 
-    def _enter_schema(self) -> None:
-        self._db.execute("SELECT set_config('search_path', %s, false)", (f"{schema_of(self.job)}, {SHARED}",))
+    def _enter(self, connection: Connection) -> None:
+        """Let a connection find the tables of the job."""
+        with translated():
+            connection.execute("SELECT set_config('search_path', %s, false)", (f"{schema_of(self.job)}, {SHARED}",))
 
     def close(self) -> None:
         """Close the connection."""
@@ -175,25 +112,40 @@ class PostgresReader(LedgerReader):
         yield from self._execute(query, values).fetchall()
 
     def _stream(self, query: str, values: Sequence[object] = ()) -> Iterator[tuple[Any, ...]]:
-        with translated(), self._db.cursor(f"rows_{time.monotonic_ns()}", withhold=True) as cursor:
+        def begin() -> psycopg.ServerCursor[TupleRow]:
+            cursor = self._db.cursor(f"rows_{time.monotonic_ns()}", withhold=True)
             cursor.itersize = FETCHED
-            cursor.execute(_placed(query), values)
+            try:
+                return cursor.execute(_placed(query), values)
+            except BaseException:
+                cursor.close()
+                raise
+
+        with translated(), self._reconnecting(begin) as cursor:
             yield from cursor
 
     def _execute(self, query: str, values: Sequence[object] = ()) -> psycopg.Cursor[TupleRow]:
-        """Carry out a command, again if the connection was lost since the last one."""
+        return self._reconnecting(lambda: self._db.execute(_placed(query), values))
+
+    def _reconnecting(self, act: Callable[[], T]) -> T:
+        """Do something, again if the connection was lost since the last time and held nothing."""
         since = time.monotonic()
         while True:
             try:
                 with translated():
-                    return self._db.execute(_placed(query), values)
+                    return act()
             except LedgerError:
-                if not self._db.closed or time.monotonic() - since > PATIENCE:
+                if not self._db.closed or self._is_bound or time.monotonic() - since > PATIENCE:
                     raise
             time.sleep(RETRY)
             with suppress(LedgerError):
-                self._db = connect(self.database)
-                self._enter_schema()
+                connection = connect(self.database)
+                try:
+                    self._enter(connection)
+                except BaseException:
+                    connection.close()
+                    raise
+                self._db = connection
 
 
 class PostgresLedger(PostgresReader, Ledger):
@@ -210,9 +162,16 @@ class PostgresLedger(PostgresReader, Ledger):
         super().__init__(url, name)
         self._recorder: Recorder | None = None
 
-    def _enter_schema(self) -> None:
-        super()._enter_schema()
-        lock(self._db, self.job, self.name)
+    def _enter(self, connection: Connection) -> None:
+        """Lock the job too: a connection without the lock is not used."""
+        super()._enter(connection)
+        lock(connection, self.job, self.name)
+
+    def close(self) -> None:
+        """Unlock the job, and close the connection: in the database that ends a little later."""
+        with suppress(psycopg.Error):
+            self._db.execute("SELECT pg_advisory_unlock_all()")
+        super().close()
 
     def end_abandoned(self, run: int) -> None:
         """Record the end of a run whose process has died, now that others have sent its rows."""
@@ -264,31 +223,20 @@ class PostgresLedger(PostgresReader, Ledger):
             cursor.executemany(_placed(query), values)
 
     def _script(self, script: str) -> None:
-        with translated(), self._db.transaction():
+        with self._transaction():
             self._db.execute(constant(script))
-
-    def _transaction(self) -> AbstractContextManager[object]:
-        return self._translated_transaction()
+        self._is_bound = self._is_bound or "TEMP TABLE" in script
 
     @contextmanager
-    def _translated_transaction(self) -> Iterator[None]:
-        with translated(), self._db.transaction():
-            yield
-
-
-def lock(connection: Connection, job: int, name: str) -> None:
-    """Lock a job for as long as a connection lasts. Raises ``LedgerError`` if another process has locked it."""
-    with translated():
-        found = connection.execute("SELECT pg_try_advisory_lock(hashtext(%s), %s)", (LOCK, job)).fetchone()
-    if found is None or not found[0]:
-        advice = N_("Wait until it has ended; to help with it, use: batch-alias work")
-        raise LedgerError("The job {name} is locked by another run.", advice, name=name)
+    def _transaction(self) -> Iterator[None]:
+        # After a connection was lost, the rest of a transaction must not be done without what was done before.
+        was_bound, self._is_bound = self._is_bound, True
+        try:
+            with translated(), self._db.transaction():
+                yield
+        finally:
+            self._is_bound = was_bound
 
 
 def _placed(query: str) -> SQL:
     return constant(query.replace("?", "%s"))
-
-
-def constant(query: str) -> SQL:
-    """SQL of this package, in which no value is ever a part."""
-    return SQL(cast("Any", query))

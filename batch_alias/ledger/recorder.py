@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from itertools import groupby
 from operator import itemgetter
 
+from psycopg import OperationalError
 from psycopg.sql import SQL
 
 from batch_alias.errors import LedgerError
@@ -29,7 +30,10 @@ BATCH = 0.05
 """Most seconds until what was recorded is written."""
 MOST = 1000
 """Outcomes in a transaction."""
-_RECORD_HELD = f"{RECORD} AND EXISTS (SELECT 1 FROM blocks WHERE id = ? AND epoch = ?)"
+# The state is that of the row as it is now, also where another transaction has just changed it; the epoch need not be.
+_RECORD_HELD = (
+    f"{RECORD} AND state NOT IN ('accepted', 'superseded') AND EXISTS (SELECT 1 FROM blocks WHERE id = ? AND epoch = ?)"
+)
 
 
 class Recorder:
@@ -89,13 +93,7 @@ class Recorder:
         async with self._writing:
             while self._waiting:
                 batch = self._waiting[:MOST]
-
-                async def write(connection: Connection, batch: Sequence[tuple[str, Sequence[object]]] = batch) -> None:
-                    cursor = connection.cursor()
-                    for command, entries in groupby(batch, key=itemgetter(0)):
-                        await cursor.executemany(SQL(command.replace("?", "%s")), [values for _, values in entries])
-
-                await self._database.transaction(write)
+                await self._database.transaction(_Writing(batch))
                 del self._waiting[: len(batch)]
 
     @asynccontextmanager
@@ -105,7 +103,8 @@ class Recorder:
         try:
             yield
         finally:
-            writing.cancel()
+            async with self._writing:  # cancelled in a batch, it would not know whether that was written
+                writing.cancel()
             await asyncio.wait([writing])
             try:
                 await self.flush()
@@ -122,3 +121,27 @@ class Recorder:
             except LedgerError as error:
                 self._error = error
                 return
+
+
+class _Writing:
+    """Writes a batch in a transaction, and not again if the connection was lost after that was committed."""
+
+    def __init__(self, batch: Sequence[tuple[str, Sequence[object]]]) -> None:
+        self._batch = batch
+        self._before: str | None = None  # the last transaction that has tried
+
+    async def __call__(self, connection: Connection) -> None:
+        if self._before is not None and await self._was_committed(connection):
+            return
+        found = await connection.execute("SELECT pg_current_xact_id()::text")
+        (self._before,) = await found.fetchone() or (None,)
+        cursor = connection.cursor()
+        for command, entries in groupby(self._batch, key=itemgetter(0)):
+            await cursor.executemany(SQL(command.replace("?", "%s")), [values for _, values in entries])
+
+    async def _was_committed(self, connection: Connection) -> bool:
+        found = await connection.execute("SELECT pg_xact_status(%s::text::xid8)", (self._before,))
+        (status,) = await found.fetchone() or (None,)
+        if status == "in progress":
+            raise OperationalError("a transaction has not ended yet")  # and is asked for again
+        return bool(status == "committed")

@@ -11,7 +11,7 @@ from typing import cast
 
 from procrastinate.schema import SchemaManager
 
-from batch_alias.ledger import Ledger, postgres
+from batch_alias.ledger import Ledger, tables
 from batch_alias.ledger.blocks import open_blocks
 from batch_alias.ledger.database import SHARED, Database, schema_of
 from batch_alias.ledger.postgres import PostgresLedger
@@ -33,7 +33,7 @@ def initialize(url: str) -> bool:
     Raises:
         LedgerError: The database cannot be used, or has tables of another version.
     """
-    return postgres.initialize(url, SchemaManager.get_schema())
+    return tables.initialize(url, SchemaManager.get_schema())
 
 
 def shared_quota(url: str, target: Target, rate: int) -> SharedQuota:
@@ -110,7 +110,7 @@ async def work_until(
     working = Worker(
         url, queue=queue, name=worker_name(), opened=_opener(url, queue, service, timing, observer), timing=timing
     )
-    await asyncio.to_thread(lambda: postgres.connect(url).close())  # says what is wrong with it in a sentence
+    await asyncio.to_thread(lambda: tables.connect(url).close())  # says what is wrong with it in a sentence
     say(_("Waiting for rows to send, as {name}.", name=working.name))
     database = Database(url)
     loop = asyncio.get_running_loop()

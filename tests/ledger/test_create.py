@@ -211,7 +211,7 @@ def test_a_ledger_staged_again_has_nothing_of_a_run_that_was_killed(staged):
     killed = """
 import os, sys
 from pathlib import Path
-from batch_alias.ledger import Ledger
+from batch_alias.ledger.sqlite import SqliteLedger
 SqliteLedger(Path(sys.argv[1])).set_meta("target", "one")
 os._exit(0)
 """

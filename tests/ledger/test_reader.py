@@ -6,15 +6,16 @@ import pytest
 from batch_alias.ledger import LEDGER, LedgerReader, ProblemCount, Repeat
 from batch_alias.ledger.sqlite import SqliteLedger, SqliteReader
 from batch_alias.model import State, StateCounts
+from tests.ledger.conftest import record
 
 
 @pytest.fixture
-def read(staged) -> Iterator:
+def read(job) -> Iterator:
     """A reader of a ledger that holds some rows."""
     opened: list[LedgerReader] = []
 
     def stage_and_open(*rows: dict | int) -> LedgerReader:
-        opened.append(SqliteReader(staged(*rows)))
+        opened.append(job(*rows).read())
         return opened[-1]
 
     yield stage_and_open
@@ -43,26 +44,26 @@ def test_rows_can_be_chosen_by_their_state(read):
     assert [row.number for row in ledger.rows(State.REJECTED, State.PENDING)] == [2, 4, 5]
 
 
-def test_the_states_add_up_to_the_rows(staged, outcome):
-    folder = staged(2, 3, 4, 5, {"number": 6, "reason": "bad"}, {"number": 7, "user_id": "u2"})
-    with SqliteLedger(folder) as ledger:
+def test_the_states_add_up_to_the_rows(job, outcome):
+    place = job(2, 3, 4, 5, {"number": 6, "reason": "bad"}, {"number": 7, "user_id": "u2"})
+    with place.opened() as ledger:
         assert ledger.counts() == StateCounts(pending=4, rejected=1, superseded=1)
         for row, state in ((3, State.ACCEPTED), (4, State.FAILED), (5, State.UNKNOWN)):
-            ledger.record(outcome(row, state))
+            record(ledger, outcome(row, state))
             assert ledger.counts().rows == 6
         assert ledger.counts() == StateCounts(rejected=1, superseded=1, pending=1, accepted=1, failed=1, unknown=1)
 
 
-def test_problems_are_grouped_by_kind_the_most_frequent_first(staged, outcome):
-    folder = staged(
+def test_problems_are_grouped_by_kind_the_most_frequent_first(job, outcome):
+    place = job(
         2,
         *({"number": row, "reason": "empty-user-id", "message": f"row {row}"} for row in range(3, 11)),
         {"number": 11, "reason": "user-id-too-long", "message": "65 bytes"},
         *range(12, 15),
     )
-    with SqliteLedger(folder) as ledger:
-        for row in (12, 13, 14):
-            ledger.record(outcome(row, State.FAILED, message="code 1999" if row < 14 else "parameter too long"))
+    with place.opened() as ledger:
+        messages = {12: "code 1999", 13: "code 1999", 14: "parameter too long"}
+        record(ledger, *(outcome(row, State.FAILED, message=message) for row, message in messages.items()))
         assert ledger.problems(State.UNKNOWN) == []
         assert ledger.problems(State.REJECTED, State.FAILED) == [
             ProblemCount(name="empty-user-id", message="row 3", count=8, rows=(3, 4, 5, 6, 7)),
@@ -117,25 +118,25 @@ def test_an_empty_ledger_has_no_problems_warnings_runs_or_events(read):
     assert not [*ledger.seconds(), *ledger.events()]
 
 
-def test_a_ledger_can_be_read_while_it_is_written(staged, outcome):
-    folder = staged(*range(2, 52))
-    with SqliteLedger(folder) as ledger, SqliteReader(folder) as reader:
-        for row in range(2, 52):
-            ledger.record(outcome(row))
+def test_a_ledger_can_be_read_while_it_is_written(job, outcome):
+    place = job(*range(2, 8))
+    with place.opened() as ledger, place.read() as reader:
+        for row in range(2, 8):
+            record(ledger, outcome(row))
             assert reader.counts().accepted == row - 1
         rows = reader.rows()
         first = next(rows)
-        ledger.record(outcome(51, State.FAILED))
-        assert (first.number, sum(1 for _ in rows)) == (2, 49)
+        record(ledger, outcome(7, State.FAILED))
+        assert (first.number, sum(1 for _ in rows)) == (2, 5)
 
 
-def test_a_reader_goes_on_when_the_run_ends(staged, outcome):
-    folder = staged(2, 3)
-    with SqliteReader(folder) as reader:
-        with SqliteLedger(folder) as ledger:
+def test_a_reader_goes_on_when_the_run_ends(job, outcome):
+    place = job(2, 3)
+    with place.read() as reader:
+        with place.opened() as ledger:
             rows = reader.rows()
             next(rows)
-            ledger.record(outcome(3))
+            record(ledger, outcome(3))
         assert [row.number for row in rows] == [3]
         assert reader.counts().accepted == 1
 

@@ -63,3 +63,37 @@ def database_on(server: str, name: str) -> Iterator[str]:
             yield urlunsplit(urlsplit(server)._replace(path=f"/{name}"))
         finally:
             connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+
+
+def remove_jobs(url: str) -> None:
+    """Leave nothing but empty tables in a database of batch-alias; much faster than to make a new one."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        jobs = connection.execute("SELECT id FROM batch_alias.jobs").fetchall()
+        for (job,) in jobs:
+            connection.execute(f"DROP SCHEMA batch_alias_job_{job} CASCADE")
+        for table in ("jobs", "quota", "procrastinate_jobs", "procrastinate_workers"):
+            connection.execute(f"DELETE FROM batch_alias.{table}")
+
+
+def end_connections(url: str) -> None:
+    """End all connections to a database."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(
+            "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid != pg_backend_pid()"
+        )
+
+
+@contextmanager
+def away(server: str, url: str) -> Iterator[None]:
+    """End all connections to a database on a server, and let it refuse new ones."""
+    name = urlsplit(url).path[1:]
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')
+        try:
+            connection.execute(
+                "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity WHERE datname = %s", (name,)
+            )
+            yield
+        finally:
+            connection.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
