@@ -51,7 +51,7 @@ def staged(
     """A job's ledger, locked: the one that there is, or a new one filled from the source.
 
     A job that has sent nothing yet is staged again when the source has changed; the aliases that a plan has read for
-    it are kept, but for those in a database.
+    it are kept.
 
     Args:
         source: The file.

@@ -44,11 +44,13 @@ WHERE rows.state = 'pending' AND rows.group_id = last.group_id AND rows.user_id 
     AND rows.number < last.number;
 DROP INDEX key;
 """
-_KEEP_READ = """
+KEEP_READ = """
 UPDATE rows SET before = read.before
-FROM (SELECT group_id, user_id, before FROM old.rows WHERE state = 'pending' AND before IS NOT NULL) AS read
-WHERE rows.state = 'pending' AND read.group_id = rows.group_id AND read.user_id = rows.user_id;
+FROM (SELECT group_id, user_id, before FROM {old}.rows WHERE state = 'pending' AND before IS NOT NULL) AS read
+WHERE rows.state = 'pending' AND read.group_id = rows.group_id AND read.user_id = rows.user_id
 """
+KEPT_FACTS = [TARGET, ADDRESS, *STAYS_ON]
+"""What is kept of an earlier ledger of a job whose rows are compared, beside what was read."""
 _CASE = "ids-differ-only-in-case"
 _MOST_NOTES = 20
 """Rows below the table; more of them are rows of which the ids were lost."""
@@ -136,8 +138,8 @@ def _keep_read(db: sqlite3.Connection, ledger: Path) -> None:
     db.execute("ATTACH ? AS old", (str(ledger),))
     facts = "SELECT key, value FROM old.meta WHERE key IN (SELECT value FROM json_each(?))"
     if db.execute(facts, (json.dumps(STAYS_ON),)).fetchone():
-        db.execute(f"INSERT INTO meta {facts}", (json.dumps([TARGET, ADDRESS, *STAYS_ON]),))
-        db.execute(_KEEP_READ)
+        db.execute(f"INSERT INTO meta {facts}", (json.dumps(KEPT_FACTS),))
+        db.execute(KEEP_READ.format(old="old"))
     db.execute("DETACH old")
 
 
