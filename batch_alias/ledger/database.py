@@ -30,6 +30,11 @@ ANSWER = 10.0
 CANCEL = 0.2
 """Seconds to wait until a query that is given up is cancelled."""
 
+REFUSALS = (psycopg.errors.InsufficientPrivilege, psycopg.errors.UndefinedTable)
+"""Errors that are not in the query: the user lacks a permission; the job was deleted, or a temporary table is gone with
+the connection that had it.
+"""
+
 
 def schema_of(job: int) -> str:
     """The schema with the tables of a job."""
@@ -46,7 +51,7 @@ def translated() -> Iterator[None]:
     """Raise what the database and the way to it raise as a ``LedgerError``."""
     try:
         yield
-    except psycopg.errors.InsufficientPrivilege as error:
+    except REFUSALS as error:
         raise unusable(error) from error
     except psycopg.ProgrammingError:  # a defect of batch-alias
         raise
@@ -95,11 +100,9 @@ class Database:
                     if time.monotonic() - self._away_since >= self._patience:
                         raise unusable(error) from error
                     await asyncio.sleep(RETRY)
-                except psycopg.ProgrammingError as error:
-                    if isinstance(error, psycopg.errors.InsufficientPrivilege):
-                        raise unusable(error) from error
-                    raise  # a defect of batch-alias
                 except psycopg.Error as error:
+                    if isinstance(error, psycopg.ProgrammingError) and not isinstance(error, REFUSALS):
+                        raise  # a defect of batch-alias
                     raise unusable(error) from error
                 else:
                     self._away_since = None

@@ -46,7 +46,7 @@ class PostgresReader(LedgerReader):
 
     def __init__(self, url: str, name: str) -> None:
         super().__init__()
-        self._is_bound = False  # to its connection: what that holds would be lost with it
+        self._in_transaction = False
         self.database = self.url = url
         self.name = name
         self._db = connect(url)
@@ -128,14 +128,14 @@ class PostgresReader(LedgerReader):
         return self._reconnecting(lambda: self._db.execute(_placed(query), values))
 
     def _reconnecting(self, act: Callable[[], T]) -> T:
-        """Do something, again if the connection was lost since the last time and held nothing."""
+        """Do something, again if the connection was lost since the last time, and not in a transaction."""
         since = time.monotonic()
         while True:
             try:
                 with translated():
                     return act()
             except LedgerError:
-                if not self._db.closed or self._is_bound or time.monotonic() - since > PATIENCE:
+                if not self._db.closed or self._in_transaction or time.monotonic() - since > PATIENCE:
                     raise
             time.sleep(RETRY)
             with suppress(LedgerError):
@@ -225,17 +225,16 @@ class PostgresLedger(PostgresReader, Ledger):
     def _script(self, script: str) -> None:
         with self._transaction():
             self._db.execute(constant(script))
-        self._is_bound = self._is_bound or "TEMP TABLE" in script
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
         # After a connection was lost, the rest of a transaction must not be done without what was done before.
-        was_bound, self._is_bound = self._is_bound, True
+        self._in_transaction = True
         try:
             with translated(), self._db.transaction():
                 yield
         finally:
-            self._is_bound = was_bound
+            self._in_transaction = False
 
 
 def _placed(query: str) -> SQL:

@@ -15,7 +15,7 @@ from batch_alias.ledger.database import SHARED, schema_of
 from batch_alias.ledger.writer import NOT_A_MEMBER
 from batch_alias.model import State
 from batch_alias.workers import initialize
-from tests.ledger.conftest import record, recorded
+from tests.ledger.conftest import pending, record, recorded
 from tests.support.postgres import end_connections
 
 NAMES = ["job", "two words", 'it\'s "quoted"', "名字🐉", "a.b", "%s", "x" * 200]
@@ -149,12 +149,22 @@ def test_what_was_begun_on_a_connection_that_was_lost_is_not_gone_on_with(staged
         end_connections(ledger.url)
         with pytest.raises(LedgerError, match="cannot be used"):
             ledger.record_members("g", {"other"})
+        with pytest.raises(LedgerError, match="cannot be used"):
+            pending(ledger)
     with place.opened() as ledger:
         ledger.keep_members("warn")
         assert ledger.select_groups() == 1
         ledger.record_members("g", {"other"})
         ledger.end_groups(reject=False)
         assert [row.warning for row in ledger.rows()] == [NOT_A_MEMBER]
+
+
+def test_a_job_that_is_deleted_while_it_is_open_is_an_error(staged_in_database, outcome):
+    with staged_in_database(2).opened() as ledger:
+        with psycopg.connect(ledger.url) as connection:
+            connection.execute(f"DROP SCHEMA {schema_of(ledger.job)} CASCADE")
+        for use in (ledger.counts, lambda: list(ledger.rows()), lambda: record(ledger, outcome(2))):
+            assert "does not exist" in refused(use)
 
 
 def test_a_long_answer_can_be_read_while_other_queries_are_made(staged_in_database, outcome):

@@ -70,7 +70,7 @@ def remove_jobs(url: str) -> None:
     with psycopg.connect(url, autocommit=True) as connection:
         jobs = connection.execute("SELECT id FROM batch_alias.jobs").fetchall()
         for (job,) in jobs:
-            connection.execute(f"DROP SCHEMA batch_alias_job_{job} CASCADE")
+            connection.execute(f"DROP SCHEMA IF EXISTS batch_alias_job_{job} CASCADE")
         for table in ("jobs", "quota", "procrastinate_jobs", "procrastinate_workers"):
             connection.execute(f"DELETE FROM batch_alias.{table}")
 
