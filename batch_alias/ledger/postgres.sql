@@ -38,6 +38,11 @@ CREATE TABLE workers (
     PRIMARY KEY (job, name)
 );
 
+CREATE TABLE recorders (                  -- processes that write outcomes, and the number of the last batch of each
+    id TEXT PRIMARY KEY,
+    batch BIGINT NOT NULL
+);
+
 -- When the next request of an app to a path may start. Lost in a crash of the database: then it begins anew.
 CREATE UNLOGGED TABLE quota (
     app_key TEXT NOT NULL,

@@ -1,12 +1,13 @@
 """Recording what happens to the rows of a job in PostgreSQL: at once for who records it, and written in batches."""
 
 import asyncio
+import secrets
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from itertools import groupby
 from operator import itemgetter
 
-from psycopg import OperationalError
 from psycopg.sql import SQL
 
 from batch_alias.errors import LedgerError
@@ -34,6 +35,12 @@ MOST = 1000
 _RECORD_HELD = (
     f"{RECORD} AND state NOT IN ('accepted', 'superseded') AND EXISTS (SELECT 1 FROM blocks WHERE id = ? AND epoch = ?)"
 )
+# Changes nothing where the batch is written. The number of a transaction would not do: after a crash of the database it
+# may be that of another one.
+_NOTE = (
+    "INSERT INTO recorders (id, batch) VALUES (%s, %s) ON CONFLICT (id) DO UPDATE SET batch = excluded.batch"
+    " WHERE recorders.batch < excluded.batch"
+)
 
 
 class Recorder:
@@ -49,6 +56,8 @@ class Recorder:
     def __init__(self, database: Database, *, run: int) -> None:
         self.run = run
         self._database = database
+        self._id = secrets.token_hex(16)
+        self._batches = 0  # of which the last one may be about to be written
         self._waiting: list[tuple[str, Sequence[object]]] = []
         self._has_some = asyncio.Event()
         self._writing = asyncio.Lock()
@@ -93,8 +102,19 @@ class Recorder:
         async with self._writing:
             while self._waiting:
                 batch = self._waiting[:MOST]
-                await self._database.transaction(_Writing(batch))
+                self._batches += 1
+                await self._database.transaction(partial(self._write, batch))
                 del self._waiting[: len(batch)]
+
+    async def _write(self, batch: Sequence[tuple[str, Sequence[object]]], connection: Connection) -> None:
+        if not (await connection.execute(_NOTE, (self._id, self._batches))).rowcount:
+            return  # the connection was lost after it was written
+        cursor = connection.cursor()
+        for command, entries in groupby(batch, key=itemgetter(0)):
+            await cursor.executemany(SQL(command.replace("?", "%s")), [values for _, values in entries])
+
+    async def _forget(self, connection: Connection) -> None:
+        await connection.execute("DELETE FROM recorders WHERE id = %s", (self._id,))
 
     @asynccontextmanager
     async def recording(self) -> AsyncIterator[None]:
@@ -108,6 +128,7 @@ class Recorder:
             await asyncio.wait([writing])
             try:
                 await self.flush()
+                await self._database.transaction(self._forget)
             finally:
                 await self._database.close()
 
@@ -121,27 +142,3 @@ class Recorder:
             except LedgerError as error:
                 self._error = error
                 return
-
-
-class _Writing:
-    """Writes a batch in a transaction, and not again if the connection was lost after that was committed."""
-
-    def __init__(self, batch: Sequence[tuple[str, Sequence[object]]]) -> None:
-        self._batch = batch
-        self._before: str | None = None  # the last transaction that has tried
-
-    async def __call__(self, connection: Connection) -> None:
-        if self._before is not None and await self._was_committed(connection):
-            return
-        found = await connection.execute("SELECT pg_current_xact_id()::text")
-        (self._before,) = await found.fetchone() or (None,)
-        cursor = connection.cursor()
-        for command, entries in groupby(self._batch, key=itemgetter(0)):
-            await cursor.executemany(SQL(command.replace("?", "%s")), [values for _, values in entries])
-
-    async def _was_committed(self, connection: Connection) -> bool:
-        found = await connection.execute("SELECT pg_xact_status(%s::text::xid8)", (self._before,))
-        (status,) = await found.fetchone() or (None,)
-        if status == "in progress":
-            raise OperationalError("a transaction has not ended yet")  # and is asked for again
-        return bool(status == "committed")

@@ -13,7 +13,9 @@ from batch_alias.sending.metrics import Progress
 from batch_alias.workers.worker import Worker, queue_blocks
 
 POLL = 0.5
-"""Least seconds between two looks at what all workers have done."""
+"""Least seconds between two looks at what all workers have done,"""
+MOST_POLL = 5.0
+"""and most: a look at many rows takes long, or the database is away."""
 
 
 class SharedRun:
@@ -103,7 +105,7 @@ class SharedRun:
                 self._run(), self._name, self._enqueue, sends_failed=self._sends_failed, limit=self._limit
             )
             while await self._blocks.left() and not working.done():
-                await asyncio.wait([working], timeout=max(POLL, 20 * self._taken))
+                await asyncio.wait([working], timeout=min(max(POLL, 20 * self._taken), MOST_POLL))
                 await self._note()
         except asyncio.CancelledError:
             self._worker.abort()

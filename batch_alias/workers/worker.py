@@ -181,6 +181,7 @@ class Worker:
                 name=self.name,
                 concurrency=BLOCKS_AT_ONCE,
                 install_signal_handlers=False,
+                listen_notify=False,  # a connection more, whose loss ends the worker
                 fetch_job_polling_interval=1.0,
                 update_heartbeat_interval=self._timing.heartbeat,
                 stalled_worker_timeout=self._timing.stalled,
