@@ -6,11 +6,12 @@ import psycopg
 import pytest
 
 from batch_alias.errors import LedgerError
-from batch_alias.ledger.blocks import Blocks
+from batch_alias.ledger.blocks import Blocks, open_blocks
 from batch_alias.ledger.database import SHARED, Database, schema_of
 from batch_alias.ledger.recorder import Recorder
 from batch_alias.model import Outcome, State, StateCounts
 from tests.ledger.conftest import queue_nothing
+from tests.support.http import KEY
 from tests.support.postgres import away, end_connections
 
 
@@ -89,7 +90,7 @@ def test_an_outcome_under_an_epoch_that_has_passed_is_dropped_unless_it_was_acce
     async def run(recorder: Recorder) -> None:
         blocks = Blocks(database, ledger.job)
         await blocks.create(1, "job", queue_nothing, sends_failed=False, limit=None)
-        (block,) = await blocks.left()
+        (block,) = [each.block for each in await open_blocks(database, KEY)]
         claims = [await blocks.claim(block, task=1, attempt=n, worker="w", mark=False) for n in (1, 2)]
         for number, claim in enumerate(claims, 2):
             held = (claim.block, claim.epoch)
@@ -109,7 +110,7 @@ def test_what_ended_otherwise_meanwhile_stays(ledger, database, outcome):
     async def run(recorder: Recorder) -> None:
         blocks = Blocks(database, ledger.job)
         await blocks.create(1, "job", queue_nothing, sends_failed=False, limit=None)
-        (block,) = await blocks.left()
+        (block,) = [each.block for each in await open_blocks(database, KEY)]
         claim = await blocks.claim(block, task=1, attempt=1, worker="w", mark=False)
         with psycopg.connect(ledger.url) as other:
             other.execute(f"UPDATE {schema_of(ledger.job)}.rows SET state = 'superseded' WHERE number = 2")
