@@ -82,6 +82,16 @@ async def open_blocks(database: Database, app_key: str) -> list[BlockOfRun]:
     return await database.transaction(work)
 
 
+async def is_open(database: Database, block: int) -> bool:
+    """Whether a block is there and open: its task is left in the queue when it is withdrawn, or its job replaced."""
+
+    async def work(connection: Connection) -> bool:
+        found = await connection.execute("SELECT 1 FROM blocks WHERE id = %s AND is_open", (block,))
+        return await found.fetchone() is not None
+
+    return await database.transaction(work)
+
+
 @dataclass(frozen=True, slots=True)
 class Claim:
     """A block that was given to a worker."""

@@ -152,7 +152,10 @@ def named_folder(job: Path) -> Path:
 
 def check_database(url: str) -> None:
     """Raise ``UsageError`` for what is not the URL of a PostgreSQL database, or holds a password."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # the brackets of an address are not closed
+        raise UsageError("{url} is not the URL of a database.", _DATABASE, url=quoted(url)) from None
     if parts.scheme not in {"postgresql", "postgres"}:
         raise UsageError("{url} is not the URL of a database.", _DATABASE, url=quoted(url))
     if parts.password or "password=" in parts.query:

@@ -20,7 +20,7 @@ from procrastinate.exceptions import ProcrastinateException
 from procrastinate.jobs import Job as Task
 
 from batch_alias.errors import BatchAliasError, LedgerError
-from batch_alias.ledger.blocks import BlockOfRun, open_blocks
+from batch_alias.ledger.blocks import BlockOfRun, is_open, open_blocks
 from batch_alias.ledger.database import SHARED, Connection, Database, unusable
 from batch_alias.ledger.postgres import PostgresLedger
 from batch_alias.sending import Timing
@@ -208,6 +208,8 @@ class Worker:
         """Send the rows of a block."""
         task, attempt = context.job.id or 0, context.job.attempts
         try:
+            if not await is_open(self._database, block):
+                return
             session = await self._session(job, run, name)
             try:
                 is_returned = not await session.send(block, task=task, attempt=attempt, worker=self.name)

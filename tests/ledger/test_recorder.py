@@ -10,7 +10,8 @@ from batch_alias.ledger.blocks import Blocks, open_blocks
 from batch_alias.ledger.database import SHARED, Database, schema_of
 from batch_alias.ledger.recorder import Recorder
 from batch_alias.model import Outcome, State, StateCounts
-from tests.ledger.conftest import KEY, queue_nothing
+from tests.ledger.conftest import queue_nothing
+from tests.support.http import KEY
 from tests.support.postgres import away, end_connections
 
 

@@ -68,11 +68,12 @@ def database_on(server: str, name: str) -> Iterator[str]:
 def remove_jobs(url: str) -> None:
     """Leave nothing but empty tables in a database of batch-alias; much faster than to make a new one."""
     with psycopg.connect(url, autocommit=True) as connection:
-        jobs = connection.execute("SELECT id FROM batch_alias.jobs").fetchall()
+        connection.execute("SET search_path = batch_alias")  # of the triggers too
+        jobs = connection.execute("SELECT id FROM jobs").fetchall()
         for (job,) in jobs:
             connection.execute(f"DROP SCHEMA IF EXISTS batch_alias_job_{job} CASCADE")
         for table in ("jobs", "quota", "procrastinate_jobs", "procrastinate_workers"):
-            connection.execute(f"DELETE FROM batch_alias.{table}")
+            connection.execute(f"DELETE FROM {table}")
 
 
 def end_connections(url: str) -> None:
