@@ -5,32 +5,24 @@ from collections.abc import Callable, Mapping
 from contextlib import nullcontext, suppress
 from dataclasses import asdict, replace
 from itertools import islice
-from typing import TYPE_CHECKING, Union
 
 from batch_alias.errors import FINISHED, BatchAliasError, ExitCode, LedgerError, StoppedByService
 from batch_alias.job.findings import Planned, Verification, Verified, too_many_changes, too_many_rejected
+from batch_alias.job.senders import Sender, quota_of, sender_of
 from batch_alias.ledger import ADDRESS, FIRST_ROWS, REFUSED, STAYS_ON, TARGET, Ledger
-from batch_alias.model import EventKind, RequestKind
+from batch_alias.model import EventKind
 from batch_alias.reports import Summary, write_plan_report, write_reports
 from batch_alias.rongcloud.client import Client
-from batch_alias.sending import Observer, RateLimiter, Timing, ignore
+from batch_alias.sending import Observer, Timing, ignore
 from batch_alias.sending.app_lock import AppLock
 from batch_alias.sending.comparison import Steps
 from batch_alias.sending.limiter import WINDOW, sending_seconds
-from batch_alias.sending.limiter import RateLimiter as LocalLimiter
 from batch_alias.sending.members import MemberLookup, Watch
 from batch_alias.sending.metrics import Progress
-from batch_alias.sending.pipeline import Pipeline
 from batch_alias.settings import Settings
 from batch_alias.text import _, to_json
 from batch_alias.version import __version__
 
-if TYPE_CHECKING:
-    from batch_alias.workers.quota import SharedQuota
-    from batch_alias.workers.shared_run import SharedRun
-
-Sender = Union[Pipeline, MemberLookup, "SharedRun"]
-"""What makes the requests of a command."""
 Result = Callable[[], tuple[int, ExitCode]]
 """Says when a command is at its end how many rows are left to do, and the exit code if that is not for a stop."""
 
@@ -52,7 +44,7 @@ class Job:
         self._timing = timing
         self._app_lock = AppLock(settings)
         self._pipeline: Sender | None = None
-        self._quota: SharedQuota | None = None
+        self._quota = quota_of(ledger, client, settings.sending.rate)
         self.unreadable: list[str] | None = None  # groups that could not be looked up; None: none was asked about
         self._end: tuple[ExitCode, str] = ExitCode.SOURCE, ""
 
@@ -121,7 +113,7 @@ class Job:
             self.settings,
             ledger=self.ledger,
             service=self._client,
-            limiter=self._limiter,
+            limiter=self._quota.limiter,
             timing=self._timing,
             observer=observer,
         )
@@ -194,45 +186,18 @@ class Job:
         for name in STAYS_ON:
             if getattr(steps, name):
                 self.ledger.set_meta(name, "")
-        pipeline: Sender
-        if self.ledger.url is not None and steps.write:
-            pipeline = self._shared_run(observer, limit=limit)
-        else:
-            pipeline = Pipeline(
-                steps,
-                ledger=self.ledger,
-                service=self._client,
-                limiter=self._limiter,
-                sending=replace(self.settings.sending, limit=limit),
-                timing=self._timing,
-                observer=observer,
-                proven=self.ledger.counts().accepted > 0,
-            )
-        async with self._app_lock.held(command, observer):
-            await self._do(command, pipeline, noted, result)
-
-    def _limiter(self, kind: RequestKind) -> RateLimiter:
-        rate, url = self.settings.sending.rate, self.ledger.url
-        if url is None:
-            return LocalLimiter(rate)
-        if self._quota is None:
-            from batch_alias.workers import shared_quota
-
-            self._quota = shared_quota(url, self.target, rate)
-        return self._quota.limiter(kind)
-
-    def _shared_run(self, observer: Observer, *, limit: int | None) -> "SharedRun":
-        from batch_alias.workers import shared_run
-
-        return shared_run(
+        pipeline = sender_of(
+            steps,
             self.ledger,
             self._client,
+            self._quota,
+            sending=replace(self.settings.sending, limit=limit),
             timing=self._timing,
             observer=observer,
             sends_failed=self.sends_failed,
-            limit=limit,
-            timeout=self.settings.sending.timeout,
         )
+        async with self._app_lock.held(command, observer):
+            await self._do(command, pipeline, noted, result)
 
     def _noted(self, steps: Steps) -> dict[str, object]:
         """The settings that are kept with a run, beside those of sending."""
@@ -249,7 +214,7 @@ class Job:
         settings = {**known, **asdict(self.settings.sending), **noted}
         self.ledger.begin_run(command, target=self.target_name, version=__version__, settings=settings)
         try:
-            async with self._quota or nullcontext(), self.ledger.recording():
+            async with self._quota.open, self.ledger.recording():
                 await pipeline.run()
             left, code = result()
             self._end = ExitCode.INTERRUPTED if pipeline.was_stopped and left else code, ""
@@ -261,7 +226,7 @@ class Job:
                 self._end_run()
             raise
         finally:
-            self._quota = None
+            self._quota = quota_of(self.ledger, self._client, self.settings.sending.rate)
             pipeline.stop()
         self._end_run()
 

@@ -24,6 +24,7 @@ from batch_alias.ledger import (
 )
 from batch_alias.ledger.file import translated
 from batch_alias.model import EventKind, State
+from batch_alias.reports import make_folder
 from batch_alias.reports.rows import write_table
 from batch_alias.sending import Timing
 from batch_alias.settings import Comparing, Empty, Format, Reading, Settings
@@ -68,12 +69,14 @@ def open_job(
         # Before anything is staged, since it may raise UsageError.
         connecting = connected(settings, timing, lambda host: job.emit(EventKind.HOST_SWITCHED, host=host))
         client = stack.enter_context(connecting)
-        place = Place(settings.job_folder, settings.ledger)
+        folder = settings.job_folder
+        place = Place(folder, settings.ledger)
         if settings.source is None:
             ledger = stack.enter_context(place.opened())
         else:
             key = client.target.key_hash
             ledger = stack.enter_context(staged(settings.source, settings.reading, place, on_read, app_key=key))
+        make_folder(folder, ledger)  # that it cannot be made is better known before anything is sent
         if _check_target(ledger, settings):
             ledger.forget_before()
         job = Job(settings, client, ledger, timing)
@@ -165,7 +168,7 @@ def open_undo(
         undo = Place(folder / UNDO_FOLDER, None)
         if settings.ledger is not None:
             undo = Place(folder.with_name(f"{folder.stem}.undo.aliases"), settings.ledger)
-            folder.mkdir(exist_ok=True)
+            make_folder(folder, ledger)
         left_out = _write_source(folder, ledger, undo)
         undoing = replace(
             settings,

@@ -8,14 +8,13 @@ from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from batch_alias.errors import ReportError
+from batch_alias.errors import ReportError, reason
 from batch_alias.ledger import LedgerReader
-from batch_alias.ledger.file import translated
 from batch_alias.reports.advice import next_steps
 from batch_alias.reports.rows import write_differs, write_not_accepted, write_plan, write_results
 from batch_alias.reports.summary import Summary, summarize
 
-__all__ = ["PLAN", "Summary", "next_steps", "write_plan_report", "write_reports"]
+__all__ = ["PLAN", "Summary", "make_folder", "next_steps", "write_plan_report", "write_reports"]
 
 LEFT = 3600.0
 """Seconds after which an unfinished report is taken for one of a process that was killed, and removed."""
@@ -39,7 +38,7 @@ def write_reports(
         LedgerError: The ledger cannot be read.
         ReportError: A report could not be written. The others are.
     """
-    _make(folder, ledger)
+    make_folder(folder, ledger)
     totals = summarize(ledger, exit_code=exit_code, stopped=stopped)
     reports = writers(folder, ledger, totals)
     if not (xlsx or Path(totals.source).suffix.lower() in _EXCEL or (folder / _WORKBOOK).exists()):
@@ -50,14 +49,17 @@ def write_reports(
 
 def write_plan_report(folder: Path, ledger: LedgerReader) -> None:
     """Write ``plan.csv``; see ``write_reports``."""
-    _make(folder, ledger)
+    make_folder(folder, ledger)
     _write(folder, {PLAN: lambda path: write_plan(path, ledger)})
 
 
-def _make(folder: Path, ledger: LedgerReader) -> None:
+def make_folder(folder: Path, ledger: LedgerReader) -> None:
+    """Make the folder of a job whose ledger is in a database. Raises ``ReportError``."""
     if ledger.url is not None:
-        with translated(folder):
-            folder.mkdir(exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ReportError("{path} cannot be made: {reason}.", path=folder, reason=reason(error)) from error
 
 
 def _write(folder: Path, reports: Mapping[str, Callable[[Path], object] | None]) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from batch_alias.errors import UsageError
 from batch_alias.problems import ACCEPTABLE, WARNINGS
@@ -146,7 +146,9 @@ class Comparing:
 
 
 def named_folder(job: Path) -> Path:
-    """The folder for the reports of a job that is named in a database."""
+    """The folder for the reports of a job that is named in a database. Raises ``UsageError`` for what is no name."""
+    if job.name in {"", ".."}:
+        raise UsageError("{job} is not the name of a job.", "Pass a name such as nicknames.", job=quoted(str(job)))
     return job if job.suffix == ".aliases" else job.with_name(f"{job.name}.aliases")
 
 
@@ -154,16 +156,14 @@ def check_database(url: str) -> None:
     """Raise ``UsageError`` for what is not the URL of a PostgreSQL database, or holds a password."""
     try:
         parts = urlsplit(url)
+        is_known = parts.scheme in {"postgresql", "postgres"}
     except ValueError:  # the brackets of an address are not closed
-        raise UsageError("{url} is not the URL of a database.", _DATABASE, url=quoted(url)) from None
-    if parts.scheme not in {"postgresql", "postgres"}:
-        raise UsageError("{url} is not the URL of a database.", _DATABASE, url=quoted(url))
-    if parts.password or "password=" in parts.query:
+        is_known = False
+    if not is_known:  # it is not shown: it may hold a password
+        raise UsageError("--ledger is not the URL of a database.", "Write it as postgresql://user@host/database.")
+    if parts.password or "password" in parse_qs(parts.query):
         problem = N_("The URL of the database contains a password: others could read it in the list of processes.")
         raise UsageError(problem, "Set PGPASSWORD, or use ~/.pgpass or a service file.")
-
-
-_DATABASE = N_("Write it as postgresql://user@host/database.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

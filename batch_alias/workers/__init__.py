@@ -17,6 +17,7 @@ from batch_alias.ledger.database import SHARED, Database, schema_of
 from batch_alias.ledger.postgres import PostgresLedger
 from batch_alias.rongcloud.client import Client
 from batch_alias.sending import Observer, Service, Timing
+from batch_alias.settings import Sending
 from batch_alias.settings.target import Secret, Target
 from batch_alias.text import _
 from batch_alias.workers.quota import SharedQuota
@@ -50,11 +51,10 @@ def shared_run(
     ledger: Ledger,
     client: Client,
     *,
+    sending: Sending,
     timing: Timing,
     observer: Observer,
     sends_failed: bool,
-    limit: int | None,
-    timeout: float,
 ) -> SharedRun:
     """The sending of a job's rows by this process and all others that help; see ``SharedRun``."""
     job = cast("PostgresLedger", ledger)
@@ -78,8 +78,8 @@ def shared_run(
         queue=target.key_hash,
         counts=job.counts(),
         sends_failed=sends_failed,
-        limit=limit,
-        wait=timeout + FENCED,
+        limit=sending.limit,
+        wait=sending.timeout + FENCED,
     )
 
 
