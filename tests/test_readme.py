@@ -25,6 +25,7 @@ CHINESE = (SAMPLES / "README.zh-CN.md").read_text(encoding="utf-8")
 SHELL = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 BLOCKS = SHELL.findall(README)
 FIRST, SECOND, EXPORTS = BLOCKS[:3]
+SHARED = next(block for block in BLOCKS if "batch-alias ledger init" in block)
 PLANNING = next(block for block in BLOCKS if "batch-alias undo" in block)
 (EXAMPLE,) = re.findall(r"^```python\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 ROWS = 30
@@ -130,9 +131,23 @@ def test_the_second_command_is_the_check_and_ci_runs_both() -> None:
     assert re.findall(r"\$\(command_in_readme (\d)\)", run) == ["1", "2"]
 
 
+@pytest.mark.slow
+def test_the_commands_for_several_machines_work_one_after_the_other(
+    in_process: Callable[[str], Ended], write_csv: Callable[..., Path], database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    export, *commands = SHARED.splitlines()
+    assert export.startswith("export BATCH_ALIAS_LEDGER=postgresql://")
+    monkeypatch.setenv("BATCH_ALIAS_LEDGER", database)
+    write_csv(ROWS, "names.csv")
+    for command in commands:
+        done = in_process(command)
+        assert done.code == ExitCode.DONE, (command, done)
+    assert f"{ROWS} accepted of {ROWS}" in done.out
+
+
 def real_job(text: str, folder: Path) -> tuple[Path, list[str]]:
     """The source that a page shows, written into a folder, and the commands for it."""
-    commands = [line for block in SHELL.findall(text)[3:] if block != PLANNING for line in block.splitlines()]
+    commands = [line for block in SHELL.findall(text)[3:] if block not in {PLANNING, SHARED} for line in block.splitlines()]
     (rows,) = re.findall(r"^```csv\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     source = folder / next(word for word in shlex.split(commands[0]) if word.endswith(".csv"))
     source.write_text(rows, encoding="utf-8")

@@ -9,7 +9,7 @@ from batch_alias.errors import ExitCode, LedgerError
 from batch_alias.model import StateCounts
 from batch_alias.render import state_counts
 from batch_alias.status import Listed, Phase, Status
-from batch_alias.text import N_, Message, _, duration, excerpt, labelled, listing
+from batch_alias.text import N_, Message, _, duration, excerpt, labelled
 
 _LABELS = {
     Phase.READING: N_("reading the source"),
@@ -37,7 +37,7 @@ def status_lines(status: Status, now: float) -> Iterator[str]:
     if status.seconds_left is not None:
         yield labelled(_("Left"), _("about {time}", time=duration(status.seconds_left)))
     if status.workers:
-        yield labelled(_("Workers"), listing([worker.name for worker in status.workers], 5))
+        yield labelled(_("Workers"), ", ".join(worker.name for worker in status.workers[-5:]))
     if status.last_event:
         yield labelled(_("Event"), status.last_event)
 

@@ -60,6 +60,7 @@ def write(path: Path, folder: Path, ledger: LedgerReader, summary: Summary) -> N
         info=info,
         summary=summary,
         runs=runs,
+        workers=ledger.workers(),
         is_rehearsal=ledger.meta(TARGET) == Target(sandbox=True).fingerprint,
         conclusion=advice.conclude(summary),
         steps=advice.next_steps(summary, folder, info, ledger),
