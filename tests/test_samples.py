@@ -17,9 +17,10 @@ from batch_alias.errors import ExitCode
 from tests.support.files import ROOT, SAMPLES
 from tests.support.processes import finish
 
-COMMANDS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["scripts"]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+COMMANDS, EXTRAS = PROJECT["scripts"], PROJECT["optional-dependencies"]
 TRIED_AGAIN = {ExitCode.LEDGER, ExitCode.INTERRUPTED}
-INSTRUCTIONS = {"FROM", "COPY", "RUN", "USER", "WORKDIR", "ENTRYPOINT"}
+INSTRUCTIONS = {"FROM", "ARG", "COPY", "RUN", "USER", "WORKDIR", "ENTRYPOINT"}
 
 
 def parse(arguments: Sequence[str]) -> dict[str, object]:
@@ -53,6 +54,14 @@ def test_the_container_runs_our_command_as_an_ordinary_user():
     text = (SAMPLES / "Containerfile").read_text(encoding="utf-8")
     (run,) = re.findall(r"docker run .*? batch-alias (run .*)", text)
     assert parse(shlex.split(run))["yes"]
+
+
+def test_the_container_can_be_built_with_an_extra():
+    instructions = dict(containerfile())
+    assert instructions["ARG"] == "EXTRAS=", "none of them if it is not passed"
+    assert '"/src$EXTRAS"' in instructions["RUN"]
+    (extra,) = re.findall(r"--build-arg EXTRAS='\[(\w+)\]'", (SAMPLES / "Containerfile").read_text(encoding="utf-8"))
+    assert extra in EXTRAS
 
 
 def test_the_kubernetes_job_sends_without_a_question():
