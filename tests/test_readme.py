@@ -147,7 +147,9 @@ def test_the_commands_for_several_machines_work_one_after_the_other(
 
 def real_job(text: str, folder: Path) -> tuple[Path, list[str]]:
     """The source that a page shows, written into a folder, and the commands for it."""
-    commands = [line for block in SHELL.findall(text)[3:] if block not in {PLANNING, SHARED} for line in block.splitlines()]
+    commands = [
+        line for block in SHELL.findall(text)[3:] if block not in {PLANNING, SHARED} for line in block.splitlines()
+    ]
     (rows,) = re.findall(r"^```csv\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     source = folder / next(word for word in shlex.split(commands[0]) if word.endswith(".csv"))
     source.write_text(rows, encoding="utf-8")

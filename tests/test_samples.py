@@ -8,28 +8,35 @@ import sys
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
 
 from batch_alias.cli import cli
 from batch_alias.errors import ExitCode
+from batch_alias.sending import Timing
+from batch_alias.settings import check_database
 from tests.support.files import ROOT, SAMPLES
 from tests.support.processes import finish
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 COMMANDS, EXTRAS = PROJECT["scripts"], PROJECT["optional-dependencies"]
+DATABASE = {"BATCH_ALIAS_LEDGER", "PGPASSWORD"}
+"""The variables that name a database and the password for it, which is no part of a URL."""
+CREDENTIALS = {"RONGCLOUD_APP_KEY", "RONGCLOUD_APP_SECRET"}
 TRIED_AGAIN = {ExitCode.LEDGER, ExitCode.INTERRUPTED}
 INSTRUCTIONS = {"FROM", "ARG", "COPY", "RUN", "USER", "WORKDIR", "ENTRYPOINT"}
 
 
-def parse(arguments: Sequence[str]) -> dict[str, object]:
-    """The values that ``run`` would get from a command line."""
-    name, *rest = arguments
-    assert name == "run"
+def parse(arguments: Sequence[str], name: str = "run") -> dict[str, object]:
+    """The values that a command would get from a command line."""
+    named, *rest = arguments
+    assert named == name
     # With its parent, whose names of the help flag click keeps in the command for good.
     parent = cli.make_context("batch-alias", list(arguments))
-    return cli.commands["run"].make_context("run", list(rest), parent=parent).params
+    return cli.commands[name].make_context(name, list(rest), parent=parent).params
 
 
 def containerfile() -> list[list[str]]:
@@ -64,8 +71,16 @@ def test_the_container_can_be_built_with_an_extra():
     assert extra in EXTRAS
 
 
-def test_the_kubernetes_job_sends_without_a_question():
-    job = yaml.safe_load((SAMPLES / "kubernetes-job.yaml").read_text(encoding="utf-8"))
+def documents(name: str) -> list[dict[str, Any]]:
+    return list(yaml.safe_load_all((SAMPLES / name).read_text(encoding="utf-8")))
+
+
+KUBERNETES_JOBS = [documents("kubernetes-job.yaml")[0], documents("kubernetes-workers.yaml")[1]]
+jobs_of_kubernetes = pytest.mark.parametrize("job", KUBERNETES_JOBS, ids=["alone", "with workers"])
+
+
+@jobs_of_kubernetes
+def test_the_kubernetes_job_sends_without_a_question(job):
     assert (job["apiVersion"], job["kind"]) == ("batch/v1", "Job")
     pod = job["spec"]["template"]["spec"]
     (container,) = pod["containers"]
@@ -76,16 +91,63 @@ def test_the_kubernetes_job_sends_without_a_question():
     assert {mount["name"]} == {volume["name"] for volume in pod["volumes"]}
     assert given["job"].as_posix().startswith(f"{mount['mountPath']}/")
     assert str(pod["securityContext"]["runAsUser"]) == dict(containerfile())["USER"]
+    assert pod["securityContext"]["fsGroup"] == pod["securityContext"]["runAsUser"]
 
 
-def test_the_kubernetes_job_fails_for_every_exit_code_that_needs_a_person():
-    job = yaml.safe_load((SAMPLES / "kubernetes-job.yaml").read_text(encoding="utf-8"))
+@jobs_of_kubernetes
+def test_the_kubernetes_job_fails_for_every_exit_code_that_needs_a_person(job):
     rules = {rule["action"]: rule for rule in job["spec"]["podFailurePolicy"]["rules"]}
     codes = rules["FailJob"]["onExitCodes"]
     assert codes["operator"] == "In"
     assert codes["values"] == sorted(set(ExitCode) - TRIED_AGAIN - {ExitCode.DONE})
     # Kubernetes requires it for a policy on failures.
     assert job["spec"]["template"]["spec"]["restartPolicy"] == "Never"
+
+
+def test_the_workers_of_kubernetes_work_on_the_database_of_the_job(monkeypatch):
+    workers, job = documents("kubernetes-workers.yaml")
+    assert (workers["apiVersion"], workers["kind"]) == ("apps/v1", "Deployment")
+    template = workers["spec"]["template"]
+    assert template["metadata"]["labels"] == workers["spec"]["selector"]["matchLabels"]
+    pods = [template["spec"], job["spec"]["template"]["spec"]]
+    assert all(pod["terminationGracePeriodSeconds"] > Timing().grace for pod in pods)
+    (working,), (running,) = (pod["containers"] for pod in pods)
+    assert working["envFrom"] == running["envFrom"], "both have the secrets"
+    (database,) = working["env"]
+    assert running["env"] == [database]
+    assert database["name"] in DATABASE
+    monkeypatch.setenv(database["name"], database["value"])
+    check_database(str(parse(working["args"], "work")["ledger"]))
+    assert parse(running["args"])["ledger"] == database["value"]
+
+
+def test_the_services_of_compose_share_a_database(monkeypatch):
+    (compose,) = documents("compose.yaml")
+    services = compose["services"]
+    database = services.pop("database")
+    assert services.keys() == {"init", "workers", "run"}
+    for service in services.values():
+        assert service["build"] == services["run"]["build"]
+        assert service["environment"].keys() == DATABASE | CREDENTIALS | {"RONGCLOUD_REGION"}
+        assert [name for name, value in service["environment"].items() if value is None] == [
+            "PGPASSWORD",
+            "RONGCLOUD_APP_KEY",
+            "RONGCLOUD_APP_SECRET",
+        ], "they are passed on"
+        assert service["depends_on"].keys() <= {"database", "init"}
+    build = services["run"]["build"]
+    assert (SAMPLES / build["context"] / build["dockerfile"]).is_file()
+    assert build["args"] == {"EXTRAS": "[postgres]"}
+    assert set(database["volumes"][0].split(":")[:1]) == compose["volumes"].keys()
+    url = services["run"]["environment"]["BATCH_ALIAS_LEDGER"]
+    assert urlsplit(url).hostname == "database", "the name of the service"
+    monkeypatch.setenv("BATCH_ALIAS_LEDGER", url)
+    for name, command in (("init", "ledger"), ("workers", "work"), ("run", "run")):
+        given = parse(services[name]["command"], command)
+        check_database(str(given["ledger"]))
+    (mount,) = services["run"]["volumes"]
+    assert given["yes"]
+    assert given["job"].as_posix().startswith(f"{mount.split(':')[1]}/")
 
 
 def test_the_crontab_sends_without_a_question():

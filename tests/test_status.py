@@ -11,7 +11,7 @@ import wcwidth
 
 from batch_alias.errors import ExitCode, LedgerError, UsageError
 from batch_alias.job import open_job, run_job
-from batch_alias.ledger import LEDGER, LOCK, NEW_LEDGER, Place
+from batch_alias.ledger import LEDGER, LOCK, NEW_LEDGER, Place, WorkerRecord
 from batch_alias.ledger.sqlite import SqliteLedger
 from batch_alias.model import Second, StateCounts
 from batch_alias.render.jobs import jobs_lines, status_line, status_lines
@@ -148,6 +148,29 @@ def test_a_status_in_one_line():
     assert status_line(sending) == "1,200 accepted, 3,800 pending of 5,000: sending 100 per second, about 38 s left"
     reading = Status(source="a.csv", counts=StateCounts(), phase=Phase.READING, read=0.5)
     assert status_line(reading) == "reading the source: 50%"
+
+
+def worker(number: int) -> WorkerRecord:
+    return WorkerRecord(
+        name=f"host-{number}:7", started_at=1000.0, seen_at=1090.0 + number, requests=1 + 1200 * number, accepted=number
+    )
+
+
+def test_the_workers_are_those_that_were_seen_last():
+    def lines(*workers: WorkerRecord) -> list[str]:
+        status = Status(source="", counts=StateCounts(), phase=Phase.ENDED, workers=workers)
+        return [line for line in status_lines(status, 1100.0) if "host-" in line or "and" in line]
+
+    assert lines() == []
+    assert lines(worker(0), worker(1)) == [
+        "Workers   host-1:7: 1 accepted, 1,201 requests in 1 min 31 s; last seen 9 s ago",
+        "          host-0:7: 0 accepted, 1 request in 1 min 30 s; last seen 10 s ago",
+    ]
+    assert [line.split(":")[0] for line in lines(*map(worker, range(7)))] == [
+        "Workers   host-6",
+        *(f"          host-{number}" for number in (5, 4, 3, 2)),
+        "          and 2 workers before",
+    ]
 
 
 def test_as_json_it_has_counts_by_state_and_times_in_iso_8601(sandbox, settings_for, write_csv):

@@ -1,16 +1,19 @@
 """Where jobs stand, as lines of text: one job, and all of a folder."""
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import wcwidth
 
 from batch_alias.errors import ExitCode, LedgerError
+from batch_alias.ledger import WorkerRecord
 from batch_alias.model import StateCounts
 from batch_alias.render import state_counts
 from batch_alias.status import Listed, Phase, Status
-from batch_alias.text import N_, Message, _, duration, excerpt, labelled
+from batch_alias.text import N_, Message, _, count, duration, excerpt, labelled
 
+MOST_WORKERS = 5
+"""Workers that are shown of a job."""
 _LABELS = {
     Phase.READING: N_("reading the source"),
     Phase.STAGED: N_("not sent yet"),
@@ -36,10 +39,26 @@ def status_lines(status: Status, now: float) -> Iterator[str]:
     yield labelled(_("Now"), phase)
     if status.seconds_left is not None:
         yield labelled(_("Left"), _("about {time}", time=duration(status.seconds_left)))
-    if status.workers:
-        yield labelled(_("Workers"), ", ".join(worker.name for worker in status.workers[-5:]))
+    yield from _workers_lines(status.workers, now)
     if status.last_event:
         yield labelled(_("Event"), status.last_event)
+
+
+def _workers_lines(workers: Sequence[WorkerRecord], now: float) -> Iterator[str]:
+    """What each of the workers has done of which there was a sign of life last."""
+    shown = sorted(workers, key=lambda worker: worker.seen_at, reverse=True)[:MOST_WORKERS]
+    for number, worker in enumerate(shown):
+        line = _(
+            "{name}: {accepted:,} accepted, {requests} in {time}; last seen {ago} ago",
+            name=excerpt(worker.name, 64),
+            accepted=worker.accepted,
+            requests=count(worker.requests, "request"),
+            time=duration(round(worker.seen_at - worker.started_at)),
+            ago=duration(round(max(0.0, now - worker.seen_at))),
+        )
+        yield labelled("" if number else _("Workers"), line)
+    if len(workers) > len(shown):
+        yield labelled("", _("and {workers} before", workers=count(len(workers) - len(shown), "worker")))
 
 
 def status_line(status: Status) -> str:

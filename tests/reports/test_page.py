@@ -2,14 +2,18 @@
 
 import base64
 import hashlib
+import time
 from dataclasses import asdict
 
 import pytest
 
-from batch_alias.ledger import FIRST_ROWS
+from batch_alias.ledger import FIRST_ROWS, WorkerRecord
+from batch_alias.ledger.sqlite import SqliteReader
 from batch_alias.model import Event, EventKind, RequestKind, State
 from batch_alias.problems import WARNINGS, found
+from batch_alias.reports import write_reports
 from batch_alias.text import _, use_language
+from tests.support.jobs import START
 from tests.support.rows import described
 
 COMPARED = {State.UNCHANGED, State.CONFLICT}
@@ -410,3 +414,31 @@ def test_the_page_says_which_language_it_is_in_and_is_written_again_in_another_o
         job.write(exit_code=None)
         tags += [attributes["lang"] for name, attributes in job.page().tags if name == "html"]
     assert tags == ["zh-CN", "en"]
+
+
+class SentByWorkers(SqliteReader):
+    """A ledger of which several processes have sent the rows."""
+
+    def workers(self) -> list[WorkerRecord]:
+        names = ["worker-a:7", "<b>worker-b:8"]
+        return [
+            WorkerRecord(name=name, started_at=START + n, seen_at=START + 60, requests=1200 + n, accepted=1000 + n)
+            for n, name in enumerate(names)
+        ]
+
+
+def test_the_workers_are_on_the_page_of_a_job_that_several_have_sent(job):
+    job.stage({"remark": "a"})
+    job.run({2: (State.ACCEPTED, 200, "accepted")})
+    job.write()
+    assert ["Worker"] not in [row[:1] for row in job.page().tables["Job"]]
+    with SentByWorkers(job.folder) as ledger:
+        write_reports(job.folder, ledger, xlsx=False, exit_code=0, stopped="")
+    page = job.page()
+    assert "2 workers (UTC)" in page.text
+    began, later, last = (time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(START + n)) for n in (0, 1, 60))
+    assert page.tables["Job"][-3:] == [
+        ["Worker", "Began", "Last seen", "Requests", "Accepted"],
+        ["worker-a:7", began, last, "1,200", "1,000"],
+        ["<b>worker-b:8", later, last, "1,201", "1,001"],
+    ]
