@@ -260,14 +260,15 @@ class Blocks:
         return await self._database.transaction(work)
 
     async def seen(self, worker: str, *, requests: int, accepted: int) -> None:
-        """Give a sign of life of a worker, with what it has done for the job."""
+        """Give a sign of life of a worker, with what it has done for the job since the one before."""
 
         async def work(connection: Connection) -> None:
             await connection.execute(
                 "INSERT INTO workers (job, name, started_at, seen_at, requests, accepted) VALUES"
                 " (%(job)s, %(name)s, extract(epoch FROM clock_timestamp()), extract(epoch FROM clock_timestamp()),"
                 " %(requests)s, %(accepted)s) ON CONFLICT (job, name) DO UPDATE SET"
-                " seen_at = excluded.seen_at, requests = excluded.requests, accepted = excluded.accepted",
+                " seen_at = excluded.seen_at, requests = workers.requests + excluded.requests,"
+                " accepted = workers.accepted + excluded.accepted",
                 {"job": self._job, "name": worker, "requests": requests, "accepted": accepted},
             )
 

@@ -50,27 +50,33 @@ CREATE UNLOGGED TABLE quota (
     tat DOUBLE PRECISION NOT NULL,        -- theoretical arrival time of the next request, seconds since the epoch
     rate DOUBLE PRECISION NOT NULL,       -- requests per second: the lowest rate of those who reserve,
     reserved_at DOUBLE PRECISION NOT NULL, -- and when one of them with that rate did so last
-    share DOUBLE PRECISION NOT NULL,      -- of the rate, to which it was lowered
-    lowered_at DOUBLE PRECISION NOT NULL, -- and when
+    share DOUBLE PRECISION NOT NULL,      -- of the rate, that the service bears,
+    refused DOUBLE PRECISION NOT NULL,    -- and the share that was lowered last; 0 if none was
+    since DOUBLE PRECISION NOT NULL,      -- when the window began over which refusals are counted: in the future while
+    signals INTEGER NOT NULL,             -- responses are to earlier requests; refusals in it,
+    responses INTEGER NOT NULL,           -- among so many responses
     PRIMARY KEY (app_key, path)
 );
 
 -- Reserve at most so many slots within the horizon, a slot being the time at which one request may start; none if the
 -- caller does not hold the blocks of the job any more at their epochs. The slots begin in `first` seconds and are `step`
--- seconds apart. `kept` is the share of the rate to which refusals lower it; 1 without refusals.
+-- seconds apart.
+--
+-- `signals` are the refusals among the `responses` that the caller has received since its last call. They lower the rate
+-- for all, by the rules of RateController for one process; `lowered` are those for which it was, and the responses.
 CREATE FUNCTION reserve_slots(
-    of_app TEXT, of_path TEXT, own_rate DOUBLE PRECISION, kept DOUBLE PRECISION, wanted INTEGER, horizon DOUBLE PRECISION,
-    of_job INTEGER, held BIGINT[], epochs INTEGER[],
-    OUT lost BIGINT[], OUT slots INTEGER, OUT first DOUBLE PRECISION, OUT step DOUBLE PRECISION
+    of_app TEXT, of_path TEXT, own_rate DOUBLE PRECISION, wanted INTEGER, horizon DOUBLE PRECISION,
+    signals INTEGER, responses INTEGER, of_job INTEGER, held BIGINT[], epochs INTEGER[],
+    OUT lost BIGINT[], OUT slots INTEGER, OUT first DOUBLE PRECISION, OUT step DOUBLE PRECISION, OUT lowered INTEGER[]
 ) LANGUAGE plpgsql AS $$
 DECLARE
-    quiet CONSTANT DOUBLE PRECISION := 2;     -- seconds without refusals until the rate rises, or is lowered again:
-                                              -- a limiter that looks back over a second goes on refusing for as long
-    rise CONSTANT DOUBLE PRECISION := 0.05;   -- of the rate, per second
+    lookback CONSTANT DOUBLE PRECISION := 2;  -- seconds for which earlier requests may be answered and counted
+    idle CONSTANT DOUBLE PRECISION := 60;     -- seconds after which nothing is known any more
     least_share CONSTANT DOUBLE PRECISION := 0.02;
     q quota;
     now DOUBLE PRECISION;
     is_new BOOLEAN;
+    refusals DOUBLE PRECISION;
 BEGIN
     slots := 0;
     SELECT * INTO q FROM quota WHERE app_key = of_app AND path = of_path FOR UPDATE;
@@ -87,26 +93,51 @@ BEGIN
     IF is_new THEN
         first := 1;
         step := 1 / own_rate;
-        INSERT INTO quota VALUES (of_app, of_path, now + first, own_rate, now, 1, 0) ON CONFLICT DO NOTHING;
+        INSERT INTO quota VALUES (of_app, of_path, now + first, own_rate, now, 1, 0, now, 0, 0) ON CONFLICT DO NOTHING;
         RETURN;
     END IF;
     -- The clock may have been set back.
     q.reserved_at := least(q.reserved_at, now);
-    q.lowered_at := least(q.lowered_at, now);
+    q.since := least(q.since, now + lookback);
     IF q.tat > now + 1 + horizon + 1 / (least_share * least(q.rate, own_rate)) THEN
         q.tat := now + 1;
     END IF;
-    IF own_rate <= q.rate OR now - q.reserved_at > quiet THEN
+    IF own_rate <= q.rate OR now - q.reserved_at > lookback THEN
         q.rate := own_rate;
         q.reserved_at := now;
     END IF;
-    step := least(1, q.share + rise * greatest(0, now - q.lowered_at - quiet));
-    IF kept < 1 AND now - q.lowered_at > quiet THEN
-        step := greatest(least_share, step * kept);
-        q.share := step;
-        q.lowered_at := now;
+    IF q.since < now - idle THEN
+        q.share := 1;
+        q.refused := 0;
+        q.since := now;
+        q.signals := 0;
+        q.responses := 0;
     END IF;
-    step := 1 / (q.rate * step);
+    IF q.since <= now THEN
+        q.signals := q.signals + reserve_slots.signals;
+        q.responses := q.responses + reserve_slots.responses;
+    END IF;
+    IF now - q.since >= 1 AND q.responses >= 10 THEN
+        refusals := q.signals / q.responses::DOUBLE PRECISION;
+        IF refusals > 0.08 AND q.signals > 2 THEN
+            lowered := ARRAY[q.signals, q.responses];
+            q.refused := q.share;
+            q.share := greatest(least_share, q.share * greatest(1 - refusals, 0.3));
+            q.since := now + lookback;
+        ELSE
+            IF q.responses - q.signals > 0.75 * q.rate * q.share * (now - q.since) THEN  -- it was used
+                q.share := least(1, CASE
+                    WHEN q.share >= 1.2 * q.refused THEN 1.2 * q.share
+                    WHEN q.share >= 0.8 * q.refused THEN 1.01 * q.share
+                    ELSE least(1.2 * q.share, 0.8 * q.refused)
+                END);
+            END IF;
+            q.since := now;
+        END IF;
+        q.signals := 0;
+        q.responses := 0;
+    END IF;
+    step := 1 / (q.rate * q.share);
     q.tat := greatest(q.tat, now);
     first := q.tat - now;
     -- In the second half there would be few: half a horizon at a time keeps reservations rare when many want slots.
@@ -114,6 +145,8 @@ BEGIN
         slots := least(wanted, floor((horizon - first) / step) + 1);
         q.tat := q.tat + slots * step;
     END IF;
-    UPDATE quota SET tat = q.tat, rate = q.rate, reserved_at = q.reserved_at, share = q.share, lowered_at = q.lowered_at
+    UPDATE quota SET
+        tat = q.tat, rate = q.rate, reserved_at = q.reserved_at, share = q.share, refused = q.refused, since = q.since,
+        signals = q.signals, responses = q.responses
         WHERE app_key = of_app AND path = of_path;
 END $$;

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from batch_alias.model import Call, Event, Operation, Permission, Response
-from batch_alias.sending.controller import BreakerRules, ControllerRules
+from batch_alias.sending.controller import BreakerRules, ControllerRules, RateController
 from batch_alias.sending.retry import Backoff
 
 Observer = Callable[[Event], None]
@@ -74,6 +74,9 @@ class RateLimiter(Protocol):
     @property
     def busiest(self) -> int:
         """Most attempts that started within any sliding second."""
+
+    def controller(self, rate: float, rules: ControllerRules) -> RateController:
+        """What lowers the rate, at most so many attempts per second, while the service refuses requests."""
 
     async def acquire(self) -> Permission | None:
         """Wait until an attempt may start: about a second at most, since a stop waits as long; ``None`` if none may."""

@@ -88,6 +88,7 @@ class Dispatcher:
             cut_off=callbacks.cut_off,
             queue=queue,
             metrics=self.metrics,
+            controller=limiter.controller(sending.rate, timing.controller),
             sending=sending,
             timing=timing,
             proven=proven,

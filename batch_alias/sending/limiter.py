@@ -13,6 +13,7 @@ from contextlib import suppress
 from aiolimiter import AsyncLimiter
 
 from batch_alias.model import Permission
+from batch_alias.sending.controller import ControllerRules, RateController
 
 LATE = 0.05
 """Seconds by which timers may be late without a loss of rate."""
@@ -68,6 +69,10 @@ class RateLimiter:
     def busiest(self) -> int:
         """Most starts within any sliding second."""
         return self.last_second.busiest
+
+    def controller(self, rate: float, rules: ControllerRules) -> RateController:
+        """What lowers the rate while the service refuses requests."""
+        return RateController(rate, rules)
 
     async def acquire(self) -> Permission:
         """Wait until an attempt may start: at once, or else the permission must be given back and renewed."""

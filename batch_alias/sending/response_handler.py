@@ -46,6 +46,7 @@ class ResponseHandler:
         cut_off: Callable[[Row, Outcome], None],
         queue: WorkQueue,
         metrics: Metrics,
+        controller: RateController,
         sending: Sending,
         timing: Timing,
         proven: bool,
@@ -66,7 +67,7 @@ class ResponseHandler:
         self._misconfigured = 0
         self._patience = Patience(sending.patience)
         self._reported_rate = float(sending.rate)
-        self.controller = RateController(sending.rate, timing.controller)
+        self.controller = controller
         self.breaker = CircuitBreaker(timing.breaker)
         self.refusals = DoubtfulRefusals(queue)
         self.stopped: StoppedByService | None = None  # why the run must stop

@@ -5,23 +5,22 @@ It does so only to who still holds its blocks: a process that is frozen or cut o
 
 import asyncio
 import random
-from collections.abc import Callable, Collection, Coroutine, Mapping
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple, Self
 
 import psycopg
 
 from batch_alias.ledger.database import PATIENCE, RETRY, Connection, Database, unusable
-from batch_alias.model import Event, RequestKind
-from batch_alias.workers.slots import HORIZON, REPLY, Reservation, SharedLimiter, slot_rate, slot_times
+from batch_alias.model import RequestKind
+from batch_alias.sending.response_handler import NOTABLE_CHANGE
+from batch_alias.workers.slots import HORIZON, REPLY, Reservation, Responses, SharedLimiter, slot_rate, slot_times
 
 JITTER = HORIZON / 8
 """Most seconds by which a process is late to ask again, so that it is not always the same one that gets the slots."""
-DEEPEST_CUT = 0.7
-"""Share of the rate that is taken off at once for refusals, at most."""
 SLOWEST = 1.0
 """Most seconds to wait after several replies that were too old: slots that are thrown away are lost to all."""
-RESERVE = "SELECT * FROM reserve_slots(%s, %s, %s, %s, %s, %s, %s, %s::bigint[], %s::integer[])"
+RESERVE = "SELECT * FROM reserve_slots(%s, %s, %s, %s, %s, %s, %s, %s, %s::bigint[], %s::integer[])"
 
 Fence = Callable[[], tuple[int, Mapping[int, int]] | None]
 """The job and the blocks that this process holds, each with its epoch; ``None`` if it needs none for its requests."""
@@ -32,6 +31,7 @@ class _Reply(NamedTuple):
     slots: int
     first: float  # seconds from the database's reading of its clock until the first slot,
     step: float  # and from each to the next
+    lowered: Sequence[int] | None  # refusals among so many responses, for which the rate was lowered by this call
 
 
 class SharedQuota:
@@ -46,6 +46,7 @@ class SharedQuota:
             different ones the lowest counts.
         fence: What this process must still hold for a reservation.
         lost: Called with blocks that others hold now; ``fence`` then leaves them out.
+        lowered: Called when responses of all processes have lowered the rate notably, with what it is now.
         patience: Seconds to wait for the database when it is away.
     """
 
@@ -57,14 +58,17 @@ class SharedQuota:
         *,
         fence: Fence = lambda: None,
         lost: Callable[[Collection[int]], None] = lambda _blocks: None,
+        lowered: Callable[[Responses, float], None] = lambda _responses, _rate: None,
         patience: float = PATIENCE,
     ) -> None:
         self._fence = fence
         self._lost = lost
+        self._lowered = lowered
         self._database = Database(url)
         self._warm: Connection | None = None  # the connection over which slots were reserved before
         self._app_key = app_key
         self._rate = slot_rate(rate)
+        self._reported_rate = self._rate  # slots per second
         self._patience = patience
         self._failing_since: float | None = None
         self._slow_replies = 0  # without a fast one in between
@@ -90,19 +94,15 @@ class SharedQuota:
             self._limiters[kind] = SharedLimiter(partial(self._reserve, kind), self._start)
         return self._limiters[kind]
 
-    def lower(self, kind: RequestKind, event: Event) -> None:
-        """Lower the rate for all, as an ``EventKind.RATE_LOWERED`` says of this process's requests of a kind."""
-        refused = float(event.values["signals"]) / float(event.values["responses"])
-        self.limiter(kind).lower(1 - min(refused, DEEPEST_CUT))
-
     def _start(self, reserving: Coroutine[None, None, None]) -> None:
         self._tasks.add(asyncio.create_task(reserving))
 
-    async def _reserve(self, kind: RequestKind, wanted: int, kept: float) -> Reservation:
+    async def _reserve(self, kind: RequestKind, wanted: int, responses: Responses) -> Reservation:
         # A read changes nothing, and some are made when the row's block is done.
         fence = self._fence if kind is RequestKind.WRITE else lambda: None
         try:
-            answer = await self._database.once(partial(self._ask, kind=kind, wanted=wanted, kept=kept, fence=fence))
+            ask = partial(self._ask, kind=kind, wanted=wanted, responses=responses, fence=fence)
+            answer = await self._database.once(ask)
         except (psycopg.OperationalError, psycopg.InterfaceError, OSError) as error:  # TimeoutError is an OSError
             self._failed(error)
             return Reservation(wait=RETRY)
@@ -115,6 +115,7 @@ class SharedQuota:
             self._limiters[kind].lost()
             self._lost(reply.lost)
             return Reservation(wait=0.0)
+        self._report(reply)
         slots = slot_times(reply.first, reply.step, reply.slots, sent=sent, received=received)
         if len(slots) < reply.slots:
             self._failed(TimeoutError("it answers too slowly"))
@@ -126,30 +127,44 @@ class SharedQuota:
         return Reservation(wait=wait, step=reply.step, slots=slots)
 
     async def _ask(
-        self, connection: Connection, *, kind: RequestKind, wanted: int, kept: float, fence: Fence
+        self, connection: Connection, *, kind: RequestKind, wanted: int, responses: Responses, fence: Fence
     ) -> tuple[_Reply, float, float] | None:
         """The reply, when the reservation was sent and when the reply was received; ``None`` without a block."""
         if connection is not self._warm:
             # The first call takes longer: the server compiles the function.
-            await self._call(connection, kind, wanted=0, kept=1.0, held=(0, {}))
+            await self._call(connection, kind, wanted=0, responses=Responses(0, 0), held=(0, {}))
             self._warm = connection
         held = fence()
         if held is not None and not held[1]:
             return None
         clock = asyncio.get_running_loop().time
         sent = clock()
-        reply = await self._call(connection, kind, wanted, kept, held or (0, {}))
+        reply = await self._call(connection, kind, wanted=wanted, responses=responses, held=held or (0, {}))
         return reply, sent, clock()
 
     async def _call(
-        self, connection: Connection, kind: RequestKind, wanted: int, kept: float, held: tuple[int, Mapping[int, int]]
+        self,
+        connection: Connection,
+        kind: RequestKind,
+        *,
+        wanted: int,
+        responses: Responses,
+        held: tuple[int, Mapping[int, int]],
     ) -> _Reply:
         job, epochs = held
         blocks = (job, list(epochs), list(epochs.values()))
         cursor = await connection.execute(
-            RESERVE, (self._app_key, kind, self._rate, kept, wanted, HORIZON, *blocks), prepare=True
+            RESERVE, (self._app_key, kind, self._rate, wanted, HORIZON, *responses, *blocks), prepare=True
         )
         return _Reply._make(await cursor.fetchone() or ())
+
+    def _report(self, reply: _Reply) -> None:
+        rate = 1 / reply.step
+        if rate >= self._rate:
+            self._reported_rate = rate
+        if reply.lowered and rate <= self._reported_rate * (1 - NOTABLE_CHANGE):
+            self._reported_rate = rate
+            self._lowered(Responses(*reply.lowered), rate)
 
     def _failed(self, error: Exception) -> None:
         now = asyncio.get_running_loop().time()

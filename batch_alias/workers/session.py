@@ -12,7 +12,7 @@ from batch_alias.ledger.blocks import Blocks, Claim
 from batch_alias.ledger.database import SHARED, Database, schema_of
 from batch_alias.ledger.postgres import PostgresReader
 from batch_alias.ledger.recorder import Recorder
-from batch_alias.model import Event, EventKind, RequestKind, Second, State
+from batch_alias.model import EventKind, Second, State
 from batch_alias.sending import Observer, Service, Timing
 from batch_alias.sending.comparison import Steps
 from batch_alias.sending.metrics import Progress
@@ -21,6 +21,7 @@ from batch_alias.settings import Sending
 from batch_alias.text import from_json
 from batch_alias.workers.held import HeldRows
 from batch_alias.workers.quota import SharedQuota
+from batch_alias.workers.slots import Responses
 
 READ_BACK = 0.2
 """Seconds between two looks whether rows have been read back."""
@@ -86,8 +87,8 @@ class Session:
             assigned.sending.rate,
             fence=lambda: (assigned.job, self._rows.epochs),
             lost=self._rows.lose,
+            lowered=self._note_lower_rate,
         )
-        self._observer = observer
         self._pipeline = Pipeline(
             assigned.steps,
             ledger=self._rows,
@@ -95,15 +96,14 @@ class Session:
             limiter=self._quota.limiter,
             sending=assigned.sending,
             timing=timing,
-            observer=self._observe,
+            observer=observer,
             proven=assigned.proven,
             wall=lambda: time.time() + assigned.offset,
         )
         self._sending: asyncio.Task[None] | None = None
         self._users = 0
         self._idle_since = time.monotonic()
-        self.requests = 0
-        self.accepted = 0
+        self._requests = self._accepted = 0  # that the ledger has not been told of
 
     def _database(self) -> Database:
         self._databases.append(Database(self._url, schemas=self._schemas))
@@ -201,8 +201,9 @@ class Session:
             self._sending.cancel()
 
     async def give_sign_of_life(self, worker: str) -> None:
-        """Note that the worker works on the job, and what it has done for it."""
-        await self.blocks.seen(worker, requests=self.requests, accepted=self.accepted)
+        """Note that the worker works on the job, and what it has done for it since the last call."""
+        requests, accepted, self._requests, self._accepted = self._requests, self._accepted, 0, 0
+        await self.blocks.seen(worker, requests=requests, accepted=accepted)
 
     def progress(self) -> Progress:
         """Where it stands. May be called from another thread."""
@@ -212,11 +213,10 @@ class Session:
         """Note an event of the run."""
         self._pipeline.emit(kind, **values)
 
-    def _observe(self, event: Event) -> None:
-        if event.kind is EventKind.RATE_LOWERED:
-            self._quota.lower(RequestKind.WRITE, event)
-        self._observer(event)
+    def _note_lower_rate(self, seen: Responses, rate: float) -> None:
+        shown = float(f"{rate:.2g}")
+        self.emit(EventKind.RATE_LOWERED, signals=seen.signals, responses=seen.responses, rate=shown)
 
     def _count(self, seconds: Sequence[Second]) -> None:
-        self.requests += sum(second.requests for second in seconds)
-        self.accepted += sum(second.settled[State.ACCEPTED] for second in seconds)
+        self._requests += sum(second.requests for second in seconds)
+        self._accepted += sum(second.settled[State.ACCEPTED] for second in seconds)

@@ -20,8 +20,10 @@ import math
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from batch_alias.model import Permission, PermissionWithdrawn
+from batch_alias.sending.controller import ControllerRules, RateController
 from batch_alias.sending.limiter import WINDOW, LastSecond
 
 HORIZON = 0.05
@@ -36,6 +38,13 @@ STOP = 1.0
 """Most seconds for which a request waits for a slot without a look at whether it is to be made at all."""
 
 
+class Responses(NamedTuple):
+    """What came of requests: refusals and late responses, and all responses."""
+
+    signals: int
+    responses: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reservation:
     """What came of a reservation. Times are those of the event loop's clock, in seconds."""
@@ -46,8 +55,8 @@ class Reservation:
     thrown_away: int = 0  # slots of a reply that was too old
 
 
-Reserve = Callable[[int, float], Awaitable[Reservation]]
-"""Reserves so many slots at most, after lowering the rate to a share of it. An error of it ends the reservations."""
+Reserve = Callable[[int, Responses], Awaitable[Reservation]]
+"""Reserves so many slots at most, and tells of responses since the last call. An error of it ends the reservations."""
 
 
 def slot_rate(rate: int) -> float:
@@ -100,7 +109,7 @@ class SharedLimiter:
         self._needed = asyncio.Event()
         self._is_started = False
         self._error: Exception | None = None
-        self._kept = 1.0  # share of the rate that refusals leave
+        self._signals = self._responses = 0  # that the database has not been told of
         self._last_slot = -math.inf
         self._step = HORIZON  # seconds between two slots
         self._gap = HORIZON  # seconds from a permission until the next one is asked for, their moving average
@@ -125,10 +134,14 @@ class SharedLimiter:
         slot = await self._next_slot()
         return None if slot is None else _Permission(self, slot)
 
-    def lower(self, kept: float) -> None:
-        """Keep only a share of the rate, in all processes."""
-        self._kept = min(self._kept, kept)
-        self._needed.set()
+    def controller(self, rate: float, rules: ControllerRules) -> RateController:
+        """What tells the database of refusals, which lowers the rate for all; here only an outage does."""
+        return _Reporter(self, rate, rules)
+
+    def responded(self, *, signal: bool) -> None:
+        """Note a response, maybe a refusal."""
+        self._responses += 1
+        self._signals += signal
 
     def lost(self) -> None:
         """Let no attempt be made that waits for its permission to be renewed: its row may be another process's."""
@@ -207,16 +220,17 @@ class SharedLimiter:
         clock = asyncio.get_running_loop().time
         while True:
             wanted = self._wanted()
-            if not wanted and self._kept == 1:
+            if not wanted:
                 self._needed.clear()
                 await self._needed.wait()
                 continue
             enough_for = self._last_slot - AHEAD - clock()
-            if enough_for > 0 and self._kept == 1:
+            if enough_for > 0:
                 await asyncio.sleep(enough_for)
                 continue
-            kept, self._kept = self._kept, 1.0
-            reservation = await self._reserve(wanted, kept)
+            responses = Responses(self._signals, self._responses)
+            self._signals = self._responses = 0
+            reservation = await self._reserve(wanted, responses)
             self.asked += 1
             self.reserved += len(reservation.slots) + reservation.thrown_away
             self._step = reservation.step or self._step
@@ -230,6 +244,18 @@ class SharedLimiter:
         if not self._waiting:
             return 0
         return max(0, max(self._waiting, likely_used(self._gap, self._step)) - self._in_hand)
+
+
+class _Reporter(RateController):
+    """Lowers the rate only after an outage of which this process knows; refusals concern all processes."""
+
+    def __init__(self, limiter: SharedLimiter, rate: float, rules: ControllerRules) -> None:
+        super().__init__(rate, rules)
+        self._limiter = limiter
+
+    def responded(self, *, signal: bool, started: float, now: float, latency: float | None) -> tuple[int, int] | None:
+        self._limiter.responded(signal=signal)
+        return super().responded(signal=False, started=started, now=now, latency=latency)
 
 
 class _Permission:

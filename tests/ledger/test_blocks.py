@@ -229,7 +229,7 @@ def test_who_takes_a_block_over_knows_when_the_worker_before_gave_a_sign_of_life
         assert 0 <= (await job.claim(block, 3)).unseen < 60
         await job.blocks.seen("w", requests=5, accepted=2)
         (worker,) = job.ledger.workers()
-        assert (worker.name, worker.requests, worker.accepted) == ("w", 5, 2)
+        assert (worker.name, worker.requests, worker.accepted) == ("w", 8, 3)
         assert worker.started_at <= worker.seen_at
 
     blocks_of([2], act)

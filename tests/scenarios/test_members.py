@@ -9,7 +9,8 @@ import pytest
 
 from batch_alias.check import check_file
 from batch_alias.errors import ExitCode, SourceError, StoppedByService
-from batch_alias.ledger.sqlite import NO_SUCH_GROUP, NOT_A_MEMBER, SqliteReader
+from batch_alias.ledger.sqlite import SqliteReader
+from batch_alias.ledger.writer import NO_SUCH_GROUP, NOT_A_MEMBER
 from batch_alias.model import RequestKind, State
 from batch_alias.sandbox import Faults, Rules
 from batch_alias.sandbox.emulator import QUERY

@@ -245,7 +245,9 @@ def test_without_a_group_the_rows_to_send_are_given_again_at_once(look_up, drive
     async def main(_loop) -> FakeGroups:
         ledger = FakeGroups([])
         settings = Settings(job="job", comparing=Comparing(members="reject"))
-        assert MemberLookup(settings, ledger=ledger, service=None, limiter=None, timing=Timing()).groups == 0
+        limiter = RateLimiter(100)
+        lookup = MemberLookup(settings, ledger=ledger, service=None, limiter=lambda _kind: limiter, timing=Timing())
+        assert lookup.groups == 0
         return ledger
 
     assert driven(main).rejects is True

@@ -1,13 +1,14 @@
 import asyncio
 import time
 from contextlib import AsyncExitStack
-from itertools import chain
+from itertools import chain, pairwise
 
 import psycopg
 import pytest
 
 from batch_alias.errors import LedgerError
-from batch_alias.model import Event, EventKind, RequestKind
+from batch_alias.model import RequestKind
+from batch_alias.sending.controller import ControllerRules
 from batch_alias.workers.quota import SharedQuota
 from batch_alias.workers.slots import HORIZON, slot_rate
 from tests.support.processes import DEADLINE
@@ -221,59 +222,63 @@ def test_a_database_without_the_tables_ends_the_run(database):
 
 
 def test_refusals_that_one_process_sees_lower_the_rate_of_all(shared, query):
-    event = Event(at=0, kind=EventKind.RATE_LOWERED, values={"signals": 6, "responses": 10, "rate": 40.0})
+    seen = []
 
     async def main() -> None:
-        async with SharedQuota(shared, "app", RATE) as quota, SharedQuota(shared, "app", RATE) as other:
+        noting = SharedQuota(shared, "app", RATE, lowered=lambda *lowered: seen.append(lowered))
+        async with noting as quota, SharedQuota(shared, "app", RATE) as other:
+            controller = quota.limiter(WRITE).controller(RATE, ControllerRules())
+            for number in range(50):
+                controller.responded(signal=number % 2 == 0, started=0.0, now=0.0, latency=None)
             await start(quota, 1)
-            query("UPDATE quota SET lowered_at = 0")
-            quota.lower(WRITE, event)
+            query("UPDATE quota SET since = since - 5")
             await start(quota, 1)
             await start(other, 1)
+            assert controller.rate == RATE
 
     asyncio.run(main())
     ((share, rate),) = query("SELECT share, rate FROM quota")
-    assert share == pytest.approx(0.4)
-    assert rate == slot_rate(RATE)
+    assert (share, rate) == (0.5, slot_rate(RATE))
+    assert seen == [((25, 50), pytest.approx(slot_rate(RATE) / 2))]
 
 
 @pytest.fixture
 def reserve(query):
-    """Reserve slots: which blocks are lost, how many slots, seconds until the first and between two."""
+    """Reserve slots: lost blocks, how many slots, seconds until the first and between two, why they are fewer."""
 
-    def call(wanted=10_000, *, rate=1.0, kept=1.0, horizon=1000.0, job=0, held=()) -> tuple:
+    def call(wanted=10_000, *, rate=1.0, horizon=1000.0, responses=(0, 0), job=0, held=()) -> tuple:
         numbers, epochs = [block for block, _ in held], [epoch for _, epoch in held]
-        statement = "SELECT * FROM reserve_slots('app', 'write', %s, %s, %s, %s, %s, %s::bigint[], %s::integer[])"
-        return query(statement, rate, kept, wanted, horizon, job, numbers, epochs)[0]
+        statement = "SELECT * FROM reserve_slots('app', 'write', %s, %s, %s, %s, %s, %s, %s::bigint[], %s::integer[])"
+        return query(statement, rate, wanted, horizon, *responses, job, numbers, epochs)[0]
 
     return call
 
 
 def test_after_a_crash_of_the_database_slots_begin_a_second_later(reserve, query):
-    assert reserve() == (None, 0, 1, 1)
+    assert reserve() == (None, 0, 1, 1, None)
     query("UPDATE quota SET tat = 0")
     assert reserve()[1] > 0
     query("TRUNCATE quota")  # as the crash does
-    assert reserve() == (None, 0, 1, 1)
+    assert reserve() == (None, 0, 1, 1, None)
 
 
 def test_slots_are_reserved_within_the_horizon_one_after_the_other(reserve, query):
     reserve()
     query("UPDATE quota SET tat = 0")
-    assert reserve(400) == (None, 400, 0, 1)
-    lost, slots, first, step = reserve()
+    assert reserve(400) == (None, 400, 0, 1, None)
+    lost, slots, first, step, _ = reserve()
     assert (lost, step) == (None, 1)
     assert 300 < first <= 400
     assert slots == int(1000 - first) + 1
-    lost, slots, first, _ = reserve()
+    lost, slots, first, *_ = reserve()
     assert (lost, slots) == (None, 0)
     assert 500 < first <= 1001
 
 
 def test_a_clock_of_the_database_that_is_set_back_stops_nobody_for_long(reserve, query):
     reserve(horizon=0.05)
-    query("UPDATE quota SET tat = tat + 3600, reserved_at = reserved_at + 3600, lowered_at = reserved_at")
-    _, _, first, _ = reserve(horizon=0.05)
+    query("UPDATE quota SET tat = tat + 3600, reserved_at = reserved_at + 3600")
+    _, _, first, *_ = reserve(horizon=0.05)
     assert first <= 1
 
 
@@ -286,27 +291,83 @@ def test_the_lowest_rate_of_those_who_reserve_counts(reserve, query):
     assert reserve(rate=100)[3] == 0.01
 
 
-def test_a_rate_that_was_lowered_rises_by_itself(reserve, query):
+NOW = "extract(epoch FROM clock_timestamp())"
+
+
+@pytest.fixture
+def window(reserve, query):
+    """Let responses come in a window of so many seconds; the share of the rate after it, and why it was lowered."""
+
+    def call(signals: int, responses: int, *, seconds: float = 1.0, rate: float = 100.0) -> tuple:
+        query(f"UPDATE quota SET since = {NOW} - %s", seconds)
+        *_, step, lowered = reserve(rate=rate, responses=(signals, responses))
+        return 1 / step / rate, lowered
+
     reserve(rate=100)
-    assert reserve(rate=100, kept=0.5)[3] == pytest.approx(0.02)
-    now = "extract(epoch FROM clock_timestamp())"
-    query(f"UPDATE quota SET lowered_at = {now} + 3600")  # just now, on the slowest machine too
-    assert reserve(rate=100, kept=0.5)[3] == pytest.approx(0.02)
-    query(f"UPDATE quota SET lowered_at = {now} - 6")
-    assert 0.01 <= reserve(rate=100)[3] <= 1 / 70
-    query("UPDATE quota SET lowered_at = 0")
-    assert reserve(rate=100)[3] == 0.01
-    assert reserve(rate=100, kept=0.001)[3] == pytest.approx(0.5)
+    return call
+
+
+@pytest.mark.parametrize("seen", [(0, 50), (2, 10), (4, 50)])
+def test_a_few_refusals_do_not_lower_the_rate(seen, window):
+    assert window(*seen) == (1, None)
+
+
+def test_the_rate_is_lowered_in_proportion_to_the_share_of_refusals(window):
+    assert window(20, 50) == (pytest.approx(0.6), [20, 50])
+    assert window(50, 50) == (pytest.approx(0.18), [50, 50])
+    for _ in range(5):
+        least, _ = window(50, 50)
+    assert least == pytest.approx(0.02)
+
+
+def test_a_window_has_at_least_ten_responses_in_a_second(window, query):
+    assert window(5, 9) == (1, None)
+    assert query("SELECT signals, responses FROM quota") == [(5, 9)]
+    assert window(1, 1) == (pytest.approx(0.4), [6, 10])
+    assert query("SELECT signals, responses FROM quota") == [(0, 0)]
+
+
+def test_responses_to_requests_before_the_rate_was_lowered_do_not_count(reserve, window, query):
+    window(20, 50)
+    query(f"UPDATE quota SET since = {NOW} + 3600")  # in the future, on the slowest machine too
+    reserve(rate=100, responses=(50, 50))
+    ((since_in, signals, share),) = query(f"SELECT since - {NOW}, signals, share FROM quota")
+    assert (signals, share) == (0, pytest.approx(0.6))
+    assert 0 < since_in <= 2  # a clock that was set back stops it for no longer
+
+
+def test_the_rate_rises_fast_far_from_the_one_that_was_refused_and_slowly_near_it(window, query):
+    window(50, 50)
+    shares = []
+    while (share := window(0, 10_000)[0]) < 1:
+        shares.append(share)
+    rises = [later / earlier for earlier, later in pairwise(shares)]
+    assert all(
+        rise == pytest.approx(1.01 if 0.8 <= share < 1.2 else 1.2) or later == pytest.approx(0.8)
+        for share, later, rise in zip(shares, shares[1:], rises, strict=False)
+    )
+    assert 1.2 in map(pytest.approx, rises)
+    assert 1.01 in map(pytest.approx, rises)
+
+
+def test_a_rate_that_is_not_used_does_not_rise(window):
+    lowered, _ = window(50, 50)
+    assert window(0, 20) == (lowered, None)
+
+
+def test_after_a_minute_nothing_is_known_any_more(window):
+    window(50, 50)
+    assert window(0, 1, seconds=61) == (1, None)
 
 
 def test_nothing_is_reserved_by_who_does_not_hold_a_block_at_its_epoch(reserve, query, job, block):
     held = [(block(), 1), (block(), 1)]
     reserve()
     query("UPDATE quota SET tat = 0")
-    assert reserve(job=job, held=[*held, (99, 1)]) == ([99], 0, None, None)
-    assert reserve(job=job + 1, held=held) == ([1, 2], 0, None, None)
+    assert reserve(job=job, held=[*held, (99, 1)]) == ([99], 0, None, None, None)
+    assert reserve(job=job + 1, held=held) == ([1, 2], 0, None, None, None)
     query("UPDATE blocks SET epoch = 2 WHERE id = 1")
-    assert reserve(job=job, held=held) == ([1], 0, None, None)
+    assert reserve(job=job, held=held) == ([1], 0, None, None, None)
     assert query("SELECT tat FROM quota") == [(0,)]
     assert reserve(5, job=job, held=[(1, 2), (2, 1)])[:2] == (None, 5)
 
@@ -314,7 +375,7 @@ def test_nothing_is_reserved_by_who_does_not_hold_a_block_at_its_epoch(reserve, 
 def test_two_that_are_the_first_at_once_wait_for_each_other(shared):
     with psycopg.connect(shared, autocommit=False) as connection:
         connection.execute("SET search_path = batch_alias")
-        connection.execute("SELECT reserve_slots('app', 'write', 1, 1, 1, 1, 0, '{}', '{}')")
+        connection.execute("SELECT reserve_slots('app', 'write', 1, 1, 1, 0, 0, 0, '{}', '{}')")
 
         async def main() -> None:
             async with SharedQuota(shared, "app", RATE) as quota:

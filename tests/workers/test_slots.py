@@ -13,6 +13,7 @@ from batch_alias.workers.slots import (
     LATEST,
     REPLY,
     Reservation,
+    Responses,
     SharedLimiter,
     likely_used,
     slot_rate,
@@ -41,7 +42,7 @@ class Quota:
     def limiter(self) -> SharedLimiter:
         return SharedLimiter(self.reserve, lambda reserving: self.tasks.append(self._loop.create_task(reserving)))
 
-    async def reserve(self, wanted: int, kept: float) -> Reservation:
+    async def reserve(self, wanted: int, _responses: Responses) -> Reservation:
         sent = self._loop.time()
         await asyncio.sleep(self._delays())
         self._tat = max(self._tat, self._loop.time())
@@ -171,7 +172,7 @@ def test_a_slot_that_is_too_late_is_thrown_away(driven):
 
 
 def test_without_slots_a_request_is_not_held_up_for_longer_than_a_second(driven):
-    async def none(_wanted, _kept) -> Reservation:
+    async def none(_wanted, _responses) -> Reservation:
         return Reservation(wait=HORIZON)
 
     async def main(loop):
@@ -270,7 +271,7 @@ def test_renewals_share_the_quota(driven):
 
 
 def test_an_error_is_raised_where_a_slot_is_waited_for(driven):
-    async def fails(_wanted, _kept) -> Reservation:
+    async def fails(_wanted, _responses) -> Reservation:
         raise LedgerError("The database cannot be used.")
 
     async def main(loop):
@@ -281,21 +282,22 @@ def test_an_error_is_raised_where_a_slot_is_waited_for(driven):
     driven(main)
 
 
-def test_refusals_lower_the_rate_even_if_nothing_is_waiting(driven):
+def test_each_reservation_tells_of_the_responses_since_the_one_before(driven):
     async def main(loop):
         heard = []
 
-        async def reserve(wanted, kept) -> Reservation:
-            heard.append((wanted, kept))
-            return Reservation(wait=0.0, slots=[loop.time()] * wanted, step=0.01)
+        async def reserve(_wanted, responses) -> Reservation:
+            heard.append(responses)
+            return Reservation(wait=0.0, slots=[loop.time()], step=0.01)
 
         tasks = []
         limiter = SharedLimiter(reserve, lambda reserving: tasks.append(loop.create_task(reserving)))
-        await limiter.acquire()
-        limiter.lower(0.9)
-        limiter.lower(0.5)
-        await asyncio.sleep(1)
+        for signals in ([], [True, False, True], [False]):
+            for signal in signals:
+                limiter.responded(signal=signal)
+            await limiter.acquire()
+            await asyncio.sleep(1)
         tasks[0].cancel()
-        return heard[1:]
+        return heard
 
-    assert driven(main) == [(0, 0.5)]
+    assert driven(main) == [(0, 0), (2, 3), (0, 1)]
