@@ -51,7 +51,8 @@ CREATE UNLOGGED TABLE quota (
     rate DOUBLE PRECISION NOT NULL,       -- requests per second: the lowest rate of those who reserve,
     reserved_at DOUBLE PRECISION NOT NULL, -- and when one of them with that rate did so last
     share DOUBLE PRECISION NOT NULL,      -- of the rate, that the service bears,
-    refused DOUBLE PRECISION NOT NULL,    -- and the share that was lowered last; 0 if none was
+    refused DOUBLE PRECISION NOT NULL,    -- the share that was lowered last, 0 if none was,
+    clean DOUBLE PRECISION NOT NULL,      -- and that of the window before, 0 if it had refusals or was not used
     since DOUBLE PRECISION NOT NULL,      -- when the window began over which refusals are counted: in the future while
     signals INTEGER NOT NULL,             -- responses are to earlier requests; refusals in it,
     responses INTEGER NOT NULL,           -- among so many responses
@@ -77,6 +78,7 @@ DECLARE
     now DOUBLE PRECISION;
     is_new BOOLEAN;
     refusals DOUBLE PRECISION;
+    used DOUBLE PRECISION;
 BEGIN
     slots := 0;
     SELECT * INTO q FROM quota WHERE app_key = of_app AND path = of_path FOR UPDATE;
@@ -93,7 +95,7 @@ BEGIN
     IF is_new THEN
         first := 1;
         step := 1 / own_rate;
-        INSERT INTO quota VALUES (of_app, of_path, now + first, own_rate, now, 1, 0, now, 0, 0) ON CONFLICT DO NOTHING;
+        INSERT INTO quota VALUES (of_app, of_path, now + first, own_rate, now, 1, 0, 0, now, 0, 0) ON CONFLICT DO NOTHING;
         RETURN;
     END IF;
     -- The clock may have been set back.
@@ -109,6 +111,7 @@ BEGIN
     IF q.since < now - idle THEN
         q.share := 1;
         q.refused := 0;
+        q.clean := 0;
         q.since := now;
         q.signals := 0;
         q.responses := 0;
@@ -119,13 +122,16 @@ BEGIN
     END IF;
     IF now - q.since >= 1 AND q.responses >= 10 THEN
         refusals := q.signals / q.responses::DOUBLE PRECISION;
+        used := (q.responses - q.signals) / (now - q.since) / (q.rate * q.share);
         IF refusals > 0.08 AND q.signals > 2 THEN
             lowered := ARRAY[q.signals, q.responses];
             q.refused := q.share;
-            q.share := greatest(least_share, q.share * greatest(1 - refusals, 0.3));
+            q.share := greatest(least_share, q.share * greatest(1 - refusals, 0.3), q.clean * 0.92);
+            q.clean := 0;
             q.since := now + lookback;
         ELSE
-            IF q.responses - q.signals > 0.75 * q.rate * q.share * (now - q.since) THEN  -- it was used
+            q.clean := CASE WHEN used > 0.5 THEN q.share ELSE 0 END;
+            IF used > 0.75 THEN
                 q.share := least(1, CASE
                     WHEN q.share >= 1.2 * q.refused THEN 1.2 * q.share
                     WHEN q.share >= 0.8 * q.refused THEN 1.01 * q.share
@@ -146,7 +152,7 @@ BEGIN
         q.tat := q.tat + slots * step;
     END IF;
     UPDATE quota SET
-        tat = q.tat, rate = q.rate, reserved_at = q.reserved_at, share = q.share, refused = q.refused, since = q.since,
-        signals = q.signals, responses = q.responses
+        tat = q.tat, rate = q.rate, reserved_at = q.reserved_at, share = q.share, refused = q.refused, clean = q.clean,
+        since = q.since, signals = q.signals, responses = q.responses
         WHERE app_key = of_app AND path = of_path;
 END $$;

@@ -320,6 +320,14 @@ def test_the_rate_is_lowered_in_proportion_to_the_share_of_refusals(window):
     assert least == pytest.approx(0.02)
 
 
+def test_after_a_clean_window_it_is_lowered_by_little(window):
+    window(50, 50)
+    higher, _ = window(0, 1_000)
+    assert window(50, 100)[0] == pytest.approx(0.3 * 0.92)
+    assert higher == pytest.approx(0.36)
+    assert window(50, 100)[0] == pytest.approx(0.3 * 0.92 / 2)
+
+
 def test_a_window_has_at_least_ten_responses_in_a_second(window, query):
     assert window(5, 9) == (1, None)
     assert query("SELECT signals, responses FROM quota") == [(5, 9)]
