@@ -11,10 +11,10 @@ from pathlib import Path
 from batch_alias.errors import ExitCode, ReportError, UsageError, reason
 from batch_alias.ledger import JobInfo, Ledger, LedgerReader, Place, ProblemCount, Repeat, RowRecord
 from batch_alias.model import State, StateCounts
+from batch_alias.quota import AppLock, quota_of
 from batch_alias.reports.rows import Cells, write_table
 from batch_alias.sending import Observer, Timing, ignore
-from batch_alias.sending.app_lock import AppLock
-from batch_alias.sending.limiter import RateLimiter, sending_seconds
+from batch_alias.sending.limiter import sending_seconds
 from batch_alias.sending.members import MemberLookup, Watch
 from batch_alias.settings import Settings
 from batch_alias.staging import OnRead, connected, staged
@@ -136,19 +136,19 @@ def _found(settings: Settings, ledger: LedgerReader, unreadable: list[str]) -> C
 async def _look_up_members(settings: Settings, ledger: Ledger, watch: Watch, observer: Observer) -> list[str]:
     """Look up who is in the groups of the rows to send; return the groups of which that could not be read."""
     timing = Timing()
+    quota = quota_of(settings)
     with connected(settings, timing) as client:
-        rate = settings.sending.rate
         lookup = MemberLookup(
             settings,
             ledger=ledger,
             service=client,
-            limiter=lambda _kind: RateLimiter(rate),
+            limiter=quota.limiter,
             timing=timing,
             observer=observer,
         )
         if lookup.groups:
             with watch(lookup):
-                async with AppLock(settings).held("check", observer):
+                async with AppLock(settings).held("check", observer), quota.open:
                     await lookup.run()
         return lookup.unreadable
 

@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 from batch_alias.errors import FINISHED, LedgerError, UsageError
 from batch_alias.ledger import LEDGER, LOCK, NEW_LEDGER, Place, RunRecord, WorkerRecord
@@ -26,6 +27,7 @@ WATCH_INTERVAL = 2.0
 """Seconds between two looks at a job that is watched."""
 _KINDS = {"run": RequestKind.WRITE, "members": RequestKind.MEMBERS}
 """What the requests of a command are for; those of the others read."""
+_TIMES = {"last_attempt_at", "last_run_at", "started_at", "seen_at"}
 
 
 class Phase(StrEnum):
@@ -64,11 +66,13 @@ class Status:
 
     def as_dict(self) -> dict[str, object]:
         """The status for scripts, of JSON's types."""
-        status = asdict(self)
+        status: dict[str, Any] = asdict(self)
         status["states"] = status.pop("counts")
         if not self.workers:
             del status["workers"]
-        return status | {name: timestamp(getattr(self, name)) for name in ("last_attempt_at", "last_run_at")}
+        for times in (status, *status.get("workers", ())):
+            times |= {name: timestamp(times[name]) for name in _TIMES & times.keys()}
+        return status
 
     def as_json(self, *, indent: int | None = 2) -> str:
         """The status as JSON, for scripts."""

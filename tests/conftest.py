@@ -30,13 +30,13 @@ from hypothesis import settings as hypothesis_settings
 from batch_alias.__main__ import main
 from batch_alias.job import Job, open_job
 from batch_alias.model import Event, Second, State
+from batch_alias.quota import STATE_DIR
 from batch_alias.reports import Summary, writers
 from batch_alias.reports.rows import NOT_ACCEPTED
 from batch_alias.reports.summary import summarize
 from batch_alias.sandbox import Faults, Rules, Sandbox
 from batch_alias.sandbox.server import serve
 from batch_alias.sending import Timing
-from batch_alias.sending.app_lock import STATE_DIR
 from batch_alias.settings import PROGRESS_THREAD, Sending, Settings
 from batch_alias.settings.target import Secret, Target
 from batch_alias.text import use_language

@@ -173,6 +173,19 @@ def test_the_workers_are_those_that_were_seen_last():
     ]
 
 
+def test_as_json_workers_have_times_in_iso_8601():
+    shown = Status(source="", counts=StateCounts(), phase=Phase.ENDED, workers=(worker(0),)).as_dict()
+    assert list(shown["workers"]) == [
+        {
+            "name": "host-0:7",
+            "started_at": "1970-01-01T00:16:40.000Z",
+            "seen_at": "1970-01-01T00:18:10.000Z",
+            "requests": 1,
+            "accepted": 0,
+        }
+    ]
+
+
 def test_as_json_it_has_counts_by_state_and_times_in_iso_8601(sandbox, settings_for, write_csv):
     settings = settings_for(write_csv(3), sandbox())
     asyncio.run(run_job(settings))

@@ -125,7 +125,7 @@ def plan(source: Path, **given: object) -> int:
 @cloup.option("--members", is_flag=True, envvar=[MEMBERS], help="Look up who is in each group; warn of others.")
 @flags(f"For --members: {CREDENTIALS}", Target)
 @flags("Sending", Sending, "rate", "no_wait")
-@flags("Job", Settings, "max_rejected")
+@flags("Job", Settings, "ledger", "max_rejected")
 @flags("Reading the source", Reading)
 @flags("Output", Output, "no_color", "json")
 def check(source: Path, problems: Path | None, members: bool, **given: object) -> int:

@@ -8,13 +8,13 @@ from itertools import islice
 
 from batch_alias.errors import FINISHED, BatchAliasError, ExitCode, LedgerError, StoppedByService
 from batch_alias.job.findings import Planned, Verification, Verified, too_many_changes, too_many_rejected
-from batch_alias.job.senders import Sender, quota_of, sender_of
+from batch_alias.job.senders import Sender, sender_of
 from batch_alias.ledger import ADDRESS, FIRST_ROWS, REFUSED, STAYS_ON, TARGET, Ledger
 from batch_alias.model import EventKind
+from batch_alias.quota import AppLock, quota_of
 from batch_alias.reports import Summary, write_plan_report, write_reports
 from batch_alias.rongcloud.client import Client
 from batch_alias.sending import Observer, Timing, ignore
-from batch_alias.sending.app_lock import AppLock
 from batch_alias.sending.comparison import Steps
 from batch_alias.sending.limiter import WINDOW, sending_seconds
 from batch_alias.sending.members import MemberLookup, Watch
@@ -44,7 +44,7 @@ class Job:
         self._timing = timing
         self._app_lock = AppLock(settings)
         self._pipeline: Sender | None = None
-        self._quota = quota_of(ledger, client, settings.sending.rate)
+        self._quota = quota_of(settings)
         self.unreadable: list[str] | None = None  # groups that could not be looked up; None: none was asked about
         self._end: tuple[ExitCode, str] = ExitCode.SOURCE, ""
 
@@ -226,7 +226,7 @@ class Job:
                 self._end_run()
             raise
         finally:
-            self._quota = quota_of(self.ledger, self._client, self.settings.sending.rate)
+            self._quota = quota_of(self.settings)
             pipeline.stop()
         self._end_run()
 

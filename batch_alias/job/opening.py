@@ -1,7 +1,6 @@
 """Opening a job: one that sets the aliases of a source, or one that takes back what another job has set."""
 
 import logging
-import shlex
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import asdict, replace
@@ -25,6 +24,7 @@ from batch_alias.ledger import (
 from batch_alias.ledger.file import translated
 from batch_alias.model import EventKind, State
 from batch_alias.reports import make_folder
+from batch_alias.reports.advice import on_job
 from batch_alias.reports.rows import write_table
 from batch_alias.sending import Timing
 from batch_alias.settings import Comparing, Empty, Format, Reading, Settings
@@ -77,7 +77,7 @@ def open_job(
             key = client.target.key_hash
             ledger = stack.enter_context(staged(settings.source, settings.reading, place, on_read, app_key=key))
         make_folder(folder, ledger)  # that it cannot be made is better known before anything is sent
-        if _check_target(ledger, settings):
+        if _check_target(ledger, settings, place):
             ledger.forget_before()
         job = Job(settings, client, ledger, timing)
         if settings.source is not None:
@@ -98,7 +98,7 @@ def _refuse_other_folder(folder: Path) -> None:
         raise UsageError(problem, advice, folder=folder, names=listing(sorted(names), 3))
 
 
-def _check_target(ledger: LedgerReader, settings: Settings) -> bool:
+def _check_target(ledger: LedgerReader, settings: Settings, place: Place) -> bool:
     """Make sure that a job is for the target of the settings.
 
     Returns:
@@ -116,7 +116,7 @@ def _check_target(ledger: LedgerReader, settings: Settings) -> bool:
     if places["begun"] == places["wanted"]:
         problem = N_("The job {folder} was begun for another App Key.")
     advice = N_("Give this run a folder of its own: --job DIR; or delete that folder if it is not needed.")
-    raise LedgerError(problem, advice, folder=settings.job_folder, **places)
+    raise LedgerError(problem, advice, folder=place.name, **places)
 
 
 def _place(fingerprint: str) -> str:
@@ -163,13 +163,14 @@ def open_undo(
     """
     folder = settings.job_folder
     with ExitStack() as stack:
-        ledger = stack.enter_context(Place(folder, settings.ledger).opened())
-        _check_target(ledger, settings)
+        place = Place(folder, settings.ledger)
+        ledger = stack.enter_context(place.opened())
+        _check_target(ledger, settings, place)
         undo = Place(folder / UNDO_FOLDER, None)
         if settings.ledger is not None:
-            undo = Place(folder.with_name(f"{folder.stem}.undo.aliases"), settings.ledger)
+            undo = Place(folder.with_name(f"{place.name}.undo.aliases"), settings.ledger)
             make_folder(folder, ledger)
-        left_out = _write_source(folder, ledger, undo)
+        left_out = _write_source(place, ledger, undo)
         undoing = replace(
             settings,
             source=folder / UNDO_SOURCE,
@@ -185,7 +186,7 @@ def open_undo(
         yield job
 
 
-def _write_source(folder: Path, ledger: LedgerReader, undo: Place) -> ProblemCount | None:
+def _write_source(place: Place, ledger: LedgerReader, undo: Place) -> ProblemCount | None:
     """Write the source of the job that takes another one back; returns the rows that cannot be, if there are any."""
     # Those under way when a run was killed are pending.
     sent = (State.ACCEPTED, State.UNKNOWN, *([State.PENDING] if ledger.was_killed() else []))
@@ -194,16 +195,16 @@ def _write_source(folder: Path, ledger: LedgerReader, undo: Place) -> ProblemCou
     left_out = len(first) + sum(1 for _ in unread)
     if all(row.before is None for row in ledger.rows(*sent)):
         if not first:
-            raise LedgerError("The job {folder} has set no alias.", "There is nothing to undo.", folder=folder)
+            raise LedgerError("The job {folder} has set no alias.", "There is nothing to undo.", folder=place.name)
         problem = N_("The job {folder} cannot be undone: the aliases that it replaced were not read.")
         advice = N_("A job can be undone if it was run with --compare, or planned before.")
-        raise LedgerError(problem, advice, folder=folder)
-    source, scratch = folder / UNDO_SOURCE, folder / f"{UNDO_SOURCE}.new"
+        raise LedgerError(problem, advice, folder=place.name)
+    source, scratch = place.folder / UNDO_SOURCE, place.folder / f"{UNDO_SOURCE}.new"
     read = (row for row in ledger.rows(*sent) if row.before is not None)
     values = ((row.user_id, row.group_id, row.before, row.remark) for row in read)
     try:
         write_table(scratch, ("userId", "groupId", "before", "expected"), values)
-        _check_begun(folder, undo, sha256_of(scratch))
+        _check_begun(place, undo, sha256_of(scratch))
         scratch.replace(source)
     except OSError as error:
         reason = error.strerror or error
@@ -214,12 +215,14 @@ def _write_source(folder: Path, ledger: LedgerReader, undo: Place) -> ProblemCou
     return ProblemCount(name="", message=problem, count=left_out, rows=first) if left_out else None
 
 
-def _check_begun(folder: Path, undo: Place, sha256: str) -> None:
+def _check_begun(place: Place, undo: Place, sha256: str) -> None:
     """Raise ``LedgerError`` if an undo of a job was begun with another source."""
     if not undo.exists:
         return
     with undo.read() as ledger:
         if ledger.info().sha256 != sha256 and ledger.may_have_sent():
             problem = N_("More rows of the job {folder} were sent since its undo was begun.")
-            advice = N_("Finish that with: batch-alias retry {undo}; then rename its folder, and undo what is left.")
-            raise LedgerError(problem, advice, folder=folder, undo=shlex.quote(undo.name))
+            advice = N_("Finish that with: {command}; then rename its folder, and undo what is left.")
+            if undo.url is not None:
+                advice = N_("Finish that with: {command}; then rename it in batch_alias.jobs, and undo what is left.")
+            raise LedgerError(problem, advice, folder=place.name, command=on_job("retry", undo.folder, ledger))

@@ -1,6 +1,5 @@
 """The reports: files written from the ledger alone, so that they can be written again at any time."""
 
-import shlex
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -10,7 +9,7 @@ from tempfile import TemporaryDirectory
 
 from batch_alias.errors import ReportError, reason
 from batch_alias.ledger import LedgerReader
-from batch_alias.reports.advice import next_steps
+from batch_alias.reports.advice import next_steps, on_job
 from batch_alias.reports.rows import write_differs, write_not_accepted, write_plan, write_results
 from batch_alias.reports.summary import Summary, summarize
 
@@ -43,14 +42,14 @@ def write_reports(
     reports = writers(folder, ledger, totals)
     if not (xlsx or Path(totals.source).suffix.lower() in _EXCEL or (folder / _WORKBOOK).exists()):
         del reports[_WORKBOOK]
-    _write(folder, reports if totals.differs else {**reports, _DIFFERS: None})
+    _write(folder, ledger, reports if totals.differs else {**reports, _DIFFERS: None})
     return totals
 
 
 def write_plan_report(folder: Path, ledger: LedgerReader) -> None:
     """Write ``plan.csv``; see ``write_reports``."""
     make_folder(folder, ledger)
-    _write(folder, {PLAN: lambda path: write_plan(path, ledger)})
+    _write(folder, ledger, {PLAN: lambda path: write_plan(path, ledger)})
 
 
 def make_folder(folder: Path, ledger: LedgerReader) -> None:
@@ -62,7 +61,7 @@ def make_folder(folder: Path, ledger: LedgerReader) -> None:
             raise ReportError("{path} cannot be made: {reason}.", path=folder, reason=reason(error)) from error
 
 
-def _write(folder: Path, reports: Mapping[str, Callable[[Path], object] | None]) -> None:
+def _write(folder: Path, ledger: LedgerReader, reports: Mapping[str, Callable[[Path], object] | None]) -> None:
     """Write some reports; one that nothing writes is removed."""
     problems = []
     for name, write in reports.items():
@@ -83,9 +82,9 @@ def _write(folder: Path, reports: Mapping[str, Callable[[Path], object] | None])
     if problems:
         raise ReportError(
             "Not written: {files}.",
-            "The ledger is complete; once the cause is gone, run: batch-alias report {folder}",
+            "The ledger is complete; once the cause is gone, run: {command}",
             files=", ".join(problems),
-            folder=shlex.quote(str(folder)),
+            command=on_job("report", folder, ledger),
         )
 
 

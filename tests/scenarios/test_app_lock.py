@@ -17,9 +17,9 @@ from batch_alias.errors import ExitCode
 from batch_alias.ledger import RunRecord
 from batch_alias.ledger.sqlite import SqliteReader
 from batch_alias.model import EventKind
+from batch_alias.quota import STATE_DIR, AppLock
 from batch_alias.sandbox.faults import REFUSAL
 from batch_alias.sending import ignore
-from batch_alias.sending.app_lock import STATE_DIR, AppLock
 from batch_alias.settings import Comparing, Sending, Settings
 from tests.conftest import FAST
 from tests.support.faults import While

@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from batch_alias.errors import ExitCode, LedgerError, SourceError
@@ -154,6 +155,28 @@ def test_every_command_finds_a_job_from_anywhere(batch_alias, sandbox, tables, w
     retried = batch_alias("retry", "新 job", "--yes", to=served)
     assert retried.code == ExitCode.DONE, retried.err
     assert {path.name for path in elsewhere.iterdir()} == {"新 job.aliases", "新 job.undo.aliases"}
+
+
+def test_a_check_of_members_shares_the_quota_in_the_database(batch_alias, sandbox, tables, write_csv):
+    served = sandbox(members={"g0": ["u0"]})
+    checked = batch_alias("check", write_csv(1), "--members", "--ledger", tables, to=served)
+    assert checked.code == ExitCode.DONE, checked.err
+    with psycopg.connect(tables) as connection:
+        assert connection.execute("SELECT path FROM batch_alias.quota").fetchall() == [("members",)]
+
+
+def test_an_undo_is_not_made_again_once_it_was_begun_and_more_was_sent(
+    batch_alias, sandbox, tables, write_csv, at_request
+):
+    served, given = sandbox(aliases=before()), ("--ledger", tables, "--job", "j", "--compare", "--yes")
+    path = write_csv([row for row in source()[:ROWS] if row[2]])
+    assert batch_alias("run", path, *given, "--limit", 5, to=served).code == ExitCode.NOT_ALL_ACCEPTED
+    assert batch_alias("undo", "j", "--ledger", tables, "--yes", to=served).code == ExitCode.DONE
+    assert batch_alias("run", path, *given, to=served).code == ExitCode.DONE
+    ended = batch_alias("undo", "j", "--ledger", tables, "--yes", to=served)
+    assert ended.code == ExitCode.LEDGER
+    assert "More rows of the job j were sent since its undo was begun." in ended.err
+    assert f"batch-alias retry j.undo --ledger {tables}" in ended.err.replace("'", "")
 
 
 @pytest.fixture(params=["folder", "database"])

@@ -1,23 +1,26 @@
-"""The lock of an App Key: of a user's jobs on one machine, one at a time makes requests with it.
+"""The quota of an App Key: several jobs together would exceed it, since none of them knows what the others send.
 
-Together they would exceed the rate, which is that of the App Key, since none of them knows what the others send.
+Of a user's jobs on one machine one at a time makes requests, by a lock. Those with a ledger in a database share it.
 """
 
 import asyncio
 import json
 import os
 import time
-from collections.abc import AsyncIterator
-from contextlib import ExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 from platformdirs import user_state_path
 
 from batch_alias.errors import LedgerError
-from batch_alias.model import Event, EventKind
-from batch_alias.sending import Observer
+from batch_alias.ledger.place import postgres
+from batch_alias.model import Event, EventKind, RequestKind
+from batch_alias.sending import Observer, RateLimiter
 from batch_alias.sending.limiter import WINDOW
+from batch_alias.sending.limiter import RateLimiter as LocalLimiter
 from batch_alias.settings import Settings
 from batch_alias.text import N_, timestamp, to_json
 
@@ -25,6 +28,26 @@ STATE_DIR = "BATCH_ALIAS_STATE_DIR"
 """The environment variable that names the folder of the locks; it is the user's state folder otherwise."""
 POLL = 0.2
 """Seconds between two attempts to get a lock that another job holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """The quota of a command's requests: that of this process, or what all have in common."""
+
+    limiter: Callable[[RequestKind], RateLimiter]
+    open: AbstractAsyncContextManager[object]  # entered while requests are made
+
+
+def quota_of(settings: Settings) -> Quota:
+    """The quota of a command, for where its ledger is. Raises ``UsageError`` if what it needs is not installed."""
+    rate = settings.sending.rate
+    if settings.ledger is None:
+        return Quota(lambda _kind: LocalLimiter(rate), nullcontext())
+    postgres()
+    from batch_alias.workers import shared_quota
+
+    shared = shared_quota(settings.ledger, settings.required_target, rate)
+    return Quota(shared.limiter, shared)
 
 
 class AppLock:

@@ -9,8 +9,8 @@ import pytest
 
 from batch_alias.errors import LedgerError
 from batch_alias.model import EventKind
+from batch_alias.quota import STATE_DIR, AppLock
 from batch_alias.sending import ignore
-from batch_alias.sending.app_lock import STATE_DIR, AppLock
 from batch_alias.sending.limiter import WINDOW
 from batch_alias.settings import Sending, Settings
 
