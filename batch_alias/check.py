@@ -10,6 +10,7 @@ from pathlib import Path
 
 from batch_alias.errors import ExitCode, ReportError, UsageError, reason
 from batch_alias.ledger import JobInfo, Ledger, LedgerReader, Place, ProblemCount, Repeat, RowRecord
+from batch_alias.ledger.place import postgres
 from batch_alias.model import State, StateCounts
 from batch_alias.quota import AppLock, quota_of
 from batch_alias.reports.rows import Cells, write_table
@@ -136,6 +137,8 @@ def _found(settings: Settings, ledger: LedgerReader, unreadable: list[str]) -> C
 async def _look_up_members(settings: Settings, ledger: Ledger, watch: Watch, observer: Observer) -> list[str]:
     """Look up who is in the groups of the rows to send; return the groups of which that could not be read."""
     timing = Timing()
+    if settings.ledger is not None:
+        postgres().jobs(settings.ledger)  # that it cannot be used is better known at once
     quota = quota_of(settings)
     with connected(settings, timing) as client:
         lookup = MemberLookup(

@@ -121,8 +121,8 @@ class Console:
         return typed.strip().casefold() in {"y", "yes"}
 
     def event(self, event: Event) -> None:
-        """Print an event of the run, above the bar; a quiet run prints those about the lock of the App Key."""
-        if not self._quiet or event.kind in {EventKind.WAITING, EventKind.NOT_LOCKED}:
+        """Print an event of the run, above the bar; a quiet run prints those of which no report tells."""
+        if not self._quiet or event.kind in {EventKind.WAITING, EventKind.NOT_LOCKED, EventKind.DATABASE_AWAY}:
             self.warn(f"{time.strftime('%H:%M:%S', time.localtime(event.at))}  {event.text}")
 
     def stopped(self, reason: str) -> None:

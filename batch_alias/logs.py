@@ -87,6 +87,8 @@ def logging_to(file: Path | None, say: Callable[[str], None] | None) -> Iterator
     Raises:
         UsageError: The file cannot be written.
     """
+    for name in ("procrastinate", "psycopg"):  # without a handler their warnings come in between the progress
+        logging.getLogger(name).addHandler(logging.NullHandler())
     with ExitStack() as stack:
         if file is not None:
             try:

@@ -85,9 +85,8 @@ class Row:
     @property
     def write(self) -> Operation:
         """What is sent for the row."""
-        if not self.remark:
-            return Operation(call=Call.CLEAR, group_id=self.group_id, user_id=self.user_id)
-        return Operation(call=Call.SET, group_id=self.group_id, user_id=self.user_id, remark=self.remark)
+        call = Call.SET if self.remark else Call.CLEAR
+        return Operation(call=call, group_id=self.group_id, user_id=self.user_id, remark=self.remark or None)
 
     @property
     def read(self) -> Operation:
@@ -190,9 +189,8 @@ class Response:
     @property
     def label(self) -> str:
         """In one word, for counting: the code, the HTTP status where there is none, or the failure."""
-        if self.failure is not None:
-            return self.failure.value
-        return str(self.code) if self.code is not None else f"HTTP {self.status}"
+        without_code = f"HTTP {self.status}" if self.failure is None else self.failure.value
+        return without_code if self.code is None else str(self.code)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -219,6 +217,7 @@ class EventKind(StrEnum):
     HOST_SWITCHED = "host-switched"
     WAITING = "waiting"
     NOT_LOCKED = "not-locked"
+    DATABASE_AWAY = "database-away"
 
 
 EVENT_SENTENCES: Mapping[EventKind, str] = {
@@ -230,6 +229,7 @@ EVENT_SENTENCES: Mapping[EventKind, str] = {
     EventKind.HOST_SWITCHED: "All connections move to {host}.",
     EventKind.WAITING: "The job {job} is sending for this App Key (pid {pid}); waiting for it.",
     EventKind.NOT_LOCKED: "Nothing can be locked ({reason}): jobs of this App Key do not wait for each other.",
+    EventKind.DATABASE_AWAY: "The database does not answer in time; no row is sent until it does.",
 }
 
 

@@ -55,6 +55,7 @@ def test_a_response_is_labelled_by_its_code_its_status_or_its_failure(response, 
         (EventKind.HOST_SWITCHED, {"host": "b.example"}, "All connections move to b.example."),
         (EventKind.WAITING, {"job": "/srv/a.aliases", "pid": 4711}, "The job /srv/a.aliases is sending"),
         (EventKind.NOT_LOCKED, {"reason": "Read-only"}, "Nothing can be locked (Read-only):"),
+        (EventKind.DATABASE_AWAY, {}, "The database does not answer in time;"),
     ],
 )
 def test_an_event_has_a_sentence_with_its_values(kind, values, text):

@@ -34,6 +34,7 @@ EVENT_LABELS: Mapping[EventKind, str] = {
     EventKind.RATE_LOWERED: N_("rate lowered"),
     EventKind.ASKED_TO_WAIT: N_("asked to wait"),
     EventKind.HOST_SWITCHED: N_("host switched"),
+    EventKind.DATABASE_AWAY: N_("database away"),
 }
 _EXITS: Mapping[int, str] = {
     ExitCode.DONE: N_("done (exit code {code})"),

@@ -12,12 +12,14 @@ from typing import NamedTuple, Self
 import psycopg
 
 from batch_alias.ledger.database import PATIENCE, RETRY, Connection, Database, unusable
-from batch_alias.model import RequestKind
+from batch_alias.model import EventKind, RequestKind
 from batch_alias.sending.response_handler import NOTABLE_CHANGE
 from batch_alias.workers.slots import HORIZON, REPLY, Reservation, Responses, SharedLimiter, slot_rate, slot_times
 
 JITTER = HORIZON / 8
 """Most seconds by which a process is late to ask again, so that it is not always the same one that gets the slots."""
+AWAY = 2.0
+"""Seconds without a slot, for want of a reply, that are an event."""
 SLOWEST = 1.0
 """Most seconds to wait after several replies that were too old: slots that are thrown away are lost to all."""
 RESERVE = "SELECT * FROM reserve_slots(%s, %s, %s, %s, %s, %s, %s, %s, %s::bigint[], %s::integer[])"
@@ -46,7 +48,7 @@ class SharedQuota:
             different ones the lowest counts.
         fence: What this process must still hold for a reservation.
         lost: Called with blocks that others hold now; ``fence`` then leaves them out.
-        lowered: Called when responses of all processes have lowered the rate notably, with what it is now.
+        emit: Called when the rate is lowered notably, or the database is away: with ``EventKind`` and its values.
         patience: Seconds to wait for the database when it is away.
     """
 
@@ -58,12 +60,12 @@ class SharedQuota:
         *,
         fence: Fence = lambda: None,
         lost: Callable[[Collection[int]], None] = lambda _blocks: None,
-        lowered: Callable[[Responses, float], None] = lambda _responses, _rate: None,
+        emit: Callable[..., None] = lambda _kind, **_values: None,
         patience: float = PATIENCE,
     ) -> None:
         self._fence = fence
         self._lost = lost
-        self._lowered = lowered
+        self._emit = emit
         self._database = Database(url)
         self._warm: Connection | None = None  # the connection over which slots were reserved before
         self._app_key = app_key
@@ -71,6 +73,7 @@ class SharedQuota:
         self._reported_rate = self._rate  # slots per second
         self._patience = patience
         self._failing_since: float | None = None
+        self._is_away = False
         self._slow_replies = 0  # without a fast one in between
         self._limiters: dict[RequestKind, SharedLimiter] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -164,11 +167,15 @@ class SharedQuota:
             self._reported_rate = rate
         if reply.lowered and rate <= self._reported_rate * (1 - NOTABLE_CHANGE):
             self._reported_rate = rate
-            self._lowered(Responses(*reply.lowered), rate)
+            signals, responses = reply.lowered
+            self._emit(EventKind.RATE_LOWERED, signals=signals, responses=responses, rate=float(f"{rate:.2g}"))
 
     def _failed(self, error: Exception) -> None:
         now = asyncio.get_running_loop().time()
         if self._failing_since is None:
-            self._failing_since = now
+            self._failing_since, self._is_away = now, False
+        if now - self._failing_since >= AWAY and not self._is_away:
+            self._is_away = True
+            self._emit(EventKind.DATABASE_AWAY)
         if now - self._failing_since >= self._patience:
             raise unusable(error) from error

@@ -21,7 +21,6 @@ from batch_alias.settings import Sending
 from batch_alias.text import from_json
 from batch_alias.workers.held import HeldRows
 from batch_alias.workers.quota import SharedQuota
-from batch_alias.workers.slots import Responses
 
 READ_BACK = 0.2
 """Seconds between two looks whether rows have been read back."""
@@ -87,7 +86,7 @@ class Session:
             assigned.sending.rate,
             fence=lambda: (assigned.job, self._rows.epochs),
             lost=self._rows.lose,
-            lowered=self._note_lower_rate,
+            emit=self.emit,
         )
         self._pipeline = Pipeline(
             assigned.steps,
@@ -212,10 +211,6 @@ class Session:
     def emit(self, kind: EventKind, **values: str | float) -> None:
         """Note an event of the run."""
         self._pipeline.emit(kind, **values)
-
-    def _note_lower_rate(self, seen: Responses, rate: float) -> None:
-        shown = float(f"{rate:.2g}")
-        self.emit(EventKind.RATE_LOWERED, signals=seen.signals, responses=seen.responses, rate=shown)
 
     def _count(self, seconds: Sequence[Second]) -> None:
         self._requests += sum(second.requests for second in seconds)

@@ -10,7 +10,6 @@ procrastinate hands out the blocks as tasks and watches the workers. Three of it
 """
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -33,8 +32,6 @@ LINGER = 2.0
 """Seconds for which a job's connections are kept when there is no block of it."""
 RESTART = 1.0
 """Seconds until procrastinate is started again after it has lost the database."""
-
-_LOG = logging.getLogger("batch_alias.workers")
 
 
 class BlockReturned(Exception):  # noqa: N818 - no error
@@ -194,12 +191,8 @@ class Worker:
         finally:
             stopping.cancel()
             fetching.cancel()  # procrastinate then ends when its tasks have
-            try:
+            with suppress(asyncio.CancelledError, ProcrastinateException, OSError):  # the database may be away
                 await fetching
-            except asyncio.CancelledError:
-                pass
-            except (ProcrastinateException, OSError) as error:
-                _LOG.warning("The queue in the database was lost: %s", error)
         if not self.was_stopped:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), RESTART)

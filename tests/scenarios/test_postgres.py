@@ -235,6 +235,8 @@ def test_what_is_wrong_with_a_ledger_is_said_in_a_sentence(batch_alias, sandbox,
     cases = [
         (("jobs",), nobody, ExitCode.LEDGER, "The database cannot be used"),
         (("ledger", "init"), nobody, ExitCode.LEDGER, "The database cannot be used"),
+        (("work",), nobody, ExitCode.LEDGER, "The database cannot be used"),
+        (("check", path, "--members"), nobody, ExitCode.LEDGER, "The database cannot be used"),
         (("run", path, "--yes"), nobody, ExitCode.LEDGER, "The database cannot be used"),
         (("status", "nothing"), tables, ExitCode.LEDGER, "There is no job nothing in the database"),
         (("retry", "nothing", "--yes"), tables, ExitCode.LEDGER, "There is no job nothing in the database"),

@@ -7,7 +7,7 @@ import psycopg
 import pytest
 
 from batch_alias.errors import LedgerError
-from batch_alias.model import RequestKind
+from batch_alias.model import EventKind, RequestKind
 from batch_alias.sending.controller import ControllerRules
 from batch_alias.workers.quota import SharedQuota
 from batch_alias.workers.slots import HORIZON, slot_rate
@@ -154,17 +154,23 @@ def test_a_process_without_a_block_asks_for_none_in_vain(shared, query, job):
 
 
 def test_a_process_that_is_cut_off_from_the_database_starts_nothing_until_it_is_back(shared):
+    seen = []
+
     async def main(proxy) -> int:
-        async with SharedQuota(proxy.url, "app", RATE) as quota:
+        async with SharedQuota(proxy.url, "app", RATE, emit=seen.append) as quota:
             await start(quota, 20)
             proxy.stall()
             started = await start_until_none_may(quota)
+            async with asyncio.timeout(DEADLINE):
+                while not seen:
+                    assert await quota.limiter(WRITE).acquire() is None
             proxy.go_on()
             await start(quota, 20)
             return started
 
     with proxy_to(shared) as proxy:
         assert asyncio.run(main(proxy)) <= AHEAD
+    assert seen == [EventKind.DATABASE_AWAY]
 
 
 def test_a_connection_that_was_cut_is_made_anew(shared):
@@ -225,7 +231,7 @@ def test_refusals_that_one_process_sees_lower_the_rate_of_all(shared, query):
     seen = []
 
     async def main() -> None:
-        noting = SharedQuota(shared, "app", RATE, lowered=lambda *lowered: seen.append(lowered))
+        noting = SharedQuota(shared, "app", RATE, emit=lambda *event, **values: seen.append((*event, values)))
         async with noting as quota, SharedQuota(shared, "app", RATE) as other:
             controller = quota.limiter(WRITE).controller(RATE, ControllerRules())
             for number in range(50):
@@ -239,7 +245,7 @@ def test_refusals_that_one_process_sees_lower_the_rate_of_all(shared, query):
     asyncio.run(main())
     ((share, rate),) = query("SELECT share, rate FROM quota")
     assert (share, rate) == (0.5, slot_rate(RATE))
-    assert seen == [((25, 50), pytest.approx(slot_rate(RATE) / 2))]
+    assert seen == [(EventKind.RATE_LOWERED, {"signals": 25, "responses": 50, "rate": 48.0})]
 
 
 @pytest.fixture
