@@ -76,6 +76,12 @@ class _Callback(logging.Handler):
         self._callback(record.getMessage())
 
 
+def _is_no_outage(record: logging.LogRecord) -> bool:
+    """Whether it is no error of procrastinate's, which are those of the database: it leaves some to asyncio."""
+    error = record.exc_info[1] if record.exc_info else None
+    return not type(error).__module__.startswith("procrastinate.")
+
+
 @contextmanager
 def logging_to(file: Path | None, say: Callable[[str], None] | None) -> Iterator[None]:
     """Log attempts to a file and retries to a function, for the length of a block.
@@ -89,6 +95,7 @@ def logging_to(file: Path | None, say: Callable[[str], None] | None) -> Iterator
     """
     for name in ("procrastinate", "psycopg"):  # without a handler their warnings come in between the progress
         logging.getLogger(name).addHandler(logging.NullHandler())
+    logging.getLogger("asyncio").addFilter(_is_no_outage)
     with ExitStack() as stack:
         if file is not None:
             try:

@@ -76,6 +76,10 @@ class Database:
         self._away_since: float | None = None  # until it has been used again: the patience is used up once
         self._lock = asyncio.Lock()
 
+    def give_up(self) -> None:
+        """Do not wait any more if the database is away."""
+        self._patience = 0.0
+
     async def close(self) -> None:
         """Close the connection; it is made anew if it is needed again."""
         await self._drop()

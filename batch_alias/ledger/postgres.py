@@ -3,9 +3,10 @@
 A job is locked by its connection: the lock is gone when that is, as when its process or its machine is.
 """
 
+import asyncio
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, TypeVar
 
 import psycopg
@@ -47,6 +48,7 @@ class PostgresReader(LedgerReader):
     def __init__(self, url: str, name: str) -> None:
         super().__init__()
         self._in_transaction = False
+        self._patience = PATIENCE  # seconds to wait for a database that is away
         self.database = self.url = url
         self.name = name
         self._db = connect(url)
@@ -135,7 +137,7 @@ class PostgresReader(LedgerReader):
                 with translated():
                     return act()
             except LedgerError:
-                if not self._db.closed or self._in_transaction or time.monotonic() - since > PATIENCE:
+                if not self._db.closed or self._in_transaction or time.monotonic() - since >= self._patience:
                     raise
             time.sleep(RETRY)
             with suppress(LedgerError):
@@ -181,10 +183,16 @@ class PostgresLedger(PostgresReader, Ledger):
             is_done = self.all_done(verify=bool(record.settings.get("verify")))
             self.end_run(exit_code=ExitCode.DONE if is_done else ExitCode.NOT_ALL_ACCEPTED, host_switches=0)
 
-    def recording(self) -> AbstractAsyncContextManager[object]:
+    @asynccontextmanager
+    async def recording(self) -> AsyncIterator[None]:
         """A block in which outcomes are recorded; at its end they are in the ledger."""
         self._recorder = Recorder(Database(self.database, schemas=f"{schema_of(self.job)},{SHARED}"), run=self._run)
-        return self._recorder.recording()
+        try:
+            async with self._recorder.recording():
+                yield
+        except asyncio.CancelledError:
+            self._patience = 0.0
+            raise
 
     def record(self, outcome: Outcome) -> None:
         """Record a row's outcome. Synchronous: nothing may be awaited between a response and this."""

@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from itertools import groupby
 from operator import itemgetter
@@ -118,17 +118,27 @@ class Recorder:
 
     @asynccontextmanager
     async def recording(self) -> AsyncIterator[None]:
-        """A block in which what is recorded is written soon, and at its end at once."""
+        """A block in which what is recorded is written soon, and at its end at once.
+
+        If the block is cancelled and the database is away, what is not written is lost: rows that were sent are sent
+        again.
+        """
         writing = asyncio.create_task(self._write_often())
+        ignored: list[type[LedgerError]] = []
         try:
             yield
+        except asyncio.CancelledError:
+            self._database.give_up()
+            ignored.append(LedgerError)
+            raise
         finally:
             async with self._writing:  # cancelled in a batch, it would not know whether that was written
                 writing.cancel()
             await asyncio.wait([writing])
             try:
-                await self.flush()
-                await self._database.transaction(self._forget)
+                with suppress(*ignored):
+                    await self.flush()
+                    await self._database.transaction(self._forget)
             finally:
                 await self._database.close()
 

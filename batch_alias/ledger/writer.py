@@ -223,11 +223,12 @@ class Ledger(LedgerReader):
 
     def begin_run(self, command: str, *, target: str, version: str, settings: Mapping[str, object]) -> int:
         """Record that a run of a command begins, and return its number; the metrics recorded from now on are its."""
-        [(self._run,)] = self._query(
-            "INSERT INTO runs (id, command, started_at, target, version, settings)"
-            " SELECT coalesce(max(id), 0) + 1, ?, ?, ?, ?, ? FROM runs RETURNING id",
-            (command, time.time(), pack(target), version, to_json(settings)),
-        )
+        with self._transaction():  # which is not done again: where a connection is lost it may have been
+            [(self._run,)] = self._query(
+                "INSERT INTO runs (id, command, started_at, target, version, settings)"
+                " SELECT coalesce(max(id), 0) + 1, ?, ?, ?, ?, ? FROM runs RETURNING id",
+                (command, time.time(), pack(target), version, to_json(settings)),
+            )
         return self._run
 
     def end_run(self, *, exit_code: int, host_switches: int, stopped: str = "") -> None:

@@ -12,7 +12,6 @@ from typing import cast
 from procrastinate.schema import SchemaManager
 
 from batch_alias.ledger import Ledger, tables
-from batch_alias.ledger.blocks import open_blocks
 from batch_alias.ledger.database import SHARED, Database, schema_of
 from batch_alias.ledger.postgres import PostgresLedger
 from batch_alias.rongcloud.client import Client
@@ -108,24 +107,28 @@ async def work_until(
         return _client(assigned, app_key, app_secret, timing)
 
     working = Worker(
-        url, queue=queue, name=worker_name(), opened=_opener(url, queue, service, timing, observer), timing=timing
+        url,
+        queue=queue,
+        name=worker_name(),
+        opened=_opener(url, queue, service, timing, observer),
+        timing=timing,
+        until_idle=until_idle,
     )
     await asyncio.to_thread(lambda: tables.connect(url).close())  # says what is wrong with it in a sentence
     say(_("Waiting for rows to send, as {name}.", name=working.name))
-    database = Database(url)
+
+    def interrupted() -> None:
+        if working.was_stopped:
+            working.abort()
+        else:
+            working.stop()
+            say(_("Stopping: the requests in flight may end. Once more ends at once."))
+
     loop = asyncio.get_running_loop()
     with suppress(NotImplementedError):  # Windows
         for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, working.interrupt)
-    running = asyncio.create_task(working.run())
-    try:
-        while until_idle and not running.done():
-            if working.is_idle and not await open_blocks(database, queue):
-                working.stop()
-            await asyncio.wait([running], timeout=1)
-        await running
-    finally:
-        await database.close()
+            loop.add_signal_handler(number, interrupted)
+    await working.run()
 
 
 def _client(assigned: Assignment, app_key: str, app_secret: Secret, timing: Timing) -> Client:

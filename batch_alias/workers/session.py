@@ -194,8 +194,10 @@ class Session:
             await database.close()
 
     def abort(self) -> None:
-        """Cancel the attempts under way."""
+        """Cancel the attempts under way, and do not wait for a database that is away."""
         self._pipeline.stop()
+        for database in self._databases:
+            database.give_up()
         if self._sending is not None:
             self._sending.cancel()
 

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from batch_alias.errors import LedgerError
 from batch_alias.ledger.blocks import BlockOfRun, Blocks
@@ -100,6 +101,7 @@ class SharedRun:
             LedgerError: The database cannot be used.
         """
         working = asyncio.create_task(self._worker.run())
+        ignored: list[type[LedgerError]] = []
         try:
             await self._blocks.create(
                 self._run(), self._name, self._enqueue, sends_failed=self._sends_failed, limit=self._limit
@@ -108,14 +110,17 @@ class SharedRun:
                 await asyncio.wait([working], timeout=min(max(POLL, 20 * self._taken), MOST_POLL))
                 await self._note()
         except asyncio.CancelledError:
+            self._database.give_up()
             self._worker.abort()
+            ignored.append(LedgerError)
             raise
         finally:
             self._worker.stop()
             await asyncio.wait([working])
-            if not working.cancelled() and not isinstance(working.exception(), LedgerError):
-                await self._blocks.withdraw()  # of which there are some only where it was stopped
-                await self._note()
+            with suppress(*ignored):
+                if working.cancelled() or not isinstance(working.exception(), LedgerError):
+                    await self._blocks.withdraw()  # of which there are some only where it was stopped
+                    await self._note()
             await self._database.close()
         working.result()
 

@@ -13,6 +13,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from procrastinate import App, JobContext, PsycopgConnector, RetryStrategy
 from procrastinate.exceptions import ProcrastinateException
@@ -28,6 +29,8 @@ from batch_alias.workers.session import Session
 TASK = "batch_alias.send_block"
 BLOCKS_AT_ONCE = 3
 """So that it never runs dry between two of them."""
+ABORT = 1.0
+"""Seconds in which blocks may still be given back when a worker is stopped at once."""
 LINGER = 2.0
 """Seconds for which a job's connections are kept when there is no block of it."""
 RESTART = 1.0
@@ -74,6 +77,15 @@ def block_lock(block: int) -> str:
     return f"block {block}"
 
 
+async def _wait(task: "asyncio.Task[Any]", event: asyncio.Event) -> None:
+    """Wait until a task is done, or an event is set."""
+    waiting = asyncio.create_task(event.wait())
+    try:
+        await asyncio.wait({task, waiting}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        waiting.cancel()
+
+
 def _end_if_abandoned(url: str, name: str, run: int) -> None:
     """Record the end of a run, all rows of which were sent, unless the process that began it lives and does so."""
     with suppress(LedgerError), PostgresLedger(url, name) as ledger:
@@ -89,6 +101,7 @@ class Worker:
         name: What it is called in the ledger.
         opened: Opens a session for a run of a job: job, run and name.
         timing: How often it gives a sign of life, and when another one is taken for dead.
+        until_idle: Whether it stops when no block is left.
     """
 
     def __init__(
@@ -99,18 +112,21 @@ class Worker:
         name: str,
         opened: Callable[[int, int, str], Awaitable[Session]],
         timing: Timing,
+        until_idle: bool = False,
     ) -> None:
         self._url = url
         self.app = task_app(url)
         self.app.task(name=TASK, pass_context=True, retry=RetryStrategy(retry_exceptions=[BlockReturned]))(self._send)
         self._database = Database(url)
         self._timing = timing
+        self._until_idle = until_idle
         self._queue = queue
         self.name = name
         self._opened = opened
         self._opening = asyncio.Lock()
         self.sessions: dict[tuple[int, int], Session] = {}
         self._stopping = asyncio.Event()
+        self._aborting = asyncio.Event()
         self._error: BaseException | None = None
 
     @property
@@ -129,15 +145,13 @@ class Worker:
         for session in self.sessions.values():
             session.stop()
 
-    def interrupt(self) -> None:
-        """Stop; at once if that was asked before."""
-        (self.abort if self.was_stopped else self.stop)()
-
     def abort(self) -> None:
-        """Stop at once, and cancel the requests under way."""
+        """Stop at once: cancel the requests under way, and do not wait for a database that is away."""
         self._stopping.set()
+        self._database.give_up()
         for session in self.sessions.values():
             session.abort()
+        self._aborting.set()
 
     def _fail(self, error: BaseException) -> None:
         self._error = self._error or error
@@ -185,14 +199,16 @@ class Worker:
                 delete_jobs="always",
             )
         )
-        stopping = asyncio.create_task(self._stopping.wait())
         try:
-            await asyncio.wait({fetching, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            await _wait(fetching, self._stopping)
         finally:
-            stopping.cancel()
-            fetching.cancel()  # procrastinate then ends when its tasks have
-            with suppress(asyncio.CancelledError, ProcrastinateException, OSError):  # the database may be away
-                await fetching
+            fetching.cancel()  # procrastinate then ends when its tasks have, and waits for the database if it is away
+            with suppress(asyncio.CancelledError):
+                await _wait(fetching, self._aborting)
+            await asyncio.wait([fetching], timeout=ABORT)
+            error = fetching.exception() if fetching.done() and not fetching.cancelled() else None
+            if error is not None and not isinstance(error, ProcrastinateException | OSError):
+                raise error  # a defect; those say that the database is away
         if not self.was_stopped:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), RESTART)
@@ -258,6 +274,8 @@ class Worker:
                 await manager.retry_job(task)
         # Each open block has a task, until one that a worker held for too long ends although another one has it.
         blocks = await open_blocks(self._database, self._queue)
+        if self._until_idle and not blocks and self.is_idle:
+            self.stop()
         counts = await manager.list_queues_async(queue=self._queue)
         if len(blocks) > sum(queue["todo"] + queue["doing"] for queue in counts):
             tasks = [await manager.list_jobs_async(queue=self._queue, status=status) for status in ("todo", "doing")]
