@@ -2,13 +2,14 @@
 
 import csv
 import json
+import math
 import os
 import resource
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Self
@@ -80,6 +81,11 @@ def wait_for(condition: Callable[[], object], seconds: float = DEADLINE) -> None
         time.sleep(0.001)
 
 
+def verdict(reached: bool) -> str:
+    """What is printed beside a target."""
+    return "reached" if reached else "MISSED"
+
+
 class Measured(NamedTuple):
     """What a call has returned and used; CPU time and memory with those of its child processes."""
 
@@ -115,6 +121,29 @@ def cpu_seconds(pid: int) -> float:
     """CPU time a process has used."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def cpu_of_children(pid: int) -> float:
+    """CPU time the child processes of a process have used, those that have ended included.
+
+    Not a number if it runs on another machine.
+    """
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        used = (int(fields[13]) + int(fields[14])) / os.sysconf("SC_CLK_TCK")
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except OSError:
+        return math.nan
+    for child in children:
+        with suppress(OSError):  # it has just ended
+            used += cpu_seconds(int(child))
+    return used
+
+
+def peak_mib(pid: int) -> float:
+    """The most memory a process has held; 0 if it has ended."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:")), 0.0)
 
 
 def resident_mib(pid: int) -> float:

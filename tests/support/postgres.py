@@ -54,6 +54,14 @@ def restartable_server() -> Iterator[tuple[str, Callable[[], None]]]:
             started.cleanup()
 
 
+def postmaster(url: str) -> int:
+    """The id of the server's main process, whose child processes serve the connections."""
+    with psycopg.connect(url) as connection:
+        query = "SELECT split_part(pg_read_file('postmaster.pid'), chr(10), 1)::integer"
+        ((pid,),) = connection.execute(query)
+    return pid
+
+
 @contextmanager
 def database_on(server: str, name: str) -> Iterator[str]:
     """The URL of a new database, which is dropped afterwards."""
