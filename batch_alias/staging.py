@@ -150,6 +150,8 @@ def _belongs(place: Place, source: Path, reading: Reading) -> bool:
     else:
         problem = N_("The job {folder} belongs to another source, {other}.")
     advice = N_("Pass the flags that it was begun with, or give this one a folder of its own: --job DIR")
+    if place.url is not None:
+        advice = N_("Pass the flags that it was begun with, or give this one another name: --job NAME")
     raise LedgerError(problem, advice, folder=place.name, source=source, other=info.source)
 
 

@@ -15,7 +15,6 @@ from batch_alias.errors import FINISHED, LedgerError, UsageError
 from batch_alias.ledger import LEDGER, LOCK, NEW_LEDGER, Place, RunRecord, WorkerRecord
 from batch_alias.ledger.place import postgres
 from batch_alias.model import RequestKind, StateCounts
-from batch_alias.settings import named_folder
 from batch_alias.staging import PROGRESS
 from batch_alias.text import indented_json, timestamp
 
@@ -23,6 +22,8 @@ RECENT = 60
 """Seconds over which the rate is taken."""
 QUIET = 10
 """Seconds without any attempt after which a run is no longer called sending."""
+AWAY = 600.0
+"""Seconds for which the database may be away while a job in it is watched."""
 WATCH_INTERVAL = 2.0
 """Seconds between two looks at a job that is watched."""
 _KINDS = {"run": RequestKind.WRITE, "members": RequestKind.MEMBERS}
@@ -89,7 +90,7 @@ def status_of(place: Place) -> Status:
         return found
     with place.read() as ledger:
         info, counts, runs, events = ledger.info(), ledger.counts(), ledger.runs(), ledger.events()
-        workers = tuple(ledger.workers())
+        workers, is_run = tuple(ledger.workers()), ledger.is_run()
         command = runs[-1].command if runs else ""
         kind = _KINDS.get(command, RequestKind.READ)
         recent: Counter[int] = Counter()  # requests by second, those of all workers
@@ -98,7 +99,7 @@ def status_of(place: Place) -> Status:
         unread = ledger.plan().unread if command == "plan" else 0
     within = [at for at in recent if at > max(recent) - RECENT]
     rate = sum(recent[at] for at in within) / (within[-1] - within[0] + 1) if within else 0.0
-    phase = _phase(runs)
+    phase = _phase(runs, is_run=is_run)
     left = _left(counts, runs[-1]) if command == "run" else unread
     return Status(
         source=info.source,
@@ -130,13 +131,18 @@ def _reading_of(folder: Path) -> Status | None:
 
 def watch_status(place: Place, *, wait: Callable[[float], object] = time.sleep) -> Iterator[Status]:
     """Where a job stands, again and again until it has ended; see ``status_of``."""
+    found, heard_of_at = status_of(place), time.monotonic()
     while True:
-        found = status_of(place)
         yield found
         # What has just ended may be followed by the next step of the same command.
         if found.phase is Phase.ENDED and time.time() - (found.last_run_at or 0.0) >= WATCH_INTERVAL:
             return
         wait(WATCH_INTERVAL)
+        try:
+            found, heard_of_at = status_of(place), time.monotonic()
+        except LedgerError:
+            if place.url is None or time.monotonic() - heard_of_at > AWAY:
+                raise
 
 
 def jobs_below(folder: Path) -> Iterator[Listed]:
@@ -156,7 +162,7 @@ def jobs_below(folder: Path) -> Iterator[Listed]:
 def jobs_in(url: str) -> Iterator[Listed]:
     """The jobs in a database, in the order in which they were staged. Raises ``LedgerError`` if it cannot be used."""
     for name in postgres().jobs(url):
-        yield _listed(Place(named_folder(Path(name)), url))
+        yield _listed(Place(Path(f"{name}.aliases"), url))
 
 
 def _listed(place: Place) -> Listed:
@@ -206,10 +212,10 @@ def _left(counts: StateCounts, run: RunRecord) -> int:
     return min(counts.unfinished, limit) if isinstance(limit, int) else counts.unfinished
 
 
-def _phase(runs: list[RunRecord]) -> Phase:
+def _phase(runs: list[RunRecord], *, is_run: bool) -> Phase:
     last = runs[-1] if runs else None
     if last is None or (last.command == "members" and last.exit_code in FINISHED and len(runs) == 1):
         return Phase.STAGED
     if last.ended_at is not None:
         return Phase.ENDED
-    return Phase.SENDING if _is_heard_of(last.end) else Phase.SILENT
+    return Phase.SENDING if is_run or _is_heard_of(last.end) else Phase.SILENT

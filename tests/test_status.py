@@ -3,15 +3,17 @@ import json
 import os
 import sqlite3
 import time
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
+import psycopg
 import pytest
 import wcwidth
 
 from batch_alias.errors import ExitCode, LedgerError, UsageError
 from batch_alias.job import open_job, run_job
 from batch_alias.ledger import LEDGER, LOCK, NEW_LEDGER, Place, WorkerRecord
+from batch_alias.ledger.database import schema_of
 from batch_alias.ledger.sqlite import SqliteLedger
 from batch_alias.model import Second, StateCounts
 from batch_alias.render.jobs import jobs_lines, status_line, status_lines
@@ -25,6 +27,7 @@ from batch_alias.status import (
     status_of,
     watch_status,
 )
+from tests.support.postgres import away
 
 LONG_AGO = 1_000_000_000
 LONG_AFTER = 4_000_000_000
@@ -156,6 +159,31 @@ def worker(number: int) -> WorkerRecord:
     )
 
 
+@pytest.fixture
+def in_database(tables, sandbox, settings_for, write_csv, tmp_path) -> Place:
+    """A job in a database whose run has begun long ago."""
+    settings = settings_for(write_csv(3), sandbox(), job=tmp_path / "job", ledger=tables)
+    with open_job(settings) as job:
+        job.ledger.begin_run("run", target="there", version="0", settings={})
+    with psycopg.connect(tables) as connection:
+        connection.execute(f"UPDATE {schema_of(job.ledger.job)}.runs SET started_at = 0")
+    return Place(settings.job_folder, tables)
+
+
+def test_a_run_is_sending_as_long_as_its_process_lives(in_database):
+    assert status_of(in_database).phase is Phase.SILENT
+    with in_database.opened():
+        assert status_of(in_database).phase is Phase.SENDING
+
+
+def test_a_job_in_a_database_is_watched_while_that_is_away(in_database, postgres_server):
+    steps = [lambda: gone.enter_context(away(postgres_server, in_database.url)), lambda: gone.close()]
+    with ExitStack() as gone:
+        watched = watch_status(in_database, wait=lambda _seconds: steps.pop(0)())
+        assert [next(watched).phase for _ in range(3)] == [Phase.SILENT] * 3
+    assert steps == []
+
+
 def test_the_workers_are_those_that_were_seen_last():
     def lines(*workers: WorkerRecord) -> list[str]:
         status = Status(source="", counts=StateCounts(), phase=Phase.ENDED, workers=workers)
@@ -163,12 +191,12 @@ def test_the_workers_are_those_that_were_seen_last():
 
     assert lines() == []
     assert lines(worker(0), worker(1)) == [
-        "Workers   host-1:7: 1 accepted, 1,201 requests in 1 min 31 s; last seen 9 s ago",
-        "          host-0:7: 0 accepted, 1 request in 1 min 30 s; last seen 10 s ago",
+        "Workers   host-0:7: 0 accepted, 1 request in 1 min 30 s; last seen 10 s ago",
+        "          host-1:7: 1 accepted, 1,201 requests in 1 min 31 s; last seen 9 s ago",
     ]
     assert [line.split(":")[0] for line in lines(*map(worker, range(7)))] == [
-        "Workers   host-6",
-        *(f"          host-{number}" for number in (5, 4, 3, 2)),
+        "Workers   host-2",
+        *(f"          host-{number}" for number in (3, 4, 5, 6)),
         "          and 2 workers before",
     ]
 

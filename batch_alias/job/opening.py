@@ -116,6 +116,8 @@ def _check_target(ledger: LedgerReader, settings: Settings, place: Place) -> boo
     if places["begun"] == places["wanted"]:
         problem = N_("The job {folder} was begun for another App Key.")
     advice = N_("Give this run a folder of its own: --job DIR; or delete that folder if it is not needed.")
+    if place.url is not None:
+        advice = N_("Pass the settings that it was begun with, or run the source as a job of another name: --job NAME")
     raise LedgerError(problem, advice, folder=place.name, **places)
 
 

@@ -114,17 +114,16 @@ class Blocks:
     async def create(self, run: int, name: str, queue: Queue, *, sends_failed: bool, limit: int | None) -> int:
         """Part the rows to send into blocks, and queue them in the same transaction; return how many blocks there are.
 
-        Of the rows that two jobs of the app set, that of the job that was staged later counts.
+        Blocks of a run that was killed are taken from the workers that go on with them. Of the rows that two jobs of
+        the app set, that of the job that was staged later counts.
         """
 
         async def work(connection: Connection) -> int:
             # One at a time: two jobs that begin together must see each other.
             await connection.execute("SELECT pg_advisory_xact_lock(hashtext('batch-alias blocks'))")
-            await connection.execute("DELETE FROM blocks WHERE job = %s AND NOT is_open", (self._job,))
-            left = await connection.execute("SELECT id FROM blocks WHERE job = %s", (self._job,))
-            if blocks := await left.fetchall():  # of a run that was killed; workers go on with them
-                return len(blocks)
-            taken = await self._supersede(connection)
+            left = await connection.execute("DELETE FROM blocks WHERE job = %s RETURNING worker != ''", (self._job,))
+            taken = any(is_held for (is_held,) in await left.fetchall())
+            taken = await self._supersede(connection) or taken
             values = {"job": self._job, "run": run, "size": BLOCK, "sends_failed": sends_failed, "limit": limit}
             found = await (await connection.execute(_CREATE, values)).fetchall()
             made = [BlockOfRun(block, self._job, run, name) for (block,) in sorted(found)]
@@ -229,16 +228,16 @@ class Blocks:
 
         return await self._database.transaction(work)
 
-    async def withdraw(self) -> None:
-        """Close all blocks: no worker sends a row of the job any more."""
+    async def withdraw(self) -> bool:
+        """Let no worker send a row of the job any more; return whether one may have some in flight."""
 
-        async def work(connection: Connection) -> None:
-            await connection.execute(
-                "UPDATE blocks SET is_open = FALSE, epoch = epoch + 1, worker = '' WHERE job = %s AND is_open",
-                (self._job,),
+        async def work(connection: Connection) -> bool:
+            gone = await connection.execute(
+                "DELETE FROM blocks WHERE job = %s AND is_open RETURNING worker != ''", (self._job,)
             )
+            return any(is_held for (is_held,) in await gone.fetchall())
 
-        await self._database.transaction(work)
+        return await self._database.transaction(work)
 
     async def left(self) -> int:
         """How many blocks are open."""

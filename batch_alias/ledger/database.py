@@ -168,5 +168,7 @@ async def within(seconds: float, work: Coroutine[None, None, T]) -> T:
 def unusable(problem: Exception) -> LedgerError:
     """The error for a database that does not do what it is asked."""
     advice = N_("Check --ledger, and PGPASSWORD or ~/.pgpass; then run the same command again.")
+    if isinstance(problem, psycopg.errors.InsufficientPrivilege):
+        advice = N_("All use the database as one user, who may create schemas in it: GRANT CREATE ON DATABASE … TO …")
     lines = str(problem).strip().splitlines() or [type(problem).__name__]
     return LedgerError("The database cannot be used: {reason}.", advice, reason=lines[0].rstrip("."))

@@ -39,14 +39,23 @@ class Place:
         """Whether there is a ledger. Raises ``LedgerError`` if the database cannot be used."""
         if self.url is None:
             return (self.folder / LEDGER).exists()
+        self._refuse_other_ledger()
         return self.name in postgres().jobs(self.url)
 
     def read(self) -> LedgerReader:
         """The ledger, to read from. Raises ``LedgerError`` if there is none, or it cannot be used."""
         if self.url is None:
             return SqliteReader(self.folder)
+        self._refuse_other_ledger()
         reader: LedgerReader = postgres().PostgresReader(self.url, self.name)
         return reader
+
+    def _refuse_other_ledger(self) -> None:
+        """Raise ``UsageError`` if the folder is that of another job, whose reports would be replaced."""
+        if (self.folder / LEDGER).exists():
+            problem = N_("The folder {folder} has a ledger of its own, which is not the one in the database.")
+            advice = N_("Leave out --ledger and BATCH_ALIAS_LEDGER for that job, or pass another --job.")
+            raise UsageError(problem, advice, folder=self.folder)
 
     def fill(self, folder: Path, app_key: str) -> None:
         """Make the job in the database of what was staged in a folder; see ``copy_job``."""
@@ -59,6 +68,7 @@ class Place:
     def opened(self) -> Iterator[Ledger]:
         """The ledger, to write to, locked. Raises ``LedgerError`` if there is none, or it cannot be used."""
         if self.url is not None:
+            self._refuse_other_ledger()
             with postgres().PostgresLedger(self.url, self.name) as ledger:
                 yield ledger
             return

@@ -21,6 +21,7 @@ from batch_alias.ledger.records import (
     RowRecord,
     RunRecord,
     WorkerRecord,
+    add_second,
 )
 from batch_alias.model import Event, EventKind, RequestKind, Second, State, StateCounts
 from batch_alias.problems import NOT_A_DATA_ROW
@@ -227,16 +228,24 @@ class LedgerReader(ABC):
         ]
 
     def seconds(self, *, of_last_run: bool = False) -> Iterator[Second]:
-        """What happened in each second of all runs, or of the last one, in their order."""
+        """What happened in each second of all runs, or of the last one, in their order, in all processes together."""
         where = "WHERE run = (SELECT max(id) FROM runs)" if of_last_run else ""
-        query = f"SELECT {', '.join(_SECOND)} FROM seconds {where} ORDER BY run, at"
+        query = f"SELECT {', '.join(_SECOND)} FROM seconds {where} ORDER BY run, at, kind"
+        before: Second | None = None
         for found in self._stream(query):
             *_numbers, settled, codes, latencies = found
             second = Second(**{**dict(zip(_SECOND, found, strict=True)), "kind": RequestKind(found[1])})
             second.settled = Counter(json.loads(settled))
             second.codes = Counter(json.loads(codes))
             second.latencies = Counter({int(bucket): count for bucket, count in json.loads(latencies).items()})
-            yield second
+            if before is not None and (before.at, before.kind) == (second.at, second.kind):
+                add_second(before, second)
+                continue
+            if before is not None:
+                yield before
+            before = second
+        if before is not None:
+            yield before
 
     def events(self) -> list[Event]:
         """The events of all runs, in their order."""
@@ -246,6 +255,10 @@ class LedgerReader(ABC):
     def workers(self) -> list[WorkerRecord]:
         """The processes that have sent rows together; none where only one can."""
         return []
+
+    def is_run(self) -> bool:
+        """Whether a process works on the job, as far as that can be known."""
+        return False
 
     def left_out(self) -> ProblemCount | None:
         """The rows of another job that this one, its undo, leaves out, if there are any."""

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from batch_alias.model import Second
+
 TARGET = "target"
 """The fact that says where a job's rows are sent to; noted before the first attempt of all."""
 ADDRESS = "address"
@@ -161,3 +163,14 @@ class WorkerRecord:
     seen_at: float  # when it last gave a sign of life
     requests: int
     accepted: int
+
+
+def add_second(total: Second, second: Second) -> None:
+    """Add what another process has done in a second, or what happened in another second, to a total."""
+    total.requests += second.requests
+    total.retries += second.retries
+    total.checks += second.checks
+    total.refusals += second.refusals
+    total.settled.update(second.settled)
+    total.codes.update(second.codes)
+    total.latencies.update(second.latencies)

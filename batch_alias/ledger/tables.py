@@ -73,7 +73,8 @@ def initialize(url: str, more: str) -> bool:
         try:
             connection.execute(constant(script + more))
         except psycopg.errors.DuplicateSchema as error:  # somebody else's
-            raise unusable(error) from error
+            problem = N_("The database has a schema {schema} already, without the tables of batch-alias.")
+            raise LedgerError(problem, "Drop that schema, or use another database.", schema=SHARED) from error
         connection.execute("INSERT INTO format VALUES (%s)", (FORMAT,))
     return True
 

@@ -45,8 +45,9 @@ def status_lines(status: Status, now: float) -> Iterator[str]:
 
 
 def _workers_lines(workers: Sequence[WorkerRecord], now: float) -> Iterator[str]:
-    """What each of the workers has done of which there was a sign of life last."""
-    shown = sorted(workers, key=lambda worker: worker.seen_at, reverse=True)[:MOST_WORKERS]
+    """What each of the workers has done of which there was a sign of life last, in the order in which they began."""
+    shown = sorted(workers, key=lambda worker: worker.seen_at)[-MOST_WORKERS:]
+    shown.sort(key=lambda worker: (worker.started_at, worker.name))
     for number, worker in enumerate(shown):
         line = _(
             "{name}: {accepted:,} accepted, {requests} in {time}; last seen {ago} ago",

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from itertools import accumulate
 
 from batch_alias.ledger import LedgerReader
+from batch_alias.ledger.records import add_second
 from batch_alias.model import LATENCY_STEP, RequestKind, Second
 from batch_alias.reports.rows import CHANGES
 from batch_alias.text import indented_json, timestamp
@@ -58,13 +59,10 @@ def summarize(ledger: LedgerReader, *, exit_code: int | None, stopped: str) -> S
     info, counts, runs = ledger.info(), ledger.counts(), ledger.runs()
     read_back, changes = ledger.read_back(), ledger.changes()
     totals = {kind: Second(at=0, kind=kind) for kind in RequestKind}
+    busiest = 0
     for second in ledger.seconds():
-        total = totals[second.kind]
-        total.requests += second.requests
-        total.retries += second.retries
-        total.refusals += second.refusals
-        total.codes.update(second.codes)
-        total.latencies.update(second.latencies)
+        add_second(totals[second.kind], second)
+        busiest = max(busiest, second.requests)
     sent, read = totals[RequestKind.WRITE], totals[RequestKind.READ]
     sending = sum(run.end - run.started_at for run in runs if run.command == "run")
     return Summary(
@@ -89,7 +87,7 @@ def summarize(ledger: LedgerReader, *, exit_code: int | None, stopped: str) -> S
         retries=sent.retries,
         refusals=sent.refusals,
         mean_rate=round(sent.requests / sending, 2) if sending > 0 else 0.0,
-        busiest_second=max((run.busiest_second for run in runs), default=0),
+        busiest_second=max([busiest, *(run.busiest_second for run in runs)]),
         latency_ms=percentiles(sent.latencies),
         codes=dict(sent.codes.most_common()),
         host_switches=sum(run.host_switches for run in runs),

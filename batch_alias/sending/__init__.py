@@ -38,6 +38,10 @@ class Timing:
     heartbeat: float = 5.0  # between two signs of life of a worker
     stalled: float = 25.0  # without one until a worker's rows are given to others
     sweep: float = 3.0  # between two looks for such workers
+    # A worker that helps gives its rows back in an outage of so many seconds: it may be that only it cannot reach the
+    # service. It takes some again after a rest.
+    outage: float = 10.0
+    rest: float = 30.0
 
 
 class Connection(Protocol):

@@ -139,6 +139,11 @@ class Pipeline:
         for dispatcher in self._dispatchers.values():
             dispatcher.wake()
 
+    async def store_metrics(self) -> None:
+        """Keep what happened until now, also in the second that is not over."""
+        for dispatcher in self._dispatchers.values():
+            await dispatcher.store_metrics(all_of_it=True)
+
     def emit(self, kind: EventKind, **values: str | float) -> None:
         """Note an event of the run."""
         self._main.metrics.emit(kind, **values)

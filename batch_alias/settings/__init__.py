@@ -145,9 +145,13 @@ class Comparing:
         validate(self)
 
 
+LONGEST_NAME = 200
+"""Characters in the name of a job in a database: its reports are in a folder of that name."""
+
+
 def named_folder(job: Path) -> Path:
     """The folder for the reports of a job that is named in a database. Raises ``UsageError`` for what is no name."""
-    if job.name in {"", ".."}:
+    if job.name in {"", ".."} or len(job.name) > LONGEST_NAME:
         raise UsageError("{job} is not the name of a job.", "Pass a name such as nicknames.", job=quoted(str(job)))
     return job if job.suffix == ".aliases" else job.with_name(f"{job.name}.aliases")
 

@@ -112,6 +112,7 @@ async def work_until(
         name=worker_name(),
         opened=_opener(url, queue, service, timing, observer),
         timing=timing,
+        rests=True,
         until_idle=until_idle,
     )
     await asyncio.to_thread(lambda: tables.connect(url).close())  # says what is wrong with it in a sentence

@@ -161,6 +161,7 @@ class Session:
             numbers = {row.number for row in claim.rows}
             while not self.has_ended and not self._pipeline.reading.isdisjoint(numbers):  # rows are read back
                 await self._wait(READ_BACK)
+            await self._pipeline.store_metrics()  # who began the run may write the reports now
             await self._recorder.flush()
             await self.blocks.close(block, claim.epoch)
             return True
@@ -205,6 +206,11 @@ class Session:
         """Note that the worker works on the job, and what it has done for it since the last call."""
         requests, accepted, self._requests, self._accepted = self._requests, self._accepted, 0, 0
         await self.blocks.seen(worker, requests=requests, accepted=accepted)
+
+    @property
+    def outage(self) -> float:
+        """Seconds since the service failed for this process, 0 while it works."""
+        return self.progress().outage or 0.0
 
     def progress(self) -> Progress:
         """Where it stands. May be called from another thread."""

@@ -11,6 +11,7 @@ from batch_alias.ledger.blocks import BlockOfRun, Blocks
 from batch_alias.ledger.database import Connection, Database
 from batch_alias.model import EventKind, State, StateCounts
 from batch_alias.sending.metrics import Progress
+from batch_alias.workers.session import FENCED
 from batch_alias.workers.worker import Worker, queue_blocks
 
 POLL = 0.5
@@ -119,7 +120,9 @@ class SharedRun:
             await asyncio.wait([working])
             with suppress(*ignored):
                 if working.cancelled() or not isinstance(working.exception(), LedgerError):
-                    await self._blocks.withdraw()  # of which there are some only where it was stopped
+                    # There are some only where it was stopped. What others have in flight may still end.
+                    if await self._blocks.withdraw():
+                        await asyncio.sleep(FENCED)
                     await self._note()
             await self._database.close()
         working.result()

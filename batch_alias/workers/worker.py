@@ -77,13 +77,20 @@ def block_lock(block: int) -> str:
     return f"block {block}"
 
 
-async def _wait(task: "asyncio.Task[Any]", event: asyncio.Event) -> None:
-    """Wait until a task is done, or an event is set."""
-    waiting = asyncio.create_task(event.wait())
+def _look_at(task: "asyncio.Task[Any]") -> None:
+    """Look at the error of a task, if it has one: asyncio prints those that nobody has looked at."""
+    if not task.cancelled():
+        task.exception()
+
+
+async def _wait(task: "asyncio.Task[Any]", *events: asyncio.Event) -> None:
+    """Wait until a task is done, or one of some events is set."""
+    waiting = [asyncio.create_task(event.wait()) for event in events]
     try:
-        await asyncio.wait({task, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({task, *waiting}, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        waiting.cancel()
+        for each in waiting:
+            each.cancel()
 
 
 def _end_if_abandoned(url: str, name: str, run: int) -> None:
@@ -101,6 +108,7 @@ class Worker:
         name: What it is called in the ledger.
         opened: Opens a session for a run of a job: job, run and name.
         timing: How often it gives a sign of life, and when another one is taken for dead.
+        rests: Whether it gives its blocks back in an outage.
         until_idle: Whether it stops when no block is left.
     """
 
@@ -112,6 +120,7 @@ class Worker:
         name: str,
         opened: Callable[[int, int, str], Awaitable[Session]],
         timing: Timing,
+        rests: bool = False,
         until_idle: bool = False,
     ) -> None:
         self._url = url
@@ -119,6 +128,7 @@ class Worker:
         self.app.task(name=TASK, pass_context=True, retry=RetryStrategy(retry_exceptions=[BlockReturned]))(self._send)
         self._database = Database(url)
         self._timing = timing
+        self._rests = rests
         self._until_idle = until_idle
         self._queue = queue
         self.name = name
@@ -126,6 +136,7 @@ class Worker:
         self._opening = asyncio.Lock()
         self.sessions: dict[tuple[int, int], Session] = {}
         self._stopping = asyncio.Event()
+        self._resting = asyncio.Event()
         self._aborting = asyncio.Event()
         self._error: BaseException | None = None
 
@@ -172,6 +183,10 @@ class Worker:
         try:
             while not self.was_stopped:
                 await self._fetch()
+                with suppress(TimeoutError):
+                    pause = self._timing.rest if self._resting.is_set() else RESTART
+                    await asyncio.wait_for(self._stopping.wait(), pause)
+                self._resting.clear()
         finally:
             sweeping.cancel()
             with suppress(asyncio.CancelledError):
@@ -185,7 +200,7 @@ class Worker:
             raise self._error
 
     async def _fetch(self) -> None:
-        """Let procrastinate fetch tasks until the worker is stopped, or the database is lost."""
+        """Let procrastinate fetch tasks until the worker is stopped or rests, or the database is lost."""
         fetching = asyncio.create_task(
             self.app.run_worker_async(
                 queues=[self._queue],
@@ -200,7 +215,7 @@ class Worker:
             )
         )
         try:
-            await _wait(fetching, self._stopping)
+            await _wait(fetching, self._stopping, self._resting)
         finally:
             fetching.cancel()  # procrastinate then ends when its tasks have, and waits for the database if it is away
             with suppress(asyncio.CancelledError):
@@ -209,12 +224,11 @@ class Worker:
             error = fetching.exception() if fetching.done() and not fetching.cancelled() else None
             if error is not None and not isinstance(error, ProcrastinateException | OSError):
                 raise error  # a defect; those say that the database is away
-        if not self.was_stopped:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), RESTART)
 
     async def _send(self, context: JobContext, *, job: int, run: int, name: str, block: int) -> None:
         """Send the rows of a block."""
+        if (own := asyncio.current_task()) is not None:
+            own.add_done_callback(_look_at)  # procrastinate does not where it cannot record how a task has ended
         task, attempt = context.job.id or 0, context.job.attempts
         try:
             if not await is_open(self._database, block):
@@ -261,6 +275,9 @@ class Worker:
                             await session.close(self.name)
                         else:
                             await session.give_sign_of_life(self.name)
+                            if self._rests and session.outage >= self._timing.outage:
+                                session.stop()
+                                self._resting.set()
                 with suppress(ProcrastinateException, OSError):
                     await self._take_over()
             except LedgerError as error:

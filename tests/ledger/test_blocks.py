@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from itertools import chain
 
-import psycopg
 import pytest
 
 from batch_alias.ledger import Ledger, Place
@@ -114,12 +113,18 @@ def test_without_rows_to_send_there_is_no_block(blocks_of, outcome):
     blocks_of([2], act, outcome(2))
 
 
-def test_the_blocks_of_a_run_that_was_killed_are_those_of_the_next(blocks_of):
+@pytest.mark.parametrize("is_held", [False, True])
+def test_a_run_takes_the_blocks_of_one_that_was_killed_from_who_holds_them(is_held, blocks_of):
     async def act(job: Opened) -> None:
         await job.create()
+        (before,) = job.queued
+        if is_held:
+            await job.claim(before)
         job.queued.clear()
-        assert await job.create() == 1
-        assert (job.queued, await job.blocks.left()) == ([], 1)
+        assert await job.create(limit=1) == 1
+        assert await job.rows() == [[2]]
+        assert job.delayed is is_held  # requests may be under way
+        assert await job.claim(before, 2) is None
 
     blocks_of([2, 3], act)
 
@@ -190,17 +195,17 @@ def test_a_block_is_closed_or_given_back_only_by_who_holds_it(blocks_of):
     blocks_of([2], act)
 
 
-def test_blocks_that_are_withdrawn_are_lost_to_all(blocks_of):
+@pytest.mark.parametrize("is_held", [False, True])
+def test_blocks_that_are_withdrawn_are_lost_to_all(is_held, blocks_of):
     async def act(job: Opened) -> None:
         await job.create()
-        claims = [await job.claim(block) for block in job.queued]
-        assert await is_open(job.database, job.queued[0])
-        await job.blocks.withdraw()
-        assert not await is_open(job.database, job.queued[0])
-        assert await job.blocks.left() == 0
-        with psycopg.connect(job.database.url) as connection:
-            epochs = dict(connection.execute("SELECT id, epoch FROM batch_alias.blocks").fetchall())
-        assert all(epochs[claim.block] > claim.epoch for claim in claims)
+        first = job.queued[0]
+        if is_held:
+            await job.claim(first)
+        assert await is_open(job.database, first)
+        assert await job.blocks.withdraw() is is_held
+        assert not await is_open(job.database, first)
+        assert (await job.blocks.left(), await job.claim(first, 2)) == (0, None)
         assert await job.create() == 2
 
     blocks_of(range(2, 2 + BLOCK + 1), act)

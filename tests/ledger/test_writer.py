@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 
 from batch_alias.ledger import Ledger, Plan, ReadBack
-from batch_alias.model import Event, EventKind, State
+from batch_alias.model import Event, EventKind, RequestKind, Second, State
 from tests.ledger.conftest import pending, record, recorded
 
 MIXED = {
@@ -235,3 +235,20 @@ def test_what_fails_in_a_transaction_leaves_nothing_of_it(job):
             ledger.record_members("g", {"other"})
         ledger.end_groups(reject=True)
         assert [row.state for row in ledger.rows()] == [State.PENDING]
+
+
+def test_a_second_is_that_of_all_processes_together(job):
+    def second(at: int, requests: int, kind: RequestKind = RequestKind.WRITE) -> Second:
+        codes, latencies = Counter({"200": requests}), Counter({70: requests})
+        return Second(at=at, kind=kind, requests=requests, retries=1, codes=codes, latencies=latencies)
+
+    place, read = job(2), RequestKind.READ
+    with place.opened() as ledger:
+        ledger.begin_run("run", target="h", version="v", settings={})
+        for seconds in ([second(7, 40), second(8, 30, read)], [second(7, 50), second(8, 5)], [second(8, 20, read)]):
+            recorded(ledger, partial(ledger.record_metrics, seconds, [], busiest=50))
+    with place.read() as reader:
+        found = {(each.at, each.kind): each for each in reader.seconds()}
+        assert {key: each.requests for key, each in found.items()} == {(7, "write"): 90, (8, "write"): 5, (8, read): 50}
+        both = found[7, RequestKind.WRITE]
+        assert (both.retries, both.codes, both.latencies) == (2, {"200": 90}, {70: 90})

@@ -251,3 +251,16 @@ def test_what_is_wrong_with_a_ledger_is_said_in_a_sentence(batch_alias, sandbox,
         assert "Traceback" not in ended.err
         assert "secret" not in ended.err
     assert served.stats().requests == 0
+
+
+def test_a_folder_with_a_ledger_of_its_own_is_not_that_of_a_job_in_the_database(
+    run, sandbox, settings_for, write_csv, tables, batch_alias, tmp_path
+):
+    served, folder = sandbox(), tmp_path / "own.aliases"
+    own = settings_for(write_csv(3), served, job=folder)
+    run(own)
+    for command in (("run", own.source, "--job", folder, "--yes"), ("report", folder), ("status", folder)):
+        ended = batch_alias(*command, "--ledger", tables, to=served)
+        assert ended.code == ExitCode.USAGE, ended.err
+        assert "has a ledger of its own" in ended.err
+    assert served.stats().sets == 3

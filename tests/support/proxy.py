@@ -1,4 +1,4 @@
-"""A proxy in front of PostgreSQL, to cut a process off from the database."""
+"""A proxy in front of PostgreSQL or the sandbox, to cut a process off from it."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -14,7 +14,7 @@ class Proxy:
     """Forwards connections to a server, over TCP or a Unix socket; its methods may be called from any thread.
 
     Args:
-        url: A database on the server.
+        url: A database on the server, or that of the sandbox.
     """
 
     def __init__(self, url: str) -> None:
@@ -28,10 +28,10 @@ class Proxy:
 
     @property
     def url(self) -> str:
-        """The same database, through the proxy."""
+        """The same, through the proxy."""
         parts = urlsplit(self._database)
-        user = parts.netloc.rpartition("@")[0]
-        return urlunsplit(parts._replace(netloc=f"{user}@127.0.0.1:{self.port}", query=""))
+        user, at, _ = parts.netloc.rpartition("@")
+        return urlunsplit(parts._replace(netloc=f"{user}{at}127.0.0.1:{self.port}", query=""))
 
     def stall(self) -> None:
         """Forward nothing, and close nothing, until told to go on."""
@@ -117,6 +117,9 @@ class Proxy:
                     end.transport.abort()
 
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        parts = urlsplit(self._database)
+        if parts.scheme == "http":
+            return await asyncio.open_connection(parts.hostname, parts.port)
         server = conninfo_to_dict(self._database)
         host, port = str(server.get("host", "localhost")), int(server.get("port", 5432))
         if host.startswith("/"):
@@ -133,7 +136,7 @@ class Proxy:
 
 @contextmanager
 def proxy_to(url: str) -> Iterator[Proxy]:
-    """A proxy to the server of a database."""
+    """A proxy to the server of a database, or to the sandbox."""
     proxy = Proxy(url)
     with proxy.running():
         yield proxy

@@ -17,5 +17,5 @@ FAST = Timing(
     tick=0.1,
 )
 """Waits of seconds instead of minutes, and no attempt that a machine that stands still could end."""
-QUICK = replace(FAST, heartbeat=0.5, stalled=3.0, sweep=0.5)
+QUICK = replace(FAST, heartbeat=0.5, stalled=3.0, sweep=0.5, outage=1.0, rest=2.0)
 """The same, and workers that are taken for dead after seconds."""

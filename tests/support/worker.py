@@ -1,22 +1,27 @@
-"""A worker as a process: ``python -m tests.support.worker URL AHEAD FENCED``.
+"""A worker as a process: ``python -m tests.support.worker URL AHEAD FENCED SERVICE``.
 
 It takes others for dead after seconds. Its clock is AHEAD by so many seconds. If FENCED is 0, it does not notice that
-its blocks were given to others. The App Key and the secret are those of the environment.
+its blocks were given to others. SERVICE is the URL at which it reaches the service. The App Key and the secret are
+those of the environment.
 """
 
 import asyncio
 import os
 import sys
 import time
+from dataclasses import replace
 from functools import partial
 
+from batch_alias import workers
 from batch_alias.settings.target import Secret
 from batch_alias.workers import session, work_until
 from tests.support.timing import QUICK
 
 
 def main() -> None:
-    url, ahead, fenced = sys.argv[1], float(sys.argv[2]), sys.argv[3] != "0"
+    url, ahead, fenced, service = sys.argv[1], float(sys.argv[2]), sys.argv[3] != "0", sys.argv[4]
+    read = workers.assignment
+    workers.assignment = lambda *given, **more: replace(read(*given, **more), address={"url": service})
     clock = time.time
     time.time = lambda: clock() + ahead
     if not fenced:
