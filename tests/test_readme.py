@@ -80,6 +80,7 @@ def in_process(
         monkeypatch.setenv(name, value)
 
     def run(line: str) -> Ended:
+        line, _, _comment = line.partition("  #")
         assert re.fullmatch(r"batch-alias( [\w./%-]+)+", line), "a shell may be needed"
         return batch_alias(*line.split()[1:])
 
