@@ -30,6 +30,13 @@ ANSWER = 10.0
 CANCEL = 0.2
 """Seconds to wait until a query that is given up is cancelled."""
 
+LOST = (
+    psycopg.OperationalError,
+    psycopg.InterfaceError,
+    psycopg.errors.IdleInTransactionSessionTimeout,
+    OSError,  # TimeoutError is one
+)
+"""Errors of a connection that is to be made anew."""
 REFUSALS = (psycopg.errors.InsufficientPrivilege, psycopg.errors.UndefinedTable)
 """Errors that are not in the query: the user lacks a permission; the job was deleted, or a temporary table is gone with
 the connection that had it.
@@ -42,8 +49,11 @@ def schema_of(job: int) -> str:
 
 
 def options(schemas: str) -> str:
-    """The option of a connection that finds tables in some schemas."""
-    return f"-c search_path={schemas}"
+    """The options of a connection that finds tables in some schemas.
+
+    A process that stands still in a transaction, or is cut off in one, must not hold its locks for long.
+    """
+    return f"-c search_path={schemas} -c idle_in_transaction_session_timeout={ANSWER:.0f}s"
 
 
 @contextmanager
@@ -98,7 +108,7 @@ class Database:
             while True:
                 try:
                     done = await within(answer, self._in_transaction(work))
-                except (psycopg.OperationalError, psycopg.InterfaceError, TimeoutError, OSError) as error:
+                except LOST as error:
                     await self._drop()
                     self._away_since = self._away_since or time.monotonic()
                     if time.monotonic() - self._away_since >= self._patience:
@@ -118,7 +128,7 @@ class Database:
             try:
                 connection = await self._connected()
                 return await within(ONCE, work(connection))
-            except (psycopg.OperationalError, psycopg.InterfaceError, OSError):
+            except LOST:
                 await self._drop()
                 raise
 

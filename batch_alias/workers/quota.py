@@ -11,7 +11,7 @@ from typing import NamedTuple, Self
 
 import psycopg
 
-from batch_alias.ledger.database import PATIENCE, RETRY, Connection, Database, unusable
+from batch_alias.ledger.database import LOST, PATIENCE, RETRY, Connection, Database, unusable
 from batch_alias.model import EventKind, RequestKind
 from batch_alias.sending.response_handler import NOTABLE_CHANGE
 from batch_alias.workers.slots import HORIZON, REPLY, Reservation, Responses, SharedLimiter, slot_rate, slot_times
@@ -106,7 +106,7 @@ class SharedQuota:
         try:
             ask = partial(self._ask, kind=kind, wanted=wanted, responses=responses, fence=fence)
             answer = await self._database.once(ask)
-        except (psycopg.OperationalError, psycopg.InterfaceError, OSError) as error:  # TimeoutError is an OSError
+        except LOST as error:
             self._failed(error)
             return Reservation(wait=RETRY)
         except psycopg.Error as error:

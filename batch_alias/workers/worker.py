@@ -21,7 +21,7 @@ from procrastinate.jobs import Job as Task
 
 from batch_alias.errors import BatchAliasError, LedgerError
 from batch_alias.ledger.blocks import BlockOfRun, is_open, open_blocks
-from batch_alias.ledger.database import SHARED, Connection, Database, unusable
+from batch_alias.ledger.database import SHARED, Connection, Database, options, unusable
 from batch_alias.ledger.postgres import PostgresLedger
 from batch_alias.sending import Timing
 from batch_alias.workers.session import Session
@@ -43,8 +43,7 @@ class BlockReturned(Exception):  # noqa: N818 - no error
 
 def task_app(url: str) -> App:
     """procrastinate on a database."""
-    options = {"options": f"-c search_path={SHARED}"}
-    return App(connector=PsycopgConnector(conninfo=url, min_size=1, max_size=4, kwargs=options))
+    return App(connector=PsycopgConnector(conninfo=url, min_size=1, max_size=4, kwargs={"options": options(SHARED)}))
 
 
 async def queue_blocks(

@@ -1,5 +1,6 @@
 """A ledger in PostgreSQL: how it is made, found, locked and replaced, and what is said when that is not possible."""
 
+import asyncio
 import os
 import threading
 from collections.abc import Callable
@@ -11,10 +12,12 @@ import pytest
 
 from batch_alias.errors import LedgerError
 from batch_alias.ledger import Place
-from batch_alias.ledger.database import SHARED, schema_of
+from batch_alias.ledger.database import SHARED, Database, schema_of
+from batch_alias.ledger.tables import connect
 from batch_alias.ledger.writer import NOT_A_MEMBER
 from batch_alias.model import State
 from batch_alias.workers import initialize
+from batch_alias.workers.worker import task_app
 from tests.ledger.conftest import pending, record, recorded
 from tests.support.postgres import end_connections
 
@@ -157,6 +160,51 @@ def test_what_was_begun_on_a_connection_that_was_lost_is_not_gone_on_with(staged
         ledger.record_members("g", {"other"})
         ledger.end_groups(reject=False)
         assert [row.warning for row in ledger.rows()] == [NOT_A_MEMBER]
+
+
+LIMIT = "idle_in_transaction_session_timeout"
+
+
+def test_a_process_that_stands_still_in_a_transaction_does_not_hold_its_locks_for_long(tables):
+    """Otherwise a worker that is cut off from the database may stop all others."""
+
+    async def of_database() -> str:
+        async def work(connection) -> str:
+            return (await (await connection.execute(f"SHOW {LIMIT}")).fetchone())[0]
+
+        database = Database(tables)
+        try:
+            return await database.transaction(work)
+        finally:
+            await database.close()
+
+    async def of_queue() -> str:
+        async with task_app(tables).open_async() as app:
+            return (await app.connector.execute_query_one_async(f"SHOW {LIMIT}"))[LIMIT]
+
+    with connect(tables) as connection:
+        assert connection.execute(f"SHOW {LIMIT}").fetchone() == ("10s",)
+    assert asyncio.run(of_database()) == asyncio.run(of_queue()) == "10s"
+
+
+def test_a_transaction_that_was_ended_since_its_process_stood_still_is_done_again(tables):
+    done = []
+
+    async def work(connection) -> None:
+        done.append(len(done))
+        if len(done) == 1:
+            await connection.execute(f"SET LOCAL {LIMIT} = 10")
+            while True:
+                await asyncio.sleep(0.1)
+                await connection.execute("SELECT 1")
+
+    async def main() -> None:
+        database = Database(tables)
+        await database.transaction(work)
+        await database.close()
+
+    asyncio.run(main())
+    assert done == [0, 1]
 
 
 def test_a_job_that_is_deleted_while_it_is_open_is_an_error(staged_in_database, outcome):
