@@ -17,7 +17,9 @@ from batch_alias.text import N_, _, pack
 BLOCK = 500
 """Rows in a block."""
 LONGEST = 600.0
-"""Seconds that it may take to part the rows of a job."""
+"""Seconds that it may take to part the rows of a job, or to count them; or a request, at the very most."""
+FENCED = 1.0
+"""Seconds after which a worker starts no more requests for a block that was taken away: its slots have passed."""
 _CREATE = """
 INSERT INTO blocks (job, run, first, last, made_at, sends_failed)
 SELECT %(job)s, %(run)s, min(number), max(number), extract(epoch FROM clock_timestamp()), %(sends_failed)s
@@ -35,15 +37,17 @@ FROM rows JOIN blocks ON blocks.id = %(block)s AND number BETWEEN first AND last
 WHERE state IN ('pending', 'unknown') OR (state = 'failed' AND sends_failed AND coalesce(finished_at, 0) < made_at)
 ORDER BY number
 """
+# Blocks of which requests may be under way. Those that were withdrawn are closed, and have the time of that.
+_HELD = f"worker != '' AND (is_open OR made_at > extract(epoch FROM clock_timestamp()) - {LONGEST})"
 # The earlier job's rows that a later one sets again; blocks of them that are held are taken from their holders.
-_SUPERSEDE_EARLIER = """
+_SUPERSEDE_EARLIER = f"""
 WITH gone AS (
-    UPDATE {other}.rows AS early SET state = 'superseded', message = %(message)s FROM rows AS late
+    UPDATE {{other}}.rows AS early SET state = 'superseded', message = %(message)s FROM rows AS late
     WHERE early.state IN ('pending', 'unknown') AND late.state NOT IN ('rejected', 'superseded')
         AND late.group_id = early.group_id AND late.user_id = early.user_id
     RETURNING early.number
 )
-UPDATE blocks SET epoch = epoch + 1 WHERE job = %(other)s AND is_open AND worker != ''
+UPDATE blocks SET epoch = epoch + 1 WHERE job = %(other)s AND {_HELD}
     AND EXISTS (SELECT 1 FROM gone WHERE number BETWEEN first AND last)
 RETURNING id
 """
@@ -65,8 +69,8 @@ class BlockOfRun:
     name: str  # of the job
 
 
-Queue = Callable[[Connection, Sequence[BlockOfRun], bool], Awaitable[None]]
-"""Queues blocks in a transaction, at once or only after the requests under way have ended."""
+Queue = Callable[[Connection, Sequence[BlockOfRun], float], Awaitable[None]]
+"""Queues blocks in a transaction, for no earlier than in so many seconds."""
 
 
 async def open_blocks(database: Database, app_key: str) -> list[BlockOfRun]:
@@ -115,31 +119,33 @@ class Blocks:
         """Part the rows to send into blocks, and queue them in the same transaction; return how many blocks there are.
 
         Blocks of a run that was killed are taken from the workers that go on with them. Of the rows that two jobs of
-        the app set, that of the job that was staged later counts.
+        the app set, that of the job that was staged later counts. Where requests for such rows may be under way, the
+        blocks wait until they have ended.
         """
 
         async def work(connection: Connection) -> int:
             # One at a time: two jobs that begin together must see each other.
             await connection.execute("SELECT pg_advisory_xact_lock(hashtext('batch-alias blocks'))")
-            left = await connection.execute("DELETE FROM blocks WHERE job = %s RETURNING worker != ''", (self._job,))
-            taken = any(is_held for (is_held,) in await left.fetchall())
-            taken = await self._supersede(connection) or taken
+            left = await connection.execute(f"DELETE FROM blocks WHERE job = %s RETURNING {_HELD}", (self._job,))
+            under_way = [self._job] if any(is_held for (is_held,) in await left.fetchall()) else []
+            under_way += await self._supersede(connection)
+            wait = max([await _longest_timeout(connection, job) + FENCED for job in under_way], default=0.0)
             values = {"job": self._job, "run": run, "size": BLOCK, "sends_failed": sends_failed, "limit": limit}
             found = await (await connection.execute(_CREATE, values)).fetchall()
             made = [BlockOfRun(block, self._job, run, name) for (block,) in sorted(found)]
-            await queue(connection, made, taken)
+            await queue(connection, made, wait)
             return len(made)
 
         return await self._database.transaction(work, answer=LONGEST)
 
-    async def _supersede(self, connection: Connection) -> bool:
-        """Let the later of two jobs that set the same pair count; return whether a block was taken from a worker."""
+    async def _supersede(self, connection: Connection) -> list[int]:
+        """Let the later of two jobs that set the same pair count; return those that a worker may just be sending."""
         found = await connection.execute(
             "SELECT other.id, other.name, own.name FROM jobs AS other, jobs AS own"
             " WHERE own.id = %s AND other.app_key = own.app_key AND other.id != own.id ORDER BY other.id",
             (self._job,),
         )
-        taken = False
+        under_way = []
         for other, other_name, own_name in await found.fetchall():
             schema = Identifier(schema_of(other))
             sent = await connection.execute(
@@ -151,8 +157,9 @@ class Blocks:
             values = {"message": pack(_(_SET_LATER, job=later)), "other": other}
             query = _SUPERSEDE_OWN if other > self._job else _SUPERSEDE_EARLIER
             done = await connection.execute(SQL(query).format(other=schema), values)
-            taken = taken or (other < self._job and done.rowcount > 0)
-        return taken
+            if other < self._job and done.rowcount > 0:
+                under_way.append(other)
+        return under_way
 
     async def claim(self, block: int, *, task: int, attempt: int, worker: str, mark: bool) -> Claim | None:
         """Take a block for an attempt of a task; ``None`` if it is closed, or a later attempt has it.
@@ -183,17 +190,14 @@ class Blocks:
             (epoch,) = await taken.fetchone() or (0,)
             rows = await (await connection.execute(_ROWS, {"block": block})).fetchall()
             if mark:
-                await self._mark(connection, block, started=1)
+                await connection.execute(
+                    "UPDATE rows SET started = 1 FROM blocks WHERE blocks.id = %s AND state = 'pending'"
+                    " AND number BETWEEN blocks.first AND blocks.last",
+                    (block,),
+                )
             return Claim(block, epoch, list(map(row_of, rows)), unseen=None if held[0] is None else float(held[0]))
 
         return await self._database.transaction(work)
-
-    async def _mark(self, connection: Connection, block: int, *, started: int) -> None:
-        await connection.execute(
-            "UPDATE rows SET started = %s FROM blocks WHERE blocks.id = %s AND state = 'pending'"
-            " AND number BETWEEN blocks.first AND blocks.last",
-            (started, block),
-        )
 
     async def close(self, block: int, epoch: int) -> None:
         """Note that every row of a block has an outcome, unless it was taken away."""
@@ -205,15 +209,22 @@ class Blocks:
 
         await self._database.transaction(work)
 
-    async def give_back(self, block: int, epoch: int) -> None:
-        """Let another worker have a block, of which no request is under way, unless it was taken away."""
+    async def give_back(self, block: int, epoch: int, *, unsent: Sequence[int]) -> None:
+        """Let another worker have a block, of which no request is under way, unless it was taken away.
+
+        Args:
+            block: Its number.
+            epoch: At which it was claimed.
+            unsent: Its rows of which is known that they were not sent, unless they have an outcome.
+        """
 
         async def work(connection: Connection) -> None:
             given = await connection.execute(
                 "UPDATE blocks SET epoch = epoch + 1, worker = '' WHERE id = %s AND epoch = %s", (block, epoch)
             )
             if given.rowcount:
-                await self._mark(connection, block, started=0)
+                query = "UPDATE rows SET started = 0 WHERE state = 'pending' AND number = ANY(%s)"
+                await connection.execute(query, (list(unsent),))
 
         await self._database.transaction(work)
 
@@ -228,22 +239,26 @@ class Blocks:
 
         return await self._database.transaction(work)
 
-    async def withdraw(self) -> bool:
-        """Let no worker send a row of the job any more; return whether one may have some in flight."""
+    async def withdraw(self, run: int) -> bool:
+        """Let no worker send a row of a run any more; return whether one may have some in flight."""
 
         async def work(connection: Connection) -> bool:
             gone = await connection.execute(
-                "DELETE FROM blocks WHERE job = %s AND is_open RETURNING worker != ''", (self._job,)
+                "UPDATE blocks SET is_open = FALSE, epoch = epoch + 1, made_at = extract(epoch FROM clock_timestamp())"
+                " WHERE job = %s AND run = %s AND is_open RETURNING worker != ''",
+                (self._job, run),
             )
             return any(is_held for (is_held,) in await gone.fetchall())
 
         return await self._database.transaction(work)
 
-    async def left(self) -> int:
-        """How many blocks are open."""
+    async def left(self, run: int) -> int:
+        """How many blocks of a run are open."""
 
         async def work(connection: Connection) -> int:
-            found = await connection.execute("SELECT count(*) FROM blocks WHERE job = %s AND is_open", (self._job,))
+            found = await connection.execute(
+                "SELECT count(*) FROM blocks WHERE job = %s AND run = %s AND is_open", (self._job, run)
+            )
             (left,) = await found.fetchone() or (0,)
             return int(left)
 
@@ -256,7 +271,7 @@ class Blocks:
             found = await connection.execute("SELECT state, count(*) FROM rows GROUP BY state")
             return StateCounts(**{State(state): rows for state, rows in await found.fetchall()})
 
-        return await self._database.transaction(work)
+        return await self._database.transaction(work, answer=LONGEST)
 
     async def seen(self, worker: str, *, requests: int, accepted: int) -> None:
         """Give a sign of life of a worker, with what it has done for the job since the one before."""
@@ -272,3 +287,11 @@ class Blocks:
             )
 
         await self._database.transaction(work)
+
+
+async def _longest_timeout(connection: Connection, job: int) -> float:
+    """Seconds that a request for a row of a job may take."""
+    query = SQL("SELECT coalesce(max((settings::json ->> 'timeout')::float8), 0) FROM {}.runs")
+    found = await connection.execute(query.format(Identifier(schema_of(job))))
+    (longest,) = await found.fetchone() or (0.0,)
+    return float(longest)

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import psycopg
 from psycopg.rows import TupleRow
@@ -27,6 +27,13 @@ ONCE = 1.0
 """Seconds that work may take which is easily done again."""
 ANSWER = 10.0
 """Seconds without an answer after which a connection is given up: the way to the database may be cut without a sign."""
+TCP: dict[str, Any] = {
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,
+}
+"""Parameters of a connection: after 20 to 25 seconds without a sign of the server it is lost."""
 CANCEL = 0.2
 """Seconds to wait until a query that is given up is cancelled."""
 
@@ -145,6 +152,7 @@ class Database:
                 connect_timeout=CONNECT,
                 client_encoding="utf-8",
                 options=options(self._schemas),
+                **TCP,
             )
         return self._connection
 

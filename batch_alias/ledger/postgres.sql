@@ -18,7 +18,7 @@ CREATE TABLE blocks (                     -- rows to send that a worker takes to
     run INTEGER NOT NULL,                 -- the number of the run that sends it
     first INTEGER NOT NULL,               -- the numbers of its first and last row
     last INTEGER NOT NULL,
-    made_at DOUBLE PRECISION NOT NULL,    -- seconds since the epoch; rows that failed before are sent again,
+    made_at DOUBLE PRECISION NOT NULL,    -- or withdrawn; seconds since the epoch; rows that failed before are sent again,
     sends_failed BOOLEAN NOT NULL,        -- if that was asked for
     epoch INTEGER NOT NULL DEFAULT 0,     -- grows whenever the block is given to a worker or taken from one
     task BIGINT NOT NULL DEFAULT 0,       -- the task that holds it, and its attempt: a later one may take it

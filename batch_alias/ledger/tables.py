@@ -10,7 +10,7 @@ from psycopg.rows import TupleRow
 from psycopg.sql import SQL
 
 from batch_alias.errors import LedgerError
-from batch_alias.ledger.database import CONNECT, SHARED, options, translated, unusable
+from batch_alias.ledger.database import CONNECT, SHARED, TCP, options, translated, unusable
 from batch_alias.ledger.file import FORMAT
 from batch_alias.text import N_
 
@@ -37,7 +37,12 @@ def _connect(url: str, schemas: str) -> Connection:
     try:
         with translated():
             return psycopg.connect(
-                url, autocommit=True, connect_timeout=CONNECT, client_encoding="utf-8", options=options(schemas)
+                url,
+                autocommit=True,
+                connect_timeout=CONNECT,
+                client_encoding="utf-8",
+                options=options(schemas),
+                **TCP,
             )
     except psycopg.ProgrammingError as error:  # it cannot be parsed
         raise unusable(error) from error

@@ -169,7 +169,7 @@ class Ledger(LedgerReader):
         """The next selected rows, by default those to send, whose number is above ``after``."""
         return self._select("AND number > ? ORDER BY number LIMIT ?", (after, most))
 
-    def is_withdrawn(self, _row: int) -> bool:
+    def is_withdrawn(self, _row: Row) -> bool:
         """Whether a row was given to another process since: never, as this one holds the lock."""
         return False
 

@@ -143,7 +143,10 @@ class RowSteps:
 
     def was_read(self, row: Row, outcome: Outcome) -> None:
         """Go on with a row whose alias was read, or could not be."""
-        read = self._waiting.pop(row.number)
+        read = self._waiting.get(row.number)
+        if read is None or read.work.row is not row:
+            return  # its block was taken away, and has come again
+        del self._waiting[row.number]
         found = None if outcome.response is None else outcome.response.remark
         if read.purpose is _Purpose.BEFORE:
             self._unread -= 1
@@ -219,6 +222,9 @@ class RowSteps:
         if not self._can_read:
             self._not_read(read)
             return
+        before = self._waiting.get(row.number)
+        if before is not None:  # its block was taken away, and has come again
+            self._unread -= before.purpose is _Purpose.BEFORE
         self._waiting[row.number] = read
         self._unread += read.purpose is _Purpose.BEFORE
         if due is None:
@@ -264,7 +270,7 @@ class RowSteps:
     def _is_taken_away(self, work: Work, now: float) -> bool:
         """Whether a row is not to be sent now: another process has it, or it must be read again, and will be."""
         row = work.row
-        if self._records.is_withdrawn(row.number):
+        if self._records.is_withdrawn(row):
             self._ready.pop(row.number, None)
             return True
         if not self._steps.is_guarded(row) or now - self._ready.get(row.number, -math.inf) <= FRESH:

@@ -23,7 +23,7 @@ class PendingRows(Protocol):
     more_to_come: bool
     """Whether rows may be there later although there is none now."""
 
-    def is_withdrawn(self, row: int) -> bool:
+    def is_withdrawn(self, row: Row) -> bool:
         """Whether a row that was given is not to be sent any more: it was given to another process."""
 
     async def opening_rows(self, most: int) -> list[Row]:

@@ -20,7 +20,7 @@ from batch_alias.settings import Sending
 from batch_alias.settings.target import Secret, Target
 from batch_alias.text import _
 from batch_alias.workers.quota import SharedQuota
-from batch_alias.workers.session import FENCED, Assignment, Session, assignment
+from batch_alias.workers.session import Assignment, Session, assignment
 from batch_alias.workers.shared_run import SharedRun
 from batch_alias.workers.worker import Worker
 
@@ -78,7 +78,6 @@ def shared_run(
         counts=job.counts(),
         sends_failed=sends_failed,
         limit=sending.limit,
-        wait=sending.timeout + FENCED,
     )
 
 

@@ -30,7 +30,7 @@ class HeldRows:
         self._counted = counted
         self._arrived: deque[Row] = deque()
         self._held: dict[int, _Held] = {}
-        self._block_of: dict[int, int] = {}
+        self._block_of: dict[int, tuple[int, Row]] = {}
 
     @property
     def epochs(self) -> Mapping[int, int]:
@@ -39,9 +39,10 @@ class HeldRows:
 
     def add(self, claim: Claim) -> asyncio.Future[bool]:
         """Hold a block; the result says whether all of its rows got an outcome, or the block was lost before."""
+        self._drop(claim.block, complete=False)  # it was taken away, which is not known yet
         held = _Held(claim, {row.number for row in claim.rows}, asyncio.get_running_loop().create_future())
         self._held[claim.block] = held
-        self._block_of.update(dict.fromkeys(held.left, claim.block))
+        self._block_of.update({row.number: (claim.block, row) for row in claim.rows})
         self._arrived.extend(claim.rows)
         if not held.left:
             self._drop(claim.block, complete=True)
@@ -62,12 +63,15 @@ class HeldRows:
             return
         for row in held.claim.rows:
             self._block_of.pop(row.number, None)
+        if not complete:
+            self._arrived = deque(row for row in self._arrived if not self.is_withdrawn(row))
         if not held.done.done():
             held.done.set_result(complete)
 
-    def is_withdrawn(self, row: int) -> bool:
-        """Whether the block of a row was taken away."""
-        return row not in self._block_of
+    def is_withdrawn(self, row: Row) -> bool:
+        """Whether the block of a row was taken away; this process may have it again, with another ``Row``."""
+        _block, held = self._block_of.get(row.number, (0, None))
+        return held is not row
 
     async def opening_rows(self, most: int) -> list[Row]:  # noqa: ARG002 - blocks come in no order
         """None: the first rows are those of the block that comes first."""
@@ -79,7 +83,8 @@ class HeldRows:
 
     def record(self, outcome: Outcome) -> None:
         """Keep how a row ended, under the epoch at which it was given."""
-        held = self._held.get(self._block_of.get(outcome.row, 0))
+        block, _row = self._block_of.get(outcome.row, (0, None))
+        held = self._held.get(block)
         if held is None:  # of a block that was lost: only that it was accepted counts
             self._recorder.record(outcome, held=(0, 0))
             return

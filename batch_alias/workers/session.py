@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 
 from batch_alias.errors import LedgerError
 from batch_alias.ledger import ADDRESS, STAYS_ON
-from batch_alias.ledger.blocks import Blocks, Claim
+from batch_alias.ledger.blocks import FENCED, Blocks, Claim
 from batch_alias.ledger.database import SHARED, Database, schema_of
 from batch_alias.ledger.postgres import PostgresReader
 from batch_alias.ledger.recorder import Recorder
@@ -24,8 +24,6 @@ from batch_alias.workers.quota import SharedQuota
 
 READ_BACK = 0.2
 """Seconds between two looks whether rows have been read back."""
-FENCED = 1.0
-"""Seconds after which a worker starts no more requests for a block that was taken away: its slots have passed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,7 +164,10 @@ class Session:
             await self.blocks.close(block, claim.epoch)
             return True
         if self.has_ended:
-            await self.blocks.give_back(block, claim.epoch)
+            # Sending that was cancelled or failed may have left rows that were sent without an outcome.
+            is_clean = self._sending is not None and not self._sending.cancelled() and not self._sending.exception()
+            unsent = [row.number for row in claim.rows if is_clean and not row.in_doubt]
+            await self.blocks.give_back(block, claim.epoch, unsent=unsent)
         return not await self.blocks.is_to_be_taken_again(block, task=task, attempt=attempt)
 
     async def _wait(self, seconds: float) -> None:
@@ -185,8 +186,7 @@ class Session:
 
     async def close(self, worker: str) -> None:
         """Wait until what was begun has ended, and note what the worker has done."""
-        self._rows.more_to_come = False
-        self._pipeline.wake()
+        self._pipeline.stop()  # it has no rows any more; in an outage it would wait for some to try
         if self._sending is not None:
             await asyncio.wait([self._sending])
         with suppress(LedgerError):

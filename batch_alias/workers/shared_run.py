@@ -7,12 +7,12 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from batch_alias.errors import LedgerError
-from batch_alias.ledger.blocks import BlockOfRun, Blocks
+from batch_alias.ledger.blocks import FENCED, BlockOfRun, Blocks
 from batch_alias.ledger.database import Connection, Database
 from batch_alias.model import EventKind, State, StateCounts
 from batch_alias.sending.metrics import Progress
-from batch_alias.workers.session import FENCED
-from batch_alias.workers.worker import Worker, queue_blocks
+from batch_alias.workers.queue import queue_blocks
+from batch_alias.workers.worker import Worker
 
 POLL = 0.5
 """Least seconds between two looks at what all workers have done,"""
@@ -29,7 +29,6 @@ class SharedRun:
         queue: The queue of the app.
         sends_failed: Whether failed rows are sent again as well.
         limit: Most rows that are sent.
-        wait: Seconds for which the blocks wait if rows were taken from another job: requests for them may be under way.
     """
 
     def __init__(
@@ -44,7 +43,6 @@ class SharedRun:
         counts: StateCounts,
         sends_failed: bool,
         limit: int | None,
-        wait: float,
     ) -> None:
         self._worker = worker
         self._database = database
@@ -54,7 +52,6 @@ class SharedRun:
         self._queue = queue
         self._sends_failed = sends_failed
         self._limit = limit
-        self._delay = wait
         self._begun = self._now = counts
         self._done: deque[tuple[float, int]] = deque()  # readings of the clock, and rows done until then
         self._taken = 0.0  # seconds to count the rows
@@ -107,7 +104,7 @@ class SharedRun:
             await self._blocks.create(
                 self._run(), self._name, self._enqueue, sends_failed=self._sends_failed, limit=self._limit
             )
-            while await self._blocks.left() and not working.done():
+            while await self._blocks.left(self._run()) and not working.done():
                 await asyncio.wait([working], timeout=min(max(POLL, 20 * self._taken), MOST_POLL))
                 await self._note()
         except asyncio.CancelledError:
@@ -121,14 +118,13 @@ class SharedRun:
             with suppress(*ignored):
                 if working.cancelled() or not isinstance(working.exception(), LedgerError):
                     # There are some only where it was stopped. What others have in flight may still end.
-                    if await self._blocks.withdraw():
+                    if await self._blocks.withdraw(self._run()):
                         await asyncio.sleep(FENCED)
                     await self._note()
             await self._database.close()
         working.result()
 
-    async def _enqueue(self, connection: Connection, blocks: Sequence[BlockOfRun], taken: bool) -> None:
-        wait = self._delay if taken else 0.0
+    async def _enqueue(self, connection: Connection, blocks: Sequence[BlockOfRun], wait: float) -> None:
         await queue_blocks(self._worker.app, connection, self._queue, blocks, wait=wait)
 
     async def _note(self) -> None:

@@ -10,23 +10,21 @@ procrastinate hands out the blocks as tasks and watches the workers. Three of it
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from procrastinate import App, JobContext, PsycopgConnector, RetryStrategy
+from procrastinate import JobContext, RetryStrategy
 from procrastinate.exceptions import ProcrastinateException
-from procrastinate.jobs import Job as Task
 
 from batch_alias.errors import BatchAliasError, LedgerError
-from batch_alias.ledger.blocks import BlockOfRun, is_open, open_blocks
-from batch_alias.ledger.database import SHARED, Connection, Database, options, unusable
+from batch_alias.ledger.blocks import is_open, open_blocks
+from batch_alias.ledger.database import Database, unusable
 from batch_alias.ledger.postgres import PostgresLedger
 from batch_alias.sending import Timing
+from batch_alias.workers.queue import TASK, block_lock, task_app, task_of
 from batch_alias.workers.session import Session
 
-TASK = "batch_alias.send_block"
 BLOCKS_AT_ONCE = 3
 """So that it never runs dry between two of them."""
 ABORT = 1.0
@@ -39,41 +37,6 @@ RESTART = 1.0
 
 class BlockReturned(Exception):  # noqa: N818 - no error
     """A block whose rows are not all sent goes back to the queue."""
-
-
-def task_app(url: str) -> App:
-    """procrastinate on a database."""
-    return App(connector=PsycopgConnector(conninfo=url, min_size=1, max_size=4, kwargs={"options": options(SHARED)}))
-
-
-async def queue_blocks(
-    app: App, connection: Connection, queue: str, blocks: Sequence[BlockOfRun], *, wait: float
-) -> None:
-    """Queue the blocks of a run of a job in a transaction, for no earlier than in so many seconds.
-
-    Of two jobs, the one of which fewer blocks have been begun goes first.
-    """
-    at = datetime.now(UTC) + timedelta(seconds=wait) if wait else None
-    tasks = [_task(queue, block, priority=-place, at=at) for place, block in enumerate(blocks)]
-    if tasks:
-        await app.job_manager.batch_defer_jobs_async(tasks, connection=connection)
-
-
-def _task(queue: str, block: BlockOfRun, *, priority: int = 0, at: datetime | None = None) -> Task:
-    return Task(
-        queue=queue,
-        lock=None,
-        queueing_lock=block_lock(block.block),
-        task_name=TASK,
-        task_kwargs={"job": block.job, "run": block.run, "name": block.name, "block": block.block},
-        priority=priority,
-        scheduled_at=at,
-    )
-
-
-def block_lock(block: int) -> str:
-    """The lock of a block in the queue: it is in it once."""
-    return f"block {block}"
 
 
 def _look_at(task: "asyncio.Task[Any]") -> None:
@@ -94,7 +57,7 @@ async def _wait(task: "asyncio.Task[Any]", *events: asyncio.Event) -> None:
 
 def _end_if_abandoned(url: str, name: str, run: int) -> None:
     """Record the end of a run, all rows of which were sent, unless the process that began it lives and does so."""
-    with suppress(LedgerError), PostgresLedger(url, name) as ledger:
+    with suppress(LedgerError, IndexError), PostgresLedger(url, name) as ledger:
         ledger.end_abandoned(run)
 
 
@@ -245,7 +208,7 @@ class Worker:
             raise
         if is_returned:
             raise BlockReturned
-        if not await session.blocks.left():
+        if not await session.blocks.left(run):
             await asyncio.to_thread(_end_if_abandoned, self._url, name, run)
 
     async def _session(self, job: int, run: int, name: str) -> Session:
@@ -299,4 +262,4 @@ class Worker:
             for block in blocks:
                 if block_lock(block.block) not in queued:
                     with suppress(ProcrastinateException):  # another worker has done it
-                        await manager.defer_job_async(_task(self._queue, block))
+                        await manager.defer_job_async(task_of(self._queue, block))

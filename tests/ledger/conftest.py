@@ -95,7 +95,7 @@ def staged_in_database(tables: str, staged, tmp_path: Path) -> Callable[..., Pla
     return fill
 
 
-async def queue_nothing(_connection: Connection, _blocks: Sequence[BlockOfRun], _taken: bool) -> None:
+async def queue_nothing(_connection: Connection, _blocks: Sequence[BlockOfRun], _wait: float) -> None:
     """Instead of queueing blocks: the tests claim them."""
 
 

@@ -5,10 +5,11 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from itertools import chain
 
+import psycopg
 import pytest
 
 from batch_alias.ledger import Ledger, Place
-from batch_alias.ledger.blocks import BLOCK, Blocks, Claim, is_open, open_blocks
+from batch_alias.ledger.blocks import BLOCK, FENCED, Blocks, Claim, is_open, open_blocks
 from batch_alias.ledger.database import SHARED, Database, schema_of
 from batch_alias.model import State
 from tests.ledger.conftest import record
@@ -23,12 +24,12 @@ class Opened:
         self.database = database
         self.blocks = Blocks(database, ledger.job)
         self.queued: list[int] = []
-        self.delayed = False
+        self.wait = 0.0
 
     async def create(self, *, sends_failed: bool = False, limit: int | None = None) -> int:
-        async def queue(_connection, blocks, taken) -> None:
+        async def queue(_connection, blocks, wait) -> None:
             self.queued += [each.block for each in blocks]
-            self.delayed = taken
+            self.wait = wait
 
         return await self.blocks.create(self.ledger.run, "job", queue, sends_failed=sends_failed, limit=limit)
 
@@ -77,7 +78,7 @@ def test_rows_are_parted_into_blocks_of_which_each_is_queued(blocks_of):
     async def act(job: Opened) -> None:
         assert await job.create() == 3
         assert job.queued == sorted(job.queued)
-        assert await job.blocks.left() == 3
+        assert await job.blocks.left(1) == 3
         assert [len(rows) for rows in await job.rows()] == [BLOCK, BLOCK, 7]
         assert list(chain(*await job.rows(2))) == list(range(2, 2 + 2 * BLOCK + 7))
         assert [each.block for each in await open_blocks(job.database, KEY)] == job.queued
@@ -108,7 +109,7 @@ def test_only_rows_to_send_are_in_a_block(asked, numbers, blocks_of, outcome):
 def test_without_rows_to_send_there_is_no_block(blocks_of, outcome):
     async def act(job: Opened) -> None:
         assert await job.create() == 0
-        assert (job.queued, await job.blocks.left()) == ([], 0)
+        assert (job.queued, await job.blocks.left(1)) == ([], 0)
 
     blocks_of([2], act, outcome(2))
 
@@ -121,9 +122,11 @@ def test_a_run_takes_the_blocks_of_one_that_was_killed_from_who_holds_them(is_he
         if is_held:
             await job.claim(before)
         job.queued.clear()
+        with psycopg.connect(job.database.url) as connection:
+            connection.execute(f"UPDATE {schema_of(job.ledger.job)}.runs SET settings = %s", ('{"timeout": 60}',))
         assert await job.create(limit=1) == 1
         assert await job.rows() == [[2]]
-        assert job.delayed is is_held  # requests may be under way
+        assert job.wait == (60 + FENCED if is_held else 0)  # requests may be under way
         assert await job.claim(before, 2) is None
 
     blocks_of([2, 3], act)
@@ -179,16 +182,16 @@ def test_a_block_is_closed_or_given_back_only_by_who_holds_it(blocks_of):
         (block,) = job.queued
         first, second = await job.claim(block), await job.claim(block, 2)
         await job.blocks.close(block, first.epoch)
-        await job.blocks.give_back(block, first.epoch)
+        await job.blocks.give_back(block, first.epoch, unsent=[])
         third = await job.claim(block, 2)
         assert third.epoch == second.epoch + 1
-        await job.blocks.give_back(block, third.epoch)
+        await job.blocks.give_back(block, third.epoch, unsent=[])
         await job.blocks.close(block, third.epoch)
         last = await job.claim(block, 3)
         assert last.unseen is None
         assert last.epoch > third.epoch + 1
         await job.blocks.close(block, last.epoch)
-        assert await job.blocks.left() == 0
+        assert await job.blocks.left(1) == 0
         assert await job.claim(block, 4) is None
         assert not await job.blocks.is_to_be_taken_again(block, task=1, attempt=3)
 
@@ -203,22 +206,25 @@ def test_blocks_that_are_withdrawn_are_lost_to_all(is_held, blocks_of):
         if is_held:
             await job.claim(first)
         assert await is_open(job.database, first)
-        assert await job.blocks.withdraw() is is_held
+        assert await job.blocks.withdraw(1) is is_held
         assert not await is_open(job.database, first)
-        assert (await job.blocks.left(), await job.claim(first, 2)) == (0, None)
+        assert (await job.blocks.left(1), await job.claim(first, 2)) == (0, None)
         assert await job.create() == 2
 
     blocks_of(range(2, 2 + BLOCK + 1), act)
 
 
-def test_rows_that_are_compared_are_in_doubt_until_they_are_given_back(blocks_of):
+def test_rows_that_are_compared_are_in_doubt_until_it_is_known_that_they_were_not_sent(blocks_of):
     async def act(job: Opened) -> None:
         await job.create()
         (block,) = job.queued
         assert not (await job.claim(block, mark=True)).rows[0].in_doubt
         claim = await job.claim(block, 2, mark=True)
         assert claim.rows[0].in_doubt
-        await job.blocks.give_back(block, claim.epoch)
+        await job.blocks.give_back(block, claim.epoch, unsent=[])
+        claim = await job.claim(block, 2, mark=True)
+        assert claim.rows[0].in_doubt
+        await job.blocks.give_back(block, claim.epoch, unsent=[2])
         assert not (await job.claim(block, 3)).rows[0].in_doubt
 
     blocks_of([2], act)
@@ -275,7 +281,7 @@ def test_a_job_that_was_staged_later_supersedes_the_rows_of_one_that_is_sent_and
             assert len(held.rows) == 4
             async with begun(late_place) as late:
                 await late.create()
-                assert late.delayed
+                assert bool(late.wait)
                 assert superseded(early.ledger) == {3: BY_LATE}
                 assert superseded(late.ledger) == {}
                 assert await late.rows() == [[2, 4]]
@@ -296,7 +302,7 @@ def test_a_job_that_was_staged_earlier_does_not_send_what_a_later_one_that_was_s
             await asyncio.to_thread(record, ledger, outcome(3, State.FAILED))
         async with begun(early_place) as early:
             await early.create(sends_failed=True)
-            assert not early.delayed
+            assert not bool(early.wait)
             assert superseded(early.ledger) == {3: BY_LATE}
             assert await early.rows() == [[2, 4, 5]]
             assert await late_counts(late_place) == (1, 1, 1)
@@ -319,7 +325,7 @@ def test_a_row_that_was_accepted_stays_so_although_a_later_job_sets_it_again(two
             await asyncio.to_thread(record, early.ledger, outcome(3))
             async with begun(late_place) as late:
                 await late.create()
-                assert not late.delayed
+                assert not bool(late.wait)
             assert superseded(early.ledger) == {}
 
     asyncio.run(act())

@@ -17,7 +17,7 @@ from batch_alias.ledger.tables import connect
 from batch_alias.ledger.writer import NOT_A_MEMBER
 from batch_alias.model import State
 from batch_alias.workers import initialize
-from batch_alias.workers.worker import task_app
+from batch_alias.workers.queue import task_app
 from tests.ledger.conftest import pending, record, recorded
 from tests.support.postgres import end_connections
 

@@ -19,13 +19,16 @@ from batch_alias.workers import initialize
 from tests.support.postgres import away, restartable_server
 from tests.support.processes import DEADLINE, environment_of
 from tests.support.proxy import proxy_to
+from tests.support.starts import busiest, note_starts, read_starts
 from tests.support.timing import QUICK
 
 RATE = 700
 ROWS = 3000
 LATENCY = Faults(latency=0.02)
-MOST_UNDER_WAY = RATE * 14 // 100
-"""Rows sent and not recorded at a fault: those of 20 ms in flight, 50 ms to be written, 70 ms reserved."""
+MOST_UNDER_WAY = RATE // 2
+"""Rows sent and not recorded at a fault: those of 20 ms in flight, 50 ms to be written, 70 ms reserved, and longer on a
+busy machine. Without the fence there are some hundreds more.
+"""
 ATTEMPT = 2.0
 """Seconds for one attempt: a worker that was taken for dead has none under way after so long."""
 
@@ -38,7 +41,15 @@ def ledger(database) -> str:
 
 
 @pytest.fixture
-def worker(tmp_path) -> Iterator[Callable[..., subprocess.Popen]]:
+def starts(tmp_path, monkeypatch) -> Iterator[Path]:
+    """A file for the times at which requests start, in this process and in the workers."""
+    path = tmp_path / "starts"
+    with note_starts(path, monkeypatch.setattr):
+        yield path
+
+
+@pytest.fixture
+def worker(tmp_path, starts) -> Iterator[Callable[..., subprocess.Popen]]:
     """Start a worker as a process of its own."""
     started: list[subprocess.Popen] = []
 
@@ -56,6 +67,7 @@ def worker(tmp_path) -> Iterator[Callable[..., subprocess.Popen]]:
                     str(ahead),
                     str(int(fenced)),
                     service or served.url,
+                    str(starts),
                 ],
                 env=os.environ | environment_of(served) | {"PYTHONPATH": str(Path(__file__).parents[2])},
                 stdout=said,
@@ -105,19 +117,17 @@ def accepted(ledger) -> Callable[[Settings], dict[tuple[str, str], str]]:
 
 
 @pytest.fixture
-def shared(sandbox, run, settings, accepted, clean) -> Callable[..., int]:
+def shared(sandbox, run, settings, accepted, starts, clean) -> Callable[..., int]:
     """Run a job beside workers, do something meanwhile, make sure that all is well, and return the rows sent again."""
 
-    def share(
-        meanwhile: Callable[[Sandbox], object], *, rows: int = ROWS, fenced: bool = True, direct: bool = True
-    ) -> int:
+    def share(meanwhile: Callable[[Sandbox], object], *, rows: int = ROWS, fenced: bool = True) -> int:
         served = sandbox(LATENCY)
         given = settings(served, rows)
         assert run(given, timing=QUICK, beside=lambda _job: meanwhile(served)).exit_code == ExitCode.DONE
         stats, reported = served.stats(), accepted(given)
         assert len(reported) == rows
         assert served.aliases() == reported
-        assert stats.busiest_second <= RATE or not direct  # a proxy may let requests arrive together
+        assert busiest(read_starts(starts)) <= RATE
         assert stats.most_in_flight_for_one_key == 1 or not fenced
         return stats.sets - rows
 
@@ -185,7 +195,7 @@ def test_a_worker_that_is_cut_off_from_the_service_gives_its_rows_back(shared, b
             proxy.stall()
             until(lambda: not holds(ledger, victim))
 
-    assert shared(cut_off, direct=False) <= MOST_UNDER_WAY
+    assert shared(cut_off) <= MOST_UNDER_WAY
 
 
 def test_a_worker_that_waits_for_a_job_helps_with_it_although_its_clock_is_wrong(
@@ -219,7 +229,7 @@ def test_a_job_goes_on_when_the_database_was_away(sandbox, run, settings_for, wr
     assert served.stats().sets - ROWS <= MOST_UNDER_WAY
 
 
-def test_two_jobs_share_the_rate_and_the_later_one_wins(sandbox, run, settings, accepted, ledger, until, clean):
+def test_two_jobs_share_the_rate_and_the_later_one_wins(sandbox, run, settings, accepted, ledger, starts, until, clean):
     writes = []
     served = sandbox(LATENCY, on_write=writes.append)
     early = settings(served, [(f"u{n}", "g", "early") for n in range(ROWS)], "early")
@@ -235,7 +245,7 @@ def test_two_jobs_share_the_rate_and_the_later_one_wins(sandbox, run, settings, 
         states = found.counts()
         assert states.accepted + states.superseded == ROWS
         assert {row.number % 3 for row in found.rows(State.SUPERSEDED)} == {2}  # row 2 is the first one
-    assert served.stats().busiest_second <= RATE
+    assert busiest(read_starts(starts)) <= RATE
     assert all(served.aliases()["g", f"u{n}"] == "late" for n in range(0, ROWS, 3))
     last: dict[str, str] = {}
     for write in writes:

@@ -56,7 +56,7 @@ class FakeLedger:
         self.more_to_come = False
         self.withdrawn: set[int] = set()
 
-    def is_withdrawn(self, row: int) -> bool:
+    def is_withdrawn(self, row: Row) -> bool:
         return row in self.withdrawn
 
     async def pending(self, *, after: int, most: int) -> list[Row]:

@@ -31,7 +31,7 @@ class FakeGroups:
     rejects: bool | None = None  # how the rows were marked at the end
     more_to_come: bool = False
 
-    def is_withdrawn(self, row: int) -> bool:
+    def is_withdrawn(self, row: Row) -> bool:
         return False
 
     def select_groups(self) -> int:

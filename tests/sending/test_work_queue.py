@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batch_alias.model import Row
 from batch_alias.sending.retry import History
 from batch_alias.sending.work_queue import LOW, PAGE, Feeder, Work, WorkQueue
 
@@ -20,7 +21,7 @@ class Table:
         self.first = list(first)
         self.asked: list[int] = []
 
-    def is_withdrawn(self, row: int) -> bool:
+    def is_withdrawn(self, row: Row) -> bool:
         return False
 
     async def opening_rows(self, most: int):

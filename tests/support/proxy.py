@@ -71,8 +71,10 @@ class Proxy:
         thread.start()
         try:
             asyncio.run_coroutine_threadsafe(self._open(), self._loop).result()
-            yield
-            asyncio.run_coroutine_threadsafe(self._close(), self._loop).result()
+            try:
+                yield
+            finally:
+                asyncio.run_coroutine_threadsafe(self._close(), self._loop).result()
         finally:
             self._loop.call_soon_threadsafe(self._loop.stop)
             thread.join()
