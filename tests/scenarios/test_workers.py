@@ -293,7 +293,9 @@ def test_interrupted_a_job_stops_everywhere_and_goes_on_when_it_is_run_again(
 ):
     served = sandbox(LATENCY)
     given = settings(served)
-    started = command("run", given.source, "--job", "job", "--rate", RATE, "--ledger", ledger, to=served)
+    # The next run waits for requests under way, as long as one may take.
+    limits = ("--rate", RATE, "--timeout", ATTEMPT)
+    started = command("run", given.source, "--job", "job", *limits, "--ledger", ledger, to=served)
     until(lambda: served.stats().requests, started)
     begun(served)
     started.signal(signal.SIGINT)
