@@ -20,8 +20,9 @@ BACKUPS = 9
 
 _ATTEMPTS = logging.getLogger("batch_alias.attempts")
 _RETRIES = logging.getLogger("batch_alias.retries")
-# Without a handler Python prints errors to stderr.
-logging.getLogger("batch_alias").addHandler(logging.NullHandler())
+# Without a handler Python prints warnings to stderr.
+_SILENT = logging.NullHandler()
+logging.getLogger("batch_alias").addHandler(_SILENT)
 
 
 def log_attempt(row: Row, attempt: int, response: Response) -> None:
@@ -94,7 +95,7 @@ def logging_to(file: Path | None, say: Callable[[str], None] | None) -> Iterator
         UsageError: The file cannot be written.
     """
     for name in ("procrastinate", "psycopg"):  # without a handler their warnings come in between the progress
-        logging.getLogger(name).addHandler(logging.NullHandler())
+        logging.getLogger(name).addHandler(_SILENT)
     logging.getLogger("asyncio").addFilter(_is_no_outage)
     with ExitStack() as stack:
         if file is not None:

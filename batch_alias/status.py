@@ -9,7 +9,6 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
 
 from batch_alias.errors import FINISHED, LedgerError, UsageError
 from batch_alias.ledger import LEDGER, LOCK, NEW_LEDGER, Place, RunRecord, WorkerRecord
@@ -28,7 +27,6 @@ WATCH_INTERVAL = 2.0
 """Seconds between two looks at a job that is watched."""
 _KINDS = {"run": RequestKind.WRITE, "members": RequestKind.MEMBERS}
 """What the requests of a command are for; those of the others read."""
-_TIMES = {"last_attempt_at", "last_run_at", "started_at", "seen_at"}
 
 
 class Phase(StrEnum):
@@ -67,17 +65,20 @@ class Status:
 
     def as_dict(self) -> dict[str, object]:
         """The status for scripts, of JSON's types."""
-        status: dict[str, Any] = asdict(self)
+        status = asdict(self)
         status["states"] = status.pop("counts")
+        status["workers"] = [asdict(worker) | _times(worker, "started_at", "seen_at") for worker in self.workers]
         if not self.workers:
             del status["workers"]
-        for times in (status, *status.get("workers", ())):
-            times |= {name: timestamp(times[name]) for name in _TIMES & times.keys()}
-        return status
+        return status | _times(self, "last_attempt_at", "last_run_at")
 
     def as_json(self, *, indent: int | None = 2) -> str:
         """The status as JSON, for scripts."""
         return json.dumps(self.as_dict(), ensure_ascii=False, indent=indent)
+
+
+def _times(record: object, *names: str) -> dict[str, str | None]:
+    return {name: timestamp(getattr(record, name)) for name in names}
 
 
 Listed = tuple[Place, Status | LedgerError]

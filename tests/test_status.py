@@ -203,7 +203,7 @@ def test_the_workers_are_those_that_were_seen_last():
 
 def test_as_json_workers_have_times_in_iso_8601():
     shown = Status(source="", counts=StateCounts(), phase=Phase.ENDED, workers=(worker(0),)).as_dict()
-    assert list(shown["workers"]) == [
+    assert shown["workers"] == [
         {
             "name": "host-0:7",
             "started_at": "1970-01-01T00:16:40.000Z",

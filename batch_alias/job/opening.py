@@ -28,6 +28,7 @@ from batch_alias.reports.advice import on_job
 from batch_alias.reports.rows import write_table
 from batch_alias.sending import Timing
 from batch_alias.settings import Comparing, Empty, Format, Reading, Settings
+from batch_alias.settings.target import arguments_of
 from batch_alias.staging import PROGRESS, OnRead, connected, sha256_of, staged
 from batch_alias.text import N_, _, from_json, listing, to_json
 
@@ -146,9 +147,7 @@ def recall_address(place: Place) -> dict[str, object]:
     if "sandbox" in address:
         problem = N_("The job {folder} is for the sandbox, and the one that it was sent to has ended.")
         raise UsageError(problem, "Pass --sandbox to use a new one, which holds no aliases.", folder=place.name)
-    if "ca_bundle" in address:
-        address["ca_bundle"] = Path(str(address["ca_bundle"]))
-    return address
+    return arguments_of(address)
 
 
 @contextmanager

@@ -37,8 +37,8 @@ FROM rows JOIN blocks ON blocks.id = %(block)s AND number BETWEEN first AND last
 WHERE state IN ('pending', 'unknown') OR (state = 'failed' AND sends_failed AND coalesce(finished_at, 0) < made_at)
 ORDER BY number
 """
-# Blocks of which requests may be under way. Those that were withdrawn are closed, and have the time of that.
-_HELD = f"worker != '' AND (is_open OR made_at > extract(epoch FROM clock_timestamp()) - {LONGEST})"
+# Blocks of which requests may be under way: those that were withdrawn lately too.
+_HELD = f"worker != '' AND (is_open OR withdrawn_at > extract(epoch FROM clock_timestamp()) - {LONGEST})"
 # The earlier job's rows that a later one sets again; blocks of them that are held are taken from their holders.
 _SUPERSEDE_EARLIER = f"""
 WITH gone AS (
@@ -244,7 +244,8 @@ class Blocks:
 
         async def work(connection: Connection) -> bool:
             gone = await connection.execute(
-                "UPDATE blocks SET is_open = FALSE, epoch = epoch + 1, made_at = extract(epoch FROM clock_timestamp())"
+                "UPDATE blocks"
+                " SET is_open = FALSE, epoch = epoch + 1, withdrawn_at = extract(epoch FROM clock_timestamp())"
                 " WHERE job = %s AND run = %s AND is_open RETURNING worker != ''",
                 (self._job, run),
             )

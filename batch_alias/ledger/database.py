@@ -4,9 +4,10 @@ import asyncio
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import psycopg
+from psycopg.conninfo import make_conninfo
 from psycopg.rows import TupleRow
 
 from batch_alias.errors import LedgerError
@@ -27,13 +28,6 @@ ONCE = 1.0
 """Seconds that work may take which is easily done again."""
 ANSWER = 10.0
 """Seconds without an answer after which a connection is given up: the way to the database may be cut without a sign."""
-TCP: dict[str, Any] = {
-    "keepalives_idle": 10,
-    "keepalives_interval": 5,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 20_000,
-}
-"""Parameters of a connection: after 20 to 25 seconds without a sign of the server it is lost."""
 CANCEL = 0.2
 """Seconds to wait until a query that is given up is cancelled."""
 
@@ -55,12 +49,22 @@ def schema_of(job: int) -> str:
     return f"batch_alias_job_{job}"
 
 
-def options(schemas: str) -> str:
-    """The options of a connection that finds tables in some schemas.
+def conninfo(url: str, schemas: str) -> str:
+    """The parameters of a connection that finds tables in some schemas. Raises ``psycopg.ProgrammingError``.
 
-    A process that stands still in a transaction, or is cut off in one, must not hold its locks for long.
+    A process that stands still in a transaction, or is cut off in one, must not hold its locks for long. After 20 to 25
+    seconds without a sign of the server the connection is lost.
     """
-    return f"-c search_path={schemas} -c idle_in_transaction_session_timeout={ANSWER:.0f}s"
+    return make_conninfo(
+        url,
+        connect_timeout=CONNECT,
+        client_encoding="utf-8",
+        options=f"-c search_path={schemas} -c idle_in_transaction_session_timeout={ANSWER:.0f}s",
+        keepalives_idle=10,
+        keepalives_interval=5,
+        keepalives_count=3,
+        tcp_user_timeout=20_000,
+    )
 
 
 @contextmanager
@@ -146,14 +150,7 @@ class Database:
 
     async def _connected(self) -> Connection:
         if self._connection is None or self._connection.closed:
-            self._connection = await psycopg.AsyncConnection.connect(
-                self.url,
-                autocommit=True,
-                connect_timeout=CONNECT,
-                client_encoding="utf-8",
-                options=options(self._schemas),
-                **TCP,
-            )
+            self._connection = await psycopg.AsyncConnection.connect(conninfo(self.url, self._schemas), autocommit=True)
         return self._connection
 
     async def _drop(self) -> None:

@@ -18,13 +18,14 @@ CREATE TABLE blocks (                     -- rows to send that a worker takes to
     run INTEGER NOT NULL,                 -- the number of the run that sends it
     first INTEGER NOT NULL,               -- the numbers of its first and last row
     last INTEGER NOT NULL,
-    made_at DOUBLE PRECISION NOT NULL,    -- or withdrawn; seconds since the epoch; rows that failed before are sent again,
+    made_at DOUBLE PRECISION NOT NULL,    -- seconds since the epoch; rows that failed before are sent again,
     sends_failed BOOLEAN NOT NULL,        -- if that was asked for
     epoch INTEGER NOT NULL DEFAULT 0,     -- grows whenever the block is given to a worker or taken from one
     task BIGINT NOT NULL DEFAULT 0,       -- the task that holds it, and its attempt: a later one may take it
     attempt INTEGER NOT NULL DEFAULT 0,
-    worker TEXT NOT NULL DEFAULT '',      -- who holds it; empty while nobody does
-    is_open BOOLEAN NOT NULL DEFAULT TRUE -- whether rows of it may be left to send
+    worker TEXT NOT NULL DEFAULT '',      -- who holds it, or did when it was withdrawn; empty while nobody does
+    is_open BOOLEAN NOT NULL DEFAULT TRUE, -- whether rows of it may be left to send
+    withdrawn_at DOUBLE PRECISION         -- seconds since the epoch; since then nobody may send a row of it
 );
 CREATE INDEX open_blocks ON blocks (job) WHERE is_open;
 

@@ -10,7 +10,7 @@ from psycopg.rows import TupleRow
 from psycopg.sql import SQL
 
 from batch_alias.errors import LedgerError
-from batch_alias.ledger.database import CONNECT, SHARED, TCP, options, translated, unusable
+from batch_alias.ledger.database import SHARED, conninfo, translated, unusable
 from batch_alias.ledger.file import FORMAT
 from batch_alias.text import N_
 
@@ -36,14 +36,7 @@ def connect(url: str, *, schemas: str = SHARED) -> Connection:
 def _connect(url: str, schemas: str) -> Connection:
     try:
         with translated():
-            return psycopg.connect(
-                url,
-                autocommit=True,
-                connect_timeout=CONNECT,
-                client_encoding="utf-8",
-                options=options(schemas),
-                **TCP,
-            )
+            return psycopg.connect(conninfo(url, schemas), autocommit=True)
     except psycopg.ProgrammingError as error:  # it cannot be parsed
         raise unusable(error) from error
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 from batch_alias.errors import UsageError
@@ -147,6 +147,12 @@ class Target:
         hosts = sorted({f"{part.netloc.lower()}{part.path.rstrip('/')}" for part in parts})
         place = f"the region {self.region}" if self.region is not None else " and ".join(hosts)
         return f"{self.key_hash} {place}"
+
+
+def arguments_of(address: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of a target for its address as it was noted, see ``Target.address``."""
+    known = dict(address)
+    return known | {"ca_bundle": Path(known["ca_bundle"])} if "ca_bundle" in known else known
 
 
 def hash_of(app_key: str) -> str:

@@ -6,7 +6,6 @@ import signal
 import socket
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from pathlib import Path
 from typing import cast
 
 from procrastinate.schema import SchemaManager
@@ -17,10 +16,10 @@ from batch_alias.ledger.postgres import PostgresLedger
 from batch_alias.rongcloud.client import Client
 from batch_alias.sending import Observer, Service, Timing
 from batch_alias.settings import Sending
-from batch_alias.settings.target import Secret, Target
+from batch_alias.settings.target import Secret, Target, arguments_of
 from batch_alias.text import _
-from batch_alias.workers.quota import SharedQuota
 from batch_alias.workers.session import Assignment, Session, assignment
+from batch_alias.workers.shared_quota import SharedQuota
 from batch_alias.workers.shared_run import SharedRun
 from batch_alias.workers.worker import Worker
 
@@ -100,6 +99,7 @@ async def work_until(
     """
     timing = timing or Timing()
     queue = Target(url="http://localhost", app_key=app_key, app_secret=app_secret).key_hash
+    await asyncio.to_thread(lambda: tables.connect(url).close())  # says what is wrong with it in a sentence
 
     def service(assigned: Assignment) -> Service:
         say(_("Sending rows of the job {name}.", name=assigned.name))
@@ -114,7 +114,6 @@ async def work_until(
         rests=True,
         until_idle=until_idle,
     )
-    await asyncio.to_thread(lambda: tables.connect(url).close())  # says what is wrong with it in a sentence
     say(_("Waiting for rows to send, as {name}.", name=working.name))
 
     def interrupted() -> None:
@@ -132,11 +131,8 @@ async def work_until(
 
 
 def _client(assigned: Assignment, app_key: str, app_secret: Secret, timing: Timing) -> Client:
-    address = dict(assigned.address)
-    if "ca_bundle" in address:
-        address["ca_bundle"] = Path(str(address["ca_bundle"]))
     return Client(
-        Target(**address, app_key=app_key, app_secret=app_secret),  # type: ignore[arg-type]
+        Target(**arguments_of(assigned.address), app_key=app_key, app_secret=app_secret),
         timeout=assigned.sending.timeout,
         first_timeout=timing.first_timeout,
         switch_interval=timing.switch_interval,

@@ -7,7 +7,7 @@ from procrastinate import App, PsycopgConnector
 from procrastinate.jobs import Job as Task
 
 from batch_alias.ledger.blocks import BlockOfRun
-from batch_alias.ledger.database import SHARED, TCP, Connection, options
+from batch_alias.ledger.database import SHARED, Connection, conninfo
 
 TASK = "batch_alias.send_block"
 """The name of the task of sending a block."""
@@ -15,8 +15,7 @@ TASK = "batch_alias.send_block"
 
 def task_app(url: str) -> App:
     """procrastinate on a database."""
-    more = {"options": options(SHARED), **TCP}
-    return App(connector=PsycopgConnector(conninfo=url, min_size=1, max_size=4, kwargs=more))
+    return App(connector=PsycopgConnector(conninfo=conninfo(url, SHARED), min_size=1, max_size=4))
 
 
 async def queue_blocks(

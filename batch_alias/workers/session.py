@@ -20,7 +20,7 @@ from batch_alias.sending.pipeline import Pipeline
 from batch_alias.settings import Sending
 from batch_alias.text import from_json
 from batch_alias.workers.held import HeldRows
-from batch_alias.workers.quota import SharedQuota
+from batch_alias.workers.shared_quota import SharedQuota
 
 READ_BACK = 0.2
 """Seconds between two looks whether rows have been read back."""
@@ -52,7 +52,7 @@ def assignment(url: str, name: str, *, run: int, app_key: str) -> Assignment:
             run=run,
             name=name,
             app_key=app_key,
-            sending=Sending(**{name: noted[name] for name in known}),  # type: ignore[arg-type]
+            sending=Sending(**{name: noted[name] for name in known}),  # type: ignore[arg-type] # as it was noted
             steps=Steps(compare=compare, only_absent=only_absent, verify=bool(noted.get("verify"))),
             proven=ledger.counts().accepted > 0,
             address=from_json(ledger.meta(ADDRESS) or "{}"),

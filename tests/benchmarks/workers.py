@@ -31,7 +31,7 @@ from batch_alias.model import Outcome, RequestKind, State
 from batch_alias.settings import Reading
 from batch_alias.staging import staged
 from batch_alias.workers import initialize
-from batch_alias.workers.quota import SharedQuota
+from batch_alias.workers.shared_quota import SharedQuota
 from tests.benchmarks import staging
 from tests.benchmarks.processes import cpu_of_children, make_rows, verdict
 from tests.benchmarks.shared_jobs import compare_memory, send_cases

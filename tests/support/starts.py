@@ -7,7 +7,7 @@ from pathlib import Path
 from weakref import WeakSet
 
 from batch_alias.model import RequestKind
-from batch_alias.workers.quota import SharedQuota
+from batch_alias.workers.shared_quota import SharedQuota
 from batch_alias.workers.slots import SharedLimiter
 
 

@@ -126,7 +126,8 @@ class SharedQuota:
             wait = min(REPLY * 2**self._slow_replies, SLOWEST)
             return Reservation(wait=wait, step=reply.step, thrown_away=reply.slots)
         self._failing_since, self._slow_replies = None, 0
-        wait = 0.0 if slots else max(reply.first - HORIZON / 2, 0.0) + random.uniform(0, JITTER)  # noqa: S311
+        jitter = random.uniform(0, JITTER)  # noqa: S311 - it protects nothing
+        wait = 0.0 if slots else max(reply.first - HORIZON / 2, 0.0) + jitter
         return Reservation(wait=wait, step=reply.step, slots=slots)
 
     async def _ask(

@@ -9,7 +9,7 @@ import pytest
 from batch_alias.errors import LedgerError
 from batch_alias.model import EventKind, RequestKind
 from batch_alias.sending.controller import ControllerRules
-from batch_alias.workers.quota import SharedQuota
+from batch_alias.workers.shared_quota import SharedQuota
 from batch_alias.workers.slots import HORIZON, slot_rate
 from tests.support.processes import DEADLINE
 from tests.support.proxy import proxy_to
